@@ -1,0 +1,31 @@
+"""What the library raises.
+
+AdainError
+├── ImageError     a picture that cannot be read, decoded, accepted or written
+│   ├── ImageTooLargeError   a picture beyond a limit
+│   └── ImageExistsError     a file that is there already
+└── WeightsError   a weights file that is missing, damaged, altered or of another kind
+
+The text of every error says what failed, with which file or value, and what to do. Mistakes of
+the calling program (a wrong shape, a value out of range) raise ValueError.
+"""
+
+
+class AdainError(Exception):
+    """Base of every error that the library raises on purpose."""
+
+
+class ImageError(AdainError):
+    """A picture cannot be read, decoded, accepted or written."""
+
+
+class ImageTooLargeError(ImageError):
+    """A picture exceeds a limit; it was refused before its pixels were decoded."""
+
+
+class ImageExistsError(ImageError):
+    """The file to write exists already; it was left as it is."""
+
+
+class WeightsError(AdainError):
+    """A weights file is missing, damaged, altered or of another kind."""

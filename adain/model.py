@@ -1,0 +1,251 @@
+"""The network: a VGG-19 encoder, a decoder described by a table, and the pass through both.
+
+image (N, 3, H, W) in [0, 1]
+  └─ Encoder ──────── features at relu1_1 ... relu4_1 (relu5_1 for losses)
+       └─ adaptive instance normalization at the layers that the decoder reads
+            └─ Decoder ──── image (N, 3, H, W) in [0, 1]
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from adain.normalization import (
+    StyleStatistics,
+    adaptive_instance_normalization,
+    style_statistics,
+)
+
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+"""Layers whose statistics make a style."""
+
+LOSS_LAYERS = (*STYLE_LAYERS, "relu5_1")
+"""Layers that perceptual losses may use."""
+
+STRIDE = 8
+"""Pixels per position at relu4_1; sides are padded to a multiple of it."""
+
+MIN_SIDE = 16
+"""Smallest side in pixels: relu4_1 then has two positions a side, which reflection needs."""
+
+VGG19_BLOCKS = (("1_1", "1_2"), ("2_1", "2_2"), ("3_1", "3_2", "3_3", "3_4"),
+                ("4_1", "4_2", "4_3", "4_4"), ("5_1",))  # fmt: skip
+"""Convolutions of VGG-19 up to relu5_1; a 2x2 max pooling stands between two blocks."""
+
+
+def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
+    # Zero padding would darken the border and show as stripes in the result.
+    return nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, padding_mode="reflect")
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Shape of an encoder.
+
+    Attributes:
+        widths: Channels of each of the five blocks.
+        embed_widths: Channels that the 1x1 `embed` heads expand the features to, for losses;
+            empty for an encoder without heads.
+    """
+
+    widths: tuple[int, ...] = (16, 32, 64, 128, 128)
+    embed_widths: tuple[int, ...] = (64, 128, 256, 512, 512)
+
+
+class Encoder(nn.Module):
+    """VGG-19 up to `relu5_1` with reflection padding, at any width.
+
+    Takes RGB in [0, 1]: the preprocessing is part of `conv1_1`.
+    """
+
+    def __init__(self, config: EncoderConfig = EncoderConfig()) -> None:
+        super().__init__()
+        self.config = config
+        self.widths = {f"relu{i}_1": width for i, width in enumerate(config.widths, start=1)}
+        inputs = 3
+        for block, width in zip(VGG19_BLOCKS, config.widths, strict=False):
+            for name in block:
+                self.add_module(f"conv{name}", _convolution(inputs, width))
+                inputs = width
+        for i, (width, expanded) in enumerate(
+            zip(config.widths, config.embed_widths, strict=False), start=1
+        ):
+            self.add_module(f"embed{i}_1", nn.Conv2d(width, expanded, kernel_size=1))
+
+    def forward(self, image: Tensor, layers: Sequence[str] = STYLE_LAYERS) -> dict[str, Tensor]:
+        """Return the features at `layers`, computing nothing beyond the last of them.
+
+        Args:
+            image: Shape `(N, 3, H, W)`, RGB in [0, 1].
+            layers: Names among `relu1_1 ... relu5_1`.
+        """
+        features: dict[str, Tensor] = {}
+        x = image
+        for i, block in enumerate(VGG19_BLOCKS[: len(self.config.widths)]):
+            if i:
+                x = F.max_pool2d(x, 2)
+            for name in block:
+                x = F.relu(getattr(self, f"conv{name}")(x), inplace=True)
+                if f"relu{name}" in layers:
+                    features[f"relu{name}"] = x
+                if len(features) == len(layers):
+                    return features
+        missing = ", ".join(sorted(set(layers) - set(features)))
+        raise ValueError(f"this encoder has no layer {missing}")
+
+    def embed(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Expand features to the width of the full VGG-19, where losses steer better."""
+        return {
+            layer: F.relu(getattr(self, layer.replace("relu", "embed"))(value), inplace=True)
+            for layer, value in features.items()
+        }
+
+
+DecoderTable = tuple[tuple[Any, ...], ...]
+"""Rows of a decoder, one operation each, first to last:
+
+    ("start", layer)             take the normalized features of a layer; the first row
+    ("conv", inputs, outputs)    3x3 convolution with reflection padding, then ReLU
+    ("upsample", mode)           double the size, "nearest" or "bilinear"
+    ("add", layer, inputs, outputs)   add a 1x1 convolution of the normalized features of a layer
+    ("image", inputs)            3x3 convolution to RGB; the last row
+"""
+
+DECODER_TABLE: DecoderTable = (
+    ("start", "relu4_1"),
+    ("conv", 128, 64),
+    ("upsample", "nearest"),
+    ("add", "relu3_1", 64, 64),
+    ("conv", 64, 64),
+    ("conv", 64, 64),
+    ("conv", 64, 32),
+    ("upsample", "nearest"),
+    ("add", "relu2_1", 32, 32),
+    ("conv", 32, 32),
+    ("conv", 32, 16),
+    ("upsample", "nearest"),
+    ("conv", 16, 16),
+    ("image", 16),
+)
+"""The shipped decoder: the encoder mirrored, with two skips that keep the photo's drawing."""
+
+
+class Decoder(nn.Module):
+    """Normalized features to an image, as a `DecoderTable` says."""
+
+    def __init__(self, table: DecoderTable = DECODER_TABLE) -> None:
+        super().__init__()
+        self.table = table
+        self.layers = tuple(row[1] for row in table if row[0] in ("start", "add"))
+        for i, (operation, *arguments) in enumerate(table):
+            if operation == "conv":
+                self.add_module(str(i), _convolution(*arguments))
+            elif operation == "add":
+                self.add_module(str(i), nn.Conv2d(arguments[1], arguments[2], kernel_size=1))
+            elif operation == "image":
+                self.add_module(str(i), _convolution(arguments[0], 3))
+            elif operation not in ("start", "upsample"):
+                raise ValueError(f"unknown decoder operation {operation!r} in row {i}")
+
+    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Return an image `(N, 3, H, W)`, unclamped, from the features at `self.layers`."""
+        x = features[self.layers[0]]
+        for i, (operation, *arguments) in enumerate(self.table):
+            if operation == "conv":
+                x = F.relu(self.get_submodule(str(i))(x), inplace=True)
+            elif operation == "upsample":
+                x = F.interpolate(x, scale_factor=2, mode=arguments[0])
+            elif operation == "add":
+                x = x + self.get_submodule(str(i))(features[arguments[0]])
+            elif operation == "image":
+                x = self.get_submodule(str(i))(x)
+        return x
+
+
+class StyleTransferModel(nn.Module):
+    """Encoder and decoder: any photo, any style, one pass.
+
+    Attributes:
+        fingerprint: Identifies the encoder for caches of style statistics.
+    """
+
+    def __init__(self, encoder: Encoder, decoder: Decoder, fingerprint: str = "") -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.fingerprint = fingerprint
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device that holds the weights."""
+        return next(self.parameters()).device
+
+    def encode(self, image: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Return the features of `image`, by default at the layers that the decoder reads.
+
+        Args:
+            image: Shape `(N, 3, H, W)`, RGB in [0, 1]; `H` and `W` multiples of `STRIDE`.
+            layers: Names among `relu1_1 ... relu5_1`.
+        """
+        image = image.to(self.device, memory_format=torch.channels_last)
+        return self.encoder(image, layers or self.decoder.layers)
+
+    def decode(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Return the image `(N, 3, H, W)` in [0, 1] that normalized features stand for."""
+        return self.decoder(features).clamp(0, 1)
+
+    @torch.no_grad()
+    def measure_style(self, image: Tensor) -> StyleStatistics:
+        """Measure the style of paintings `(N, 3, H, W)`, RGB in [0, 1], sides >= 16 pixels."""
+        return style_statistics(self.encode(_pad_to_stride(image), STYLE_LAYERS))
+
+    @torch.no_grad()
+    def stylize(self, image: Tensor, style: StyleStatistics, alpha: float = 1.0) -> Tensor:
+        """Repaint photos in a style, in one pass.
+
+        Args:
+            image: Shape `(N, 3, H, W)`, RGB in [0, 1], sides of at least 16 pixels.
+            style: One style, or one for each photo of the batch.
+            alpha: Strength: 0 keeps the photo, 1 is the full style; values beyond extrapolate.
+
+        Returns:
+            Images of exactly the photos' shape, in [0, 1], on the model's device.
+
+        Raises:
+            ValueError: If a shape does not fit or `alpha` is not finite.
+        """
+        features = self.encode(_pad_to_stride(image))
+        normalized = normalize_features(features, style.to(self.device), alpha)
+        return self.decode(normalized)[:, :, : image.shape[2], : image.shape[3]]
+
+
+def normalize_features(
+    features: Mapping[str, Tensor], style: StyleStatistics, alpha: float = 1.0
+) -> dict[str, Tensor]:
+    """Apply adaptive instance normalization at every layer, to the degree `alpha`.
+
+    Blends features and not pictures, as section 7.3 of the paper does: alpha 0 decodes the
+    photo's own features.
+    """
+    if not -100 <= alpha <= 100:
+        raise ValueError(f"alpha must be a finite number near [0, 1], got {alpha}")
+    normalized = {}
+    for layer, value in features.items():
+        target = adaptive_instance_normalization(value, style[layer])
+        normalized[layer] = target if alpha == 1 else torch.lerp(value, target, alpha)
+    return normalized
+
+
+def _pad_to_stride(image: Tensor) -> Tensor:
+    """Pad right and bottom by reflection to multiples of `STRIDE`; the caller crops."""
+    if image.ndim != 4 or image.shape[1] != 3:
+        raise ValueError(f"expected images of shape (N, 3, H, W), got {tuple(image.shape)}")
+    height, width = image.shape[2:]
+    if min(height, width) < MIN_SIDE:
+        raise ValueError(f"sides must be at least {MIN_SIDE} pixels, got {width}x{height}")
+    padding = (0, -width % STRIDE, 0, -height % STRIDE)
+    return F.pad(image, padding, mode="reflect") if any(padding) else image

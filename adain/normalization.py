@@ -1,0 +1,164 @@
+"""Adaptive instance normalization and the statistics it works on.
+
+A style is two numbers per feature channel, its mean and its standard deviation (Huang and
+Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization", ICCV
+2017, equation 8). They do not depend on the size of the painting, so they can be stored, blended
+and sent around instead of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+EPS = 1e-5
+"""Added to the variance under the root, as in the authors' code: a constant channel has a
+standard deviation of sqrt(EPS), never zero."""
+
+
+@dataclass(frozen=True)
+class ChannelStatistics:
+    """Mean and standard deviation of each channel at one layer, each of shape `(N, C)`."""
+
+    mean: Tensor
+    std: Tensor
+
+
+@dataclass(frozen=True)
+class StyleStatistics:
+    """A style: the channel statistics at each of several layers, by layer name."""
+
+    layers: Mapping[str, ChannelStatistics]
+
+    def __getitem__(self, layer: str) -> ChannelStatistics:
+        return self.layers[layer]
+
+    def to(self, device: torch.device | str) -> "StyleStatistics":
+        """Return the same style on another device."""
+        return StyleStatistics(
+            {
+                layer: ChannelStatistics(channels.mean.to(device), channels.std.to(device))
+                for layer, channels in self.layers.items()
+            }
+        )
+
+    def to_vector(self) -> Tensor:
+        """Return every number as one `(N, D)` float32 tensor: mean, then std, layer by layer."""
+        parts = [part for layer in self.layers.values() for part in (layer.mean, layer.std)]
+        return torch.cat(parts, dim=1).float()
+
+    @staticmethod
+    def from_vector(vector: Tensor, widths: Mapping[str, int]) -> "StyleStatistics":
+        """Rebuild styles from `to_vector`.
+
+        Args:
+            vector: Shape `(N, D)`.
+            widths: Channels of each layer, in the order of the vector.
+
+        Raises:
+            ValueError: If `D` is not twice the sum of the widths.
+        """
+        if vector.ndim != 2 or vector.shape[1] != 2 * sum(widths.values()):
+            raise ValueError(
+                f"expected style vectors of shape (N, {2 * sum(widths.values())}), "
+                f"got {tuple(vector.shape)}"
+            )
+        sizes = [width for width in widths.values() for _ in ("mean", "std")]
+        parts = iter(vector.split(sizes, dim=1))
+        return StyleStatistics(
+            {layer: ChannelStatistics(next(parts), next(parts)) for layer in widths}
+        )
+
+
+def channel_statistics(features: Tensor) -> ChannelStatistics:
+    """Measure the mean and standard deviation of each channel over all positions.
+
+    Computed in float32 (or better) whatever the precision of the features, each picture of the
+    batch on its own, with the biased variance of the paper's equation 6.
+
+    Args:
+        features: Shape `(N, C, H, W)`.
+
+    Raises:
+        ValueError: If `features` is not 4-D or has a single position (no variance).
+    """
+    if features.ndim != 4:
+        raise ValueError(f"expected features of shape (N, C, H, W), got {tuple(features.shape)}")
+    if features.shape[2] * features.shape[3] < 2:
+        raise ValueError("features of a single position have no variance; use a larger picture")
+    if features.dtype in (torch.float16, torch.bfloat16):
+        features = features.float()
+    variance, mean = torch.var_mean(features, dim=(2, 3), correction=0)
+    return ChannelStatistics(mean, (variance + EPS).sqrt())
+
+
+def style_statistics(features: Mapping[str, Tensor]) -> StyleStatistics:
+    """Measure a style from the features of its painting, by layer name."""
+    return StyleStatistics({layer: channel_statistics(value) for layer, value in features.items()})
+
+
+def adaptive_instance_normalization(
+    features: Tensor, style: ChannelStatistics, content: ChannelStatistics | None = None
+) -> Tensor:
+    """Give content features the channel statistics of a style.
+
+    Args:
+        features: Content features, shape `(N, C, H, W)`.
+        style: Target statistics, shape `(N, C)`, or `(1, C)` for one style for the whole batch.
+        content: Statistics of `features` where they are known already or were measured over
+            more than this piece of the picture; measured here when None.
+
+    Returns:
+        Features of the same shape and precision (equation 8 of the paper).
+    """
+    content = content or channel_statistics(features)
+    scale = style.std / content.std
+    shift = style.mean - content.mean * scale
+    return torch.addcmul(
+        shift[:, :, None, None].to(features.dtype),
+        features,
+        scale[:, :, None, None].to(features.dtype),
+    )
+
+
+def interpolate_styles(
+    styles: Sequence[StyleStatistics], weights: Sequence[float]
+) -> StyleStatistics:
+    """Blend styles: the weighted average of their statistics.
+
+    Adaptive instance normalization is affine in mean and standard deviation, so this equals the
+    blend of the normalized features in section 7.3 of the paper, for one decode instead of many.
+
+    Args:
+        styles: One or more styles over the same layers.
+        weights: One finite number per style; they are divided by their sum. A negative weight
+            moves away from a style.
+
+    Raises:
+        ValueError: If the counts differ, or the weights are not finite or sum to zero.
+    """
+    if not styles or len(styles) != len(weights):
+        raise ValueError(f"expected one weight per style, got {len(weights)} for {len(styles)}")
+    shares = torch.tensor(weights, dtype=torch.float64)
+    total = shares.sum().item()
+    if not torch.isfinite(shares).all() or abs(total) < 1e-9:
+        raise ValueError(f"style weights must be finite and not sum to zero, got {list(weights)}")
+    shares = shares / total
+
+    def average(tensors: list[Tensor]) -> Tensor:
+        return sum(
+            (share * tensor for share, tensor in zip(shares.tolist(), tensors, strict=True)),
+            start=torch.zeros_like(tensors[0]),
+        )
+
+    return StyleStatistics(
+        {
+            layer: ChannelStatistics(
+                mean=average([style[layer].mean for style in styles]),
+                # A negative weight can push a deviation below what any picture has.
+                std=average([style[layer].std for style in styles]).clamp_min(EPS**0.5),
+            )
+            for layer in styles[0].layers
+        }
+    )

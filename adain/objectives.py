@@ -1,0 +1,318 @@
+"""What is learned: the encoder by distillation, the decoder by perceptual losses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from adain.errors import WeightsError
+from adain.losses import content_loss, style_loss, total_variation_loss
+from adain.model import (
+    DECODER_TABLE,
+    LOSS_LAYERS,
+    STYLE_LAYERS,
+    Decoder,
+    DecoderTable,
+    Encoder,
+    EncoderConfig,
+    normalize_features,
+)
+from adain.normalization import style_statistics
+from adain.weights import encoder_fingerprint, read_weights, save_decoder, save_encoder
+
+
+def load_teacher(path: Path) -> Encoder:
+    """Load a VGG-19 of any width to distil from.
+
+    Args:
+        path: Safetensors with `convK_L` and optionally `embedK_1` tensors, and `preprocess`, a
+            1x1 convolution from RGB in [0, 1] to what `conv1_1` expects.
+
+    Raises:
+        WeightsError: If the file is damaged or its tensors are not those of a VGG-19.
+    """
+    tensors, _ = read_weights(path)
+    try:
+        matrix, offset = (
+            tensors.pop("preprocess.weight")[:, :, 0, 0],
+            tensors.pop("preprocess.bias"),
+        )
+        kernel = tensors["conv1_1.weight"]
+        # Reflection commutes with a 1x1 convolution, so the fold into conv1_1 is exact.
+        tensors["conv1_1.bias"] = tensors["conv1_1.bias"] + torch.einsum(
+            "oihw,i->o", kernel, offset
+        )
+        tensors["conv1_1.weight"] = torch.einsum("oihw,ij->ojhw", kernel, matrix)
+        blocks = [i for i in range(1, 6) if f"conv{i}_1.weight" in tensors]
+        heads = [i for i in blocks if f"embed{i}_1.weight" in tensors]
+        config = EncoderConfig(
+            tuple(len(tensors[f"conv{i}_1.weight"]) for i in blocks),
+            tuple(len(tensors[f"embed{i}_1.weight"]) for i in heads),
+        )
+        teacher = Encoder(config)
+        # A teacher may end within a block; what is missing lies beyond its last layer.
+        teacher.load_state_dict(tensors, strict=False)
+    except (KeyError, RuntimeError) as error:
+        raise WeightsError(f"{path.name}: not the tensors of a VGG-19 ({error})") from error
+    return teacher.requires_grad_(False).eval()
+
+
+class EncoderDistillation(nn.Module):
+    """Teach a small encoder the embedded features of larger ones.
+
+    Batch normalization follows each convolution while training, without which a plain VGG of
+    these widths hardly learns from random weights; it is folded into the convolutions on
+    export.
+
+    Args:
+        teachers: Each is the target at its layers; where two have a layer, the later one.
+        validation: Pictures `(N, 3, S, S)` that evaluation measures on.
+        config: Shape of the encoder.
+    """
+
+    def __init__(
+        self,
+        teachers: Mapping[str, Encoder],
+        validation: Tensor,
+        config: EncoderConfig = EncoderConfig(),
+    ) -> None:
+        super().__init__()
+        self.encoder = Encoder(config)
+        for name, module in list(self.encoder.named_children()):
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+            if name.startswith("conv"):
+                normalized = nn.Sequential(module, nn.BatchNorm2d(module.out_channels))  # type: ignore[arg-type]
+                setattr(self.encoder, name, normalized)
+        self.teachers = nn.ModuleDict(teachers).requires_grad_(False)
+        self.validation = validation
+        self.settled = False
+
+    def forward(self, photos: Tensor, paintings: Tensor) -> dict[str, Tensor]:
+        """Return the mean squared error at each layer over the variance of the target."""
+        image = torch.cat([photos, paintings])
+        with torch.no_grad():
+            targets = self.targets(image)
+        features = self.encoder.embed(self.encoder(image, LOSS_LAYERS))
+        losses = {
+            layer: F.mse_loss(value.float(), targets[layer].float()) / targets[layer].float().var()
+            for layer, value in features.items()
+        }
+        return {"loss": torch.stack(list(losses.values())).sum(), **losses}
+
+    def targets(self, image: Tensor) -> dict[str, Tensor]:
+        """Return the teachers' features, at the width of the full VGG-19."""
+        targets = {}
+        for teacher in self.teachers.values():
+            assert isinstance(teacher, Encoder)
+            features = teacher(image, LOSS_LAYERS[: len(teacher.config.widths)])
+            targets.update(teacher.embed(features) if teacher.config.embed_widths else features)
+        return targets
+
+    def settle(self) -> None:
+        """Fix the normalization, so that what is trained is what is exported."""
+        self.settled = True
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "EncoderDistillation":
+        """Set training mode; teachers, and the normalization once settled, stay as they are."""
+        super().train(mode)
+        for module in self.modules():
+            if self.settled and isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+    @torch.no_grad()
+    def evaluate(self) -> tuple[dict[str, float], Tensor]:
+        """Return the correlation with the teachers at each layer, and a sheet of feature maps."""
+        sums = {layer: torch.zeros(6, dtype=torch.float64) for layer in LOSS_LAYERS}
+        sheet: list[Tensor] = []
+        device = next(self.parameters()).device
+        for images in self.validation.split(5):
+            image = images.to(device, memory_format=torch.channels_last)
+            features, targets = (
+                self.encoder.embed(self.encoder(image, LOSS_LAYERS)),
+                self.targets(image),
+            )
+            for layer in LOSS_LAYERS:
+                x, y = features[layer].double().flatten(), targets[layer].double().flatten()
+                moments = [torch.tensor(x.numel()), x.sum(), y.sum(), x @ x, y @ y, x @ y]
+                sums[layer] += torch.stack([value.double().cpu() for value in moments])
+            if len(sheet) < 4:
+                sheet.append(_feature_sheet(image, features, targets))
+        metrics = {}
+        for layer, (n, x, y, xx, yy, xy) in sums.items():
+            covariance, spread = xy - x * y / n, ((xx - x * x / n) * (yy - y * y / n)).sqrt()
+            metrics[f"correlation_{layer}"] = (covariance / spread).item()
+        return metrics, torch.cat(sheet, dim=1)
+
+    def export(self, folder: Path, facts: dict[str, str]) -> None:
+        """Write `encoder.safetensors`."""
+        save_encoder(self.folded(), folder / "encoder.safetensors", facts)
+
+    def folded(self) -> Encoder:
+        """Return a plain encoder that computes the same."""
+        encoder = Encoder(self.encoder.config)
+        state: dict[str, Tensor] = {}
+        for name, module in self.encoder.named_children():
+            if isinstance(module, nn.Sequential):
+                convolution, norm = module
+                weight, bias = fuse_conv_bn_weights(
+                    convolution.weight,
+                    convolution.bias,
+                    norm.running_mean,
+                    norm.running_var,
+                    norm.eps,
+                    norm.weight,
+                    norm.bias,
+                )
+            else:
+                weight, bias = module.weight, module.bias
+            state |= {f"{name}.weight": weight.detach(), f"{name}.bias": bias.detach()}
+        encoder.load_state_dict(state)
+        return encoder
+
+
+def _feature_sheet(
+    image: Tensor, features: dict[str, Tensor], targets: dict[str, Tensor]
+) -> Tensor:
+    """Show the liveliest channel of each layer, the teacher's above the student's."""
+    size = image.shape[2:]
+    rows = [[image[0].cpu()], [image[0].cpu()]]
+    for layer in LOSS_LAYERS:
+        channel = targets[layer][0].flatten(1).var(1).argmax()
+        for row, source in zip(rows, (targets, features), strict=True):
+            plane = source[layer][:1, channel : channel + 1].float()
+            plane = plane / targets[layer][0, channel].max().clamp_min(1e-6)
+            row.append(F.interpolate(plane, size).expand(-1, 3, -1, -1)[0].clamp(0, 1).cpu())
+    return torch.cat([torch.cat(row, dim=2) for row in rows], dim=1)
+
+
+@dataclass(frozen=True)
+class DecoderLosses:
+    """Weights of the decoder's loss terms.
+
+    Attributes:
+        content_weight: Distance of the result's embedded features to the normalized ones.
+        style_weight: Distance of the result's embedded channel statistics to the painting's.
+        identity_weight: Difference of the pixels where a photo is painted in its own style.
+        tv_weight: Total variation of the result.
+        identities: Photos of each batch that are painted in their own style.
+    """
+
+    content_weight: float = 1.0
+    style_weight: float = 10.0
+    identity_weight: float = 10.0
+    tv_weight: float = 0.0
+    identities: int = 1
+
+
+class DecoderTraining(nn.Module):
+    """Teach a decoder to paint: the recipe of the AdaIN paper (section 5).
+
+    Departures: the losses work on embedded features (on raw ones a narrow encoder steers
+    weakly), and some photos are painted in their own style, which must give them back.
+
+    Args:
+        encoder: Frozen; its features are normalized and its embedded features judge.
+        photos: Validation photos `(P, 3, S, S)`.
+        paintings: Validation paintings `(Q, 3, S, S)`.
+        table: The decoder's architecture.
+        weights: Weights of the loss terms.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        photos: Tensor,
+        paintings: Tensor,
+        table: DecoderTable = DECODER_TABLE,
+        weights: DecoderLosses = DecoderLosses(),
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder.requires_grad_(False)
+        self.decoder = Decoder(table)
+        for module in self.decoder.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        self.weights = weights
+        self.validation = (photos, paintings)
+
+    def forward(self, photos: Tensor, paintings: Tensor) -> dict[str, Tensor]:
+        """Paint each photo in the style of the painting of the same index; return the losses."""
+        weights = self.weights
+        count = weights.identities
+        with torch.no_grad():
+            paintings = torch.cat([photos[:count], paintings[count:]])
+            style_features = self.encoder(paintings, STYLE_LAYERS)
+            targets = normalize_features(
+                self.encoder(photos, STYLE_LAYERS), style_statistics(style_features)
+            )
+            embedded_style = style_statistics(self.encoder.embed(style_features))
+            embedded_target = self.encoder.embed({"relu4_1": targets["relu4_1"]})["relu4_1"]
+        result = self.decoder(targets)
+        embedded = self.encoder.embed(self.encoder(result, STYLE_LAYERS))
+        losses = {
+            "content": content_loss(embedded["relu4_1"].float(), embedded_target.float()),
+            "style": torch.stack(
+                [style_loss(value, embedded_style[layer]) for layer, value in embedded.items()]
+            ).sum(),
+            "identity": F.mse_loss(result[:count].float(), photos[:count]),
+            "tv": total_variation_loss(result.float()),
+        }
+        loss = (
+            weights.content_weight * losses["content"]
+            + weights.style_weight * losses["style"]
+            + weights.identity_weight * losses["identity"]
+            + weights.tv_weight * losses["tv"]
+        )
+        return {"loss": loss, **losses}
+
+    def settle(self) -> None:
+        """Nothing to do: the decoder has no normalization of its own."""
+
+    @torch.no_grad()
+    def evaluate(self) -> tuple[dict[str, float], Tensor]:
+        """Return losses over validation pairs, and a sheet: photo, painting, result in columns."""
+        device = next(self.parameters()).device
+        photos, paintings = (
+            images.to(device, memory_format=torch.channels_last) for images in self.validation
+        )
+        results, sums = [], {"content": 0.0, "style": 0.0}
+        for i, photo in enumerate(photos.split(1)):
+            painting = paintings[i % len(paintings)][None]
+            style_features = self.encoder(painting, STYLE_LAYERS)
+            targets = normalize_features(
+                self.encoder(photo, STYLE_LAYERS), style_statistics(style_features)
+            )
+            result = self.decoder(targets).clamp(0, 1)
+            embedded = self.encoder.embed(self.encoder(result, STYLE_LAYERS))
+            embedded_style = style_statistics(self.encoder.embed(style_features))
+            target = self.encoder.embed({"relu4_1": targets["relu4_1"]})["relu4_1"]
+            sums["content"] += content_loss(embedded["relu4_1"], target).item()
+            sums["style"] += sum(
+                style_loss(value, embedded_style[layer]).item() for layer, value in embedded.items()
+            )
+            results.append(torch.cat([photo[0], painting[0], result[0]], dim=1).cpu())
+        metrics = {f"validation_{name}": value / len(photos) for name, value in sums.items()}
+        return metrics, torch.cat(results[:8], dim=2)
+
+    def export(self, folder: Path, facts: dict[str, str]) -> None:
+        """Write `decoder.safetensors`."""
+        decoder = Decoder(self.decoder.table)
+        state: dict[str, Tensor] = {}
+        for name, module in self.decoder.named_children():
+            state |= {
+                f"{name}.weight": module.weight.detach(),
+                f"{name}.bias": module.bias.detach(),
+            }
+        decoder.load_state_dict(state)
+        save_decoder(
+            decoder, folder / "decoder.safetensors", encoder_fingerprint(self.encoder), facts
+        )

@@ -1,0 +1,59 @@
+"""The `adain` command: one file for each group of commands.
+
+A command imports what is heavy (torch, the network) inside its function, so that `--help`,
+`--version` and mistakes in an option answer at once.
+"""
+
+import sys
+from importlib import metadata
+from io import TextIOWrapper
+from typing import Annotated
+
+import typer
+
+from gallery.cli.exits import Commands
+from gallery.cli.styles import styles
+from gallery.cli.stylize import EXAMPLES, stylize
+from gallery.cli.train import app as train
+
+app = typer.Typer(
+    name="adain",
+    cls=Commands,
+    help="Repaint photos in the style of any painting.",
+    no_args_is_help=True,
+    add_completion=False,
+    # Plain help and plain tracebacks: they pipe, and rich takes a while to import.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(epilog=EXAMPLES)(stylize)
+app.command()(styles)
+app.add_typer(train, name="train")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"adain {metadata.version('adain')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
+) -> None:
+    """Repaint photos in the style of any painting."""
+
+
+def main() -> None:
+    """Run the command."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A file name need not be valid text; this prints its very bytes.
+        sys.stdout.reconfigure(errors="surrogateescape")
+    app()

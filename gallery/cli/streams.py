@@ -1,0 +1,64 @@
+"""What the command prints: data on standard output, the rest on standard error."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from gallery.errors import OutputError
+
+
+def emit(data: str | bytes) -> None:
+    """Write a line, or bytes as they are, to standard output at once.
+
+    Raises:
+        OutputError: If the device is full, say.
+        BrokenPipeError: If nobody reads any more.
+    """
+    try:
+        if isinstance(data, str):
+            print(data, flush=True)
+        else:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+    except OSError as error:
+        _discard_output()
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise OutputError(
+            f"standard output: cannot be written ({error.strerror}); check the free space"
+        ) from error
+
+
+def complain(message: str) -> None:
+    """Print one line on standard error, whatever a file name in it may hold."""
+    line = "".join(c if c.isprintable() else " " for c in message)
+    print(f"adain: {line}", file=sys.stderr)
+
+
+@contextmanager
+def progress(total: int, hidden: bool) -> Iterator[Callable[[], None]]:
+    """Show a bar on standard error if that is a terminal; gives the function that advances it."""
+    if hidden or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+
+    bar = Progress(
+        *Progress.get_default_columns(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        # Redirection would send paths to standard error; a shared terminal needs it all the same.
+        redirect_stdout=sys.stdout.isatty(),
+    )
+    with bar:
+        task = bar.add_task("stylizing", total=total)
+        yield lambda: bar.advance(task)
+
+
+def _discard_output() -> None:
+    """Send what the buffer still holds nowhere, or flushing it at exit would fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

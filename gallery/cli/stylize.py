@@ -1,0 +1,222 @@
+"""`adain stylize`: photos in, paintings out."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adain.errors import ImageExistsError
+from gallery.cli.exits import debugging, describe, exit_code
+from gallery.cli.streams import complain, emit, progress
+from gallery.config import StylizeConfig
+from gallery.errors import OutputError, StyleNotFound
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from adain.model import StyleTransferModel
+    from adain.normalization import StyleStatistics
+    from gallery.outputs import Output
+
+DEFAULTS = StylizeConfig()
+
+EXAMPLES = """\b
+Examples:
+  adain stylize harbour.jpg --style irises
+  adain stylize *.jpg --style mosaic.png --alpha 0.7 -o painted/
+  adain stylize - --style senecio < photo.jpg > painted.png
+"""
+
+
+def stylize(
+    ctx: typer.Context,
+    photos: Annotated[
+        list[str], typer.Argument(metavar="PHOTO", help="Pictures; '-' is standard input.")
+    ],
+    style: Annotated[
+        str,
+        typer.Option(
+            metavar="PAINTING",
+            help="A picture, '-', or the name of a shipped style (see 'adain styles').",
+        ),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="A file, a folder, or '-' for standard output; "
+            "by default PHOTO.STYLE.SUFFIX beside the photo.",
+        ),
+    ] = None,
+    alpha: Annotated[
+        float, typer.Option(metavar="A", help="Strength: 0 keeps the photo, 1 is the full style.")
+    ] = DEFAULTS.alpha,
+    max_side: Annotated[
+        int | None, typer.Option(metavar="PX", help="Longest side; larger photos are shrunk first.")
+    ] = DEFAULTS.max_side,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="F", help="jpg, png, webp, tiff, bmp or avif; by default that of the photo."
+        ),
+    ] = DEFAULTS.format,
+    jpeg_quality: Annotated[
+        int, typer.Option(metavar="Q", help="1 to 100; for WebP and AVIF too.")
+    ] = DEFAULTS.jpeg_quality,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that exist.")
+    ] = DEFAULTS.overwrite,
+    model: Annotated[
+        str, typer.Option(metavar="NAME|PATH", help="A shipped model or a decoder file.")
+    ] = DEFAULTS.model,
+    device: Annotated[
+        str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")
+    ] = DEFAULTS.device,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object for each photo, not the path.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")
+    ] = False,
+) -> None:
+    """Repaint photos in the style of a painting.
+
+    Prints the paths of the results.
+    """
+    try:
+        config = StylizeConfig(alpha, max_side, model, device, format, jpeg_quality, overwrite)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if style == "-" and "-" in photos:
+        raise typer.BadParameter("'-' can be a photo or the style, not both")
+    slug, measure = _find_style(style)
+    outputs = _plan(photos, slug, output, format, as_json)
+    network = _load_network(config)
+    statistics = measure(network)
+    errors: list[Exception] = []
+    with progress(len(outputs), hidden=quiet) as advance:
+        for item in outputs:
+            try:
+                facts = _stylize_one(network, statistics, item, config)
+                if item.path:
+                    emit(json.dumps({**facts, "style": slug}) if as_json else str(item.path))
+            except BrokenPipeError:
+                raise
+            except Exception as error:
+                if debugging(ctx):
+                    raise
+                errors.append(error)
+                complain(describe(error))
+                if as_json:
+                    emit(json.dumps({"photo": item.photo, "error": describe(error)}))
+            advance()
+    if len(outputs) > 1 and not quiet:
+        complain(f"done={len(outputs) - len(errors)} failed={len(errors)}")
+    raise typer.Exit(exit_code(errors, done=len(outputs) - len(errors)))
+
+
+def _find_style(reference: str) -> "tuple[str, Callable[[StyleTransferModel], StyleStatistics]]":
+    """Return the slug of a style and what measures it or looks it up, given the network."""
+    from gallery.service import measure_style, shipped_style
+    from gallery.styles import load_styles, slugify
+
+    if reference == "-":
+        name = "standard input"
+        return "stdin", partial(measure_style, painting=sys.stdin.buffer, name=name)
+    if os.path.isdir(reference):
+        raise StyleNotFound(f"{reference}: is a folder; give one picture of it as the style")
+    if os.path.exists(reference):
+        path = Path(reference)
+        return slugify(path.stem) or "painting", partial(measure_style, painting=path)
+    styles = load_styles()
+    painting = styles.find(reference)
+    return painting.slug, partial(shipped_style, styles=styles, painting=painting)
+
+
+def _plan(
+    photos: Sequence[str], slug: str, output: str | None, format: str | None, as_json: bool
+) -> "list[Output]":
+    from gallery.outputs import plan_outputs
+
+    try:
+        outputs = plan_outputs(photos, slug, output, format)
+    except OutputError as error:
+        raise typer.BadParameter(str(error)) from error
+    if outputs[0].path is None:
+        if as_json:
+            raise typer.BadParameter("--json and the picture both need standard output")
+        if sys.stdout.isatty():
+            raise typer.BadParameter("a terminal shows no pictures; give a file with --output")
+    return outputs
+
+
+def _load_network(config: StylizeConfig) -> "StyleTransferModel":
+    from adain.device import choose_device
+    from adain.weights import load_model
+
+    try:
+        device = choose_device(config.device)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return load_model(config.model, device)
+
+
+def _stylize_one(
+    network: "StyleTransferModel", style: "StyleStatistics", output: "Output", config: StylizeConfig
+) -> dict[str, Any]:
+    """Stylize a photo, write the result and return the facts about it."""
+    from gallery.service import stylize_photo
+
+    # Found before the work is done; save_image makes sure once more when it is.
+    if output.path and not config.overwrite and os.path.lexists(output.path):
+        raise ImageExistsError(f"{output.path}: exists already; add --overwrite to replace it")
+    start = time.perf_counter()
+    piped = output.photo == "-"
+    image = stylize_photo(
+        network,
+        sys.stdin.buffer if piped else Path(output.photo),
+        style,
+        alpha=config.alpha,
+        max_side=config.max_side,
+        name="standard input" if piped else None,
+    )
+    _write(image, output, config)
+    return {
+        "photo": output.photo,
+        "output": str(output.path),
+        "width": image.width,
+        "height": image.height,
+        "seconds": round(time.perf_counter() - start, 3),
+    }
+
+
+def _write(image: "Image", output: "Output", config: StylizeConfig) -> None:
+    from adain.images import encode_image, save_image
+
+    if output.path is None:
+        emit(encode_image(image, output.format, config.jpeg_quality))
+        return
+    if output.in_folder:
+        _make_folder(output.path.parent)
+    save_image(
+        image,
+        output.path,
+        format=output.format,
+        jpeg_quality=config.jpeg_quality,
+        overwrite=config.overwrite,
+    )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot make this folder ({error.strerror})") from error

@@ -1,0 +1,260 @@
+"""`adain train`: make the network's weights."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import torch
+
+    from adain.data import Pictures
+    from adain.training import TrainingConfig
+
+app = typer.Typer(no_args_is_help=True, help="Train the encoder or the decoder.")
+
+Source = Annotated[
+    Path, typer.Option(help="Folder of pictures, or CSV with the columns file, split, style.")
+]
+RunFolder = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder of the run; made if missing.")
+]
+Steps = Annotated[int, typer.Option(min=1, help="Optimiser steps of the whole run.")]
+Batch = Annotated[int, typer.Option(min=2, help="Photos, and paintings, in a step.")]
+Crop = Annotated[int, typer.Option(min=64, help="Side of the crops in pixels, a multiple of 8.")]
+Rate = Annotated[float, typer.Option(min=0, help="Peak learning rate of Adam.")]
+MatrixRate = Annotated[
+    float, typer.Option(min=0, help="Peak learning rate of Muon (3x3 convolutions).")
+]
+Seed = Annotated[int, typer.Option(help="Decides the first weights and every crop.")]
+Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16.")]
+Workers = Annotated[
+    int, typer.Option(min=0, help="Processes that decode pictures; 0 decodes in place.")
+]
+Every = Annotated[
+    int, typer.Option(min=1, help="Steps between checkpoints, and between evaluations.")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on from the checkpoint in the run's folder.")
+]
+DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
+
+
+@app.command()
+def encoder(
+    photos: Source,
+    paintings: Source,
+    output: RunFolder,
+    teacher: Annotated[
+        list[Path],
+        typer.Option(
+            help="VGG-19 to distil from (.safetensors); repeat: later ones win their layers."
+        ),
+    ],
+    steps: Steps = 9000,
+    batch_size: Batch = 8,
+    crop: Crop = 96,
+    learning_rate: Rate = 5e-3,
+    matrix_learning_rate: MatrixRate = 2e-2,
+    seed: Seed = 0,
+    precision: Precision = "auto",
+    workers: Workers = 0,
+    every: Every = 500,
+    resume: Resume = False,
+    device: DeviceName = "auto",
+) -> None:
+    """Distil a small VGG-19 from larger ones, from random weights.
+
+    Leaves encoder.safetensors, checkpoint.pt, metrics.csv and previews in the run's folder.
+    Ctrl-C stops after the step with a checkpoint; --resume goes on as if nothing had happened.
+
+    Example: adain train encoder --photos photos.csv --paintings styles.csv
+    --teacher vgg19.safetensors -o runs/encoder
+    """
+    from adain.data import center_crops, find_pictures
+    from adain.objectives import EncoderDistillation, load_teacher
+    from adain.training import TrainingConfig
+
+    config = TrainingConfig(
+        steps, batch_size, crop, learning_rate, matrix_learning_rate,
+        seed=seed, precision=precision, workers=workers,
+        checkpoint_every=every, evaluate_every=every,
+    )  # fmt: skip
+    teachers = {str(i): load_teacher(path) for i, path in enumerate(teacher)}
+    held_out = [*_validation(photos)[:40], *_validation(paintings)[:60]]
+    train_pictures = find_pictures(photos), find_pictures(paintings)
+
+    def objective() -> "torch.nn.Module":
+        return EncoderDistillation(teachers, center_crops(held_out, 128))
+
+    _train(objective, train_pictures, config, output, resume, device)
+
+
+@app.command()
+def decoder(
+    photos: Source,
+    paintings: Source,
+    output: RunFolder,
+    encoder: Annotated[
+        Path | None, typer.Option(help="Encoder file; the shipped one by default.")
+    ] = None,
+    steps: Steps = 20000,
+    batch_size: Batch = 8,
+    crop: Crop = 160,
+    learning_rate: Rate = 2e-3,
+    matrix_learning_rate: MatrixRate = 1e-2,
+    content_weight: Annotated[float, typer.Option(min=0, help="Weight of the content loss.")] = 1.0,
+    style_weight: Annotated[float, typer.Option(min=0, help="Weight of the style loss.")] = 10.0,
+    seed: Seed = 0,
+    precision: Precision = "auto",
+    workers: Workers = 0,
+    every: Every = 500,
+    resume: Resume = False,
+    device: DeviceName = "auto",
+) -> None:
+    """Train a decoder on photos and paintings.
+
+    Leaves decoder.safetensors, checkpoint.pt, metrics.csv and previews in the run's folder;
+    use it with: adain stylize photo.jpg --style painting.jpg --model RUN/decoder.safetensors
+
+    Example: torchrun --nproc-per-node 4 --no-python adain train decoder --photos photos/
+    --paintings paintings/ -o runs/decoder
+    """
+    from adain.data import center_crops, find_pictures
+    from adain.objectives import DecoderLosses, DecoderTraining
+    from adain.training import TrainingConfig
+    from adain.weights import load_encoder
+
+    config = TrainingConfig(
+        steps, batch_size, crop, learning_rate, matrix_learning_rate,
+        seed=seed, precision=precision, workers=workers,
+        checkpoint_every=every, evaluate_every=every,
+    )  # fmt: skip
+    loaded = load_encoder(encoder)
+    held_out = _validation(photos)[:12], _validation(paintings)[:12]
+    train_pictures = find_pictures(photos), find_pictures(paintings)
+
+    def objective() -> "torch.nn.Module":
+        crops = [center_crops(paths, 256) for paths in held_out]
+        weights = DecoderLosses(content_weight=content_weight, style_weight=style_weight)
+        return DecoderTraining(loaded, *crops, weights=weights)
+
+    _train(objective, train_pictures, config, output, resume, device)
+
+
+def _validation(source: Path) -> tuple[Path, ...]:
+    from adain.data import find_pictures
+
+    return find_pictures(source, split="val").paths
+
+
+def _train(
+    make_objective: "Callable[[], torch.nn.Module]",
+    pictures: "tuple[Pictures, Pictures]",
+    config: "TrainingConfig",
+    folder: Path,
+    resume: bool,
+    device_name: str,
+) -> None:
+    """Run the loop with a progress bar, on every process that torchrun started."""
+    import torch
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from adain.data import CropBatches
+    from adain.training import CHECKPOINT, TrainingStep, train
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if not resume and (folder / CHECKPOINT).exists():
+        raise typer.BadParameter(
+            f"{folder} holds a run already; add --resume or take another folder"
+        )
+    console = Console(stderr=True)
+    with _process_group(device_name) as (rank, device), _stop_on_interrupt() as stopped:
+        torch.manual_seed(config.seed)
+        objective = make_objective()
+        photos, paintings = (
+            CropBatches(source, config.batch_size, config.crop, seed=_mix(config.seed, kind, rank))
+            for kind, source in enumerate(pictures)
+        )
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        hidden = rank > 0 or not console.is_terminal
+        with Progress(*columns, console=console, disable=hidden) as progress:
+            bar = progress.add_task("training", total=config.steps)
+
+            def show(step: TrainingStep) -> None:
+                progress.update(
+                    bar, completed=step.step, description=f"loss {step.losses['loss']:.3f}"
+                )
+                for line in step.skipped:
+                    console.print(f"skipped: {line}", style="yellow", markup=False)
+                if step.metrics:
+                    figures = ", ".join(f"{k} {v:.4f}" for k, v in step.metrics.items())
+                    console.print(f"step {step.step}: {figures}", markup=False, highlight=False)
+
+            done = train(
+                objective, photos, paintings, config, folder, device,
+                resume=resume, on_step=show, should_stop=lambda: bool(stopped),
+            )  # fmt: skip
+    if rank == 0:
+        typer.echo(folder)
+    if done < config.steps:
+        console.print(f"stopped at step {done}; go on with --resume", markup=False)
+        raise typer.Exit(130)
+
+
+def _mix(seed: int, kind: int, rank: int) -> int:
+    """Return a seed of its own for photos and paintings on each process."""
+    return (seed * 2 + kind) * 4096 + rank
+
+
+@contextmanager
+def _process_group(device_name: str) -> "Iterator[tuple[int, torch.device]]":
+    """Join the processes that torchrun started, if it did; yield the rank and its device."""
+    import torch.distributed as dist
+
+    from adain.device import choose_device
+
+    if "RANK" not in os.environ:
+        yield 0, choose_device(device_name)
+        return
+    device = choose_device(device_name)
+    if device.type == "cuda":
+        device = choose_device(f"cuda:{os.environ['LOCAL_RANK']}")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield dist.get_rank(), device
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[list[int]]:
+    """Collect the first Ctrl-C (or SIGTERM) instead of raising; a second one raises as usual."""
+    received: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        received.append(number)
+        signal.signal(number, previous[number])
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
