@@ -33,7 +33,7 @@ MODELS = {"compact": "decoder_compact.safetensors"}
 DEFAULT_MODEL = "compact"
 
 SHA256 = {
-    SHIPPED_ENCODER: "",
+    SHIPPED_ENCODER: "cf7f57fbb69cbad1ad60c11e8af578d45251b1064934203c1bd56d63b8a0fbca",
     "decoder_compact.safetensors": "",
 }
 """Pinned digests of the shipped files."""
