@@ -128,10 +128,11 @@ DECODER_TABLE: DecoderTable = (
     ("conv", 32, 32),
     ("conv", 32, 16),
     ("upsample", "nearest"),
+    ("add", "relu1_1", 16, 16),
     ("conv", 16, 16),
     ("image", 16),
 )
-"""The shipped decoder: the encoder mirrored, with two skips that keep the photo's drawing."""
+"""The shipped decoder: the encoder mirrored, with skips that keep the photo's drawing."""
 
 
 class Decoder(nn.Module):

@@ -89,8 +89,10 @@ def channel_statistics(features: Tensor) -> ChannelStatistics:
         raise ValueError("features of a single position have no variance; use a larger picture")
     if features.dtype in (torch.float16, torch.bfloat16):
         features = features.float()
-    variance, mean = torch.var_mean(features, dim=(2, 3), correction=0)
-    return ChannelStatistics(mean, (variance + EPS).sqrt())
+    # Two passes: as exact as torch.var_mean, which takes ten times as long in channels_last.
+    mean = features.mean((2, 3), keepdim=True)
+    variance = (features - mean).square().mean((2, 3))
+    return ChannelStatistics(mean.flatten(1), (variance + EPS).sqrt())
 
 
 def style_statistics(features: Mapping[str, Tensor]) -> StyleStatistics:

@@ -34,7 +34,7 @@ DEFAULT_MODEL = "compact"
 
 SHA256 = {
     SHIPPED_ENCODER: "cf7f57fbb69cbad1ad60c11e8af578d45251b1064934203c1bd56d63b8a0fbca",
-    "decoder_compact.safetensors": "",
+    "decoder_compact.safetensors": "ad007e62c853bb8a41877db0420394ce6f60fc7313958007f8687515ba240cf5",
 }
 """Pinned digests of the shipped files."""
 

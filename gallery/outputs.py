@@ -1,5 +1,6 @@
 """Where results go: one place decides every name."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,9 +73,10 @@ def _folder(output: str | None, several: bool) -> Path | None:
     if output is None:
         return None
     path = Path(output)
-    if path.is_dir() or output.endswith("/"):
+    # Unlike their namesakes of Path, these answer False where the system cannot look.
+    if os.path.isdir(output) or output.endswith("/"):
         return path
-    if several and path.exists():
+    if several and os.path.exists(output):
         raise OutputError(f"{output}: is a file; several photos need a folder")
     return path if several else None
 

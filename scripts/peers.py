@@ -78,9 +78,11 @@ class _Residual(nn.Module):
 
     def forward(self, x: Tensor, style: Modulation | None = None) -> Tensor:
         if style is None:
-            return x + self.second(F.relu(self.first(x), inplace=True))
+            plain: Tensor = self.second(F.relu(self.first(x), inplace=True))
+            return x + plain
         inner = F.relu(style.weight * self.first(x) + style.bias * x, inplace=True)
-        return x + (style.weight * self.second(inner) + style.bias * inner)
+        outer: Tensor = style.weight * self.second(inner) + style.bias * inner
+        return x + outer
 
 
 class _MicroAstEncoder(nn.Module):

@@ -636,7 +636,7 @@ def test_resizing_shrinks_to_the_side_and_never_enlarges(
 def test_resizing_averages_instead_of_skipping_pixels() -> None:
     stripes = torch.arange(256).remainder(4).eq(0).float().expand(1, 3, 64, 256)
     small = resize_image(Picture(stripes), 64).pixels
-    assert abs(small - 0.25).max() < 0.05
+    assert abs(small[..., 2:-2] - 0.25).max() < 0.05  # The border sees fewer pixels.
 
 
 def test_resizing_stays_in_range_and_keeps_the_name() -> None:

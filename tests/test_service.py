@@ -69,7 +69,7 @@ def test_styles_of_another_encoder_are_refused(
     tiny_model: StyleTransferModel, style: StyleStatistics
 ) -> None:
     styles = ShippedStyles((PAINTING,), style.to_vector().numpy(), "another")
-    with pytest.raises(StylesError, match=f"encoder another, .* {tiny_model.fingerprint}"):
+    with pytest.raises(StylesError, match=rf"encoder another, .* {tiny_model.fingerprint}"):
         shipped_style(tiny_model, styles, PAINTING)
 
 
@@ -90,9 +90,9 @@ def test_large_paintings_are_measured_at_one_size(
 def test_errors_name_the_photo(
     tiny_model: StyleTransferModel, style: StyleStatistics, tmp_path: Path
 ) -> None:
-    with pytest.raises(ImageError, match="^upload: "):
+    with pytest.raises(ImageError, match=r"^upload: "):
         stylize_photo(tiny_model, b"not a picture", style, name="upload")
-    with pytest.raises(ImageTooLargeError, match="^upload: "):
+    with pytest.raises(ImageTooLargeError, match=r"^upload: "):
         limits = ImageLimits(max_pixels=100)
         stylize_photo(tiny_model, picture(20, 20), style, limits=limits, name="upload")
 
@@ -115,7 +115,7 @@ def test_too_little_memory_is_said_with_the_remedy(
         raise error
 
     monkeypatch.setattr(tiny_model, "stylize", fail)
-    with pytest.raises(ImageTooLargeError, match="memory for 30x20 pixels; .* smaller max-side"):
+    with pytest.raises(ImageTooLargeError, match=r"memory for 30x20 pixels; .* smaller max-side"):
         stylize_photo(tiny_model, picture(30, 20), style)
 
 

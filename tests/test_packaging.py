@@ -1,0 +1,89 @@
+"""What the parts may import, what is documented, and what the distribution contains."""
+
+import ast
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+from gallery.cli import app
+from gallery.cli.exits import ExitCode
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("adain", "gallery")
+APPLICATION = {"gallery", "typer", "rich", "sqlalchemy"}
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield the top-level name of everything that a module imports, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative import"
+            yield str(node.module).partition(".")[0]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "adain").rglob("*.py")), ids=lambda path: path.stem)
+def test_the_library_imports_nothing_of_the_application(path: Path) -> None:
+    assert not APPLICATION & set(imported(path))
+
+
+def test_the_library_runs_without_the_application() -> None:
+    modules = [f"adain.{path.stem}" for path in (ROOT / "adain").glob("[!_]*.py")]
+    code = (
+        f"import importlib, sys\nfor name in {APPLICATION!r}: sys.modules[name] = None\n"
+        f"for name in {modules!r}: importlib.import_module(name)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_every_package_is_in_the_distribution() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    folders = {path.parent for name in PACKAGES for path in (ROOT / name).rglob("*.py")}
+    dotted = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert set(project["tool"]["setuptools"]["packages"]) == dotted
+    assert all((ROOT / name / "py.typed").exists() for name in PACKAGES)
+
+
+def test_no_tests_folder_is_a_package() -> None:
+    assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+def commands(group: typer.core.TyperGroup, name: str) -> Iterator[tuple[str, set[str]]]:
+    """Yield the full name of each command with its long options."""
+    for command in group.commands.values():
+        full = f"{name} {command.name}"
+        if isinstance(command, typer.core.TyperGroup):
+            yield from commands(command, full)
+        else:
+            names = (option for parameter in command.params for option in parameter.opts)
+            yield full, {option for option in names if option.startswith("--")}
+
+
+def test_the_readme_documents_every_command_option_and_exit_code() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    for name, options in commands(group, "adain"):
+        _, heading, section = readme.partition(f"### `{name}")
+        assert heading, f"{name} has no section"
+        section = section.partition("\n##")[0]
+        missing = {option for option in options if f"`{option}" not in section}
+        assert not missing - {"--help"}, f"{name}: {missing}"
+    for code in ExitCode:
+        assert f"\n| {code} |" in readme
+
+
+def test_every_script_can_be_run_and_has_its_line() -> None:
+    lines = (ROOT / "scripts" / "README.md").read_text(encoding="utf-8")
+    for path in (ROOT / "scripts").iterdir():
+        if path.is_file() and path.name != "README.md":
+            assert f"| `{path.name}" in lines, path.name
+            assert path.suffix == ".py" or os.access(path, os.X_OK), path.name
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)

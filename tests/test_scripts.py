@@ -1,0 +1,323 @@
+import csv
+import json
+import math
+import sys
+from collections.abc import Sequence
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from adain.errors import WeightsError
+from adain.model import Encoder, StyleTransferModel
+from adain.weights import encoder_fingerprint, load_encoder, save_decoder, save_encoder
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+
+PEER_PIXELS = [
+    0.97273, 0.25977, 0.82904, 0.18954, 0.72555, 0.30999, 0.21434, 0.69921, 0.57236,
+    0.92188, 0.24273, 0.82323, 0.23891, 0.73563, 0.23777, 0.24221, 0.73757, 0.59484,
+    0.68949, 0.26317, 0.72803, 0.19645, 0.61038, 0.24684, 0.24409, 0.74772, 0.48651,
+]  # fmt: skip
+"""Pixels of the authors' TestNet (EndyWon/MicroAST at 5a6c905) with their weights."""
+
+OURS = ["ours, alpha 0.5", "ours, alpha 0.75", "ours, alpha 1"]
+
+
+def load_script(name: str) -> ModuleType:
+    """Load a program of `scripts/`, which has no suffix, without running it."""
+    loader = SourceFileLoader(name, str(SCRIPTS / name))
+    spec = spec_from_loader(name, loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    sys.path.insert(0, str(SCRIPTS))
+    try:
+        loader.exec_module(module)
+    finally:
+        sys.path.remove(str(SCRIPTS))
+    return module
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> ModuleType:
+    return load_script("evaluate")
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    return load_script("benchmark")
+
+
+@pytest.fixture
+def peers(benchmark: ModuleType) -> ModuleType:
+    return sys.modules["peers"]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Three photos and two paintings of noise, and one of each that is for training."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for table, count, seed in (("photos", 3, 0), ("styles", 2, 10)):
+        rows = [("file", "split", "style")]
+        for i in range(count + 1):
+            pixels = torch.rand(40, 52, 3, generator=torch.Generator().manual_seed(seed + i))
+            Image.fromarray(pixels.mul(255).byte().numpy()).save(folder / f"{table}{i}.png")
+            rows.append((f"{table}{i}.png", "train" if i == count else "val", "noise"))
+        with (folder / f"{table}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows(rows)
+    return folder
+
+
+@pytest.fixture
+def model_options(tmp_path: Path, tiny_model: StyleTransferModel) -> list[str]:
+    """Options that name the files of a tiny model, whose every layer tells pictures apart."""
+    for parameter in tiny_model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    encoder, decoder = tmp_path / "encoder.safetensors", tmp_path / "decoder.safetensors"
+    save_encoder(tiny_model.encoder, encoder)
+    save_decoder(tiny_model.decoder, decoder, encoder_fingerprint(load_encoder(encoder)))
+    return ["--model", str(decoder), "--encoder", str(encoder)]
+
+
+@pytest.fixture
+def microast_weights(tmp_path: Path, peers: ModuleType) -> Path:
+    """Seeded random weights of MicroAST, in files such as its authors' are converted to."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    torch.manual_seed(2)
+    model = peers.MicroAst()
+    for name in peers.MICROAST_FILES:
+        part = model.get_submodule(name[len("peer_microast_") : -len(".safetensors")])
+        convolutions = [module for module in part.modules() if isinstance(module, nn.Conv2d)]
+        tensors = {
+            f"layer.{i}.{key}": value
+            for i, convolution in enumerate(convolutions)
+            for key, value in convolution.state_dict().items()
+        }
+        save_file(tensors, folder / name)
+    return folder
+
+
+def noise(seed: int, size: int = 32) -> Tensor:
+    return torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def evaluate(evaluation: ModuleType, out: Path, *arguments: str | Path) -> list[dict[str, Any]]:
+    """Run the evaluation; return the rows of its JSON file."""
+    options = ["--size", "32", "--pairs", "3", "-o", str(out), *map(str, arguments)]
+    evaluation.main(options)
+    rows: list[dict[str, Any]] = json.loads((out / "evaluation.json").read_text())["rows"]
+    return rows
+
+
+def names(rows: Sequence[dict[str, Any]]) -> list[str]:
+    return [row["row"] for row in rows]
+
+
+def test_without_weights_the_peer_is_left_out_and_the_table_says_so(
+    evaluation: ModuleType,
+    data: Path,
+    model_options: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = evaluate(evaluation, tmp_path / "out", "--data", data, *model_options)
+    assert names(rows) == ["photo itself", *OURS]
+    table = capsys.readouterr().out
+    assert "MicroAST: left out" in table and "the model's own encoder" in table
+    assert [line.split(" | ")[0] for line in table.splitlines()[-4:]] == [
+        f"| {name}" for name in ["photo itself", *OURS]
+    ]
+
+
+def test_the_photo_itself_loses_no_content(
+    evaluation: ModuleType, data: Path, model_options: list[str], tmp_path: Path
+) -> None:
+    photo, *others = evaluate(evaluation, tmp_path / "out", "--data", data, *model_options)
+    assert photo["content_loss"] == 0 and photo["ssim"] == 1 and photo["milliseconds"] is None
+    for row in others:
+        assert all(math.isfinite(value) for key, value in row.items() if key != "row")
+        assert row["content_loss"] > 0 and row["ssim"] < 1 and row["milliseconds"] > 0
+
+
+def test_every_pair_is_in_the_csv_file_and_on_the_sheet(
+    evaluation: ModuleType,
+    data: Path,
+    model_options: list[str],
+    microast_weights: Path,
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out"
+    rows = evaluate(
+        evaluation, out, "--data", data, "--weights", microast_weights, "--full", *model_options
+    )
+    assert names(rows) == ["photo itself", "MicroAST", *OURS]
+    with (out / "evaluation.csv").open(newline="") as file:
+        records = list(csv.DictReader(file))
+    assert len(records) == 3 * 5
+    assert {record["photo"] for record in records} == {"photos0.png", "photos1.png", "photos2.png"}
+    assert all(math.isfinite(float(record["gram_loss"])) for record in records)
+    with Image.open(out / "contact-sheet.png") as sheet:
+        assert sheet.size == (6 * 32, 28 + 3 * 32)
+    assert len(list((out / "pictures").iterdir())) == 3 * 6
+
+
+def test_another_network_can_judge(
+    evaluation: ModuleType,
+    data: Path,
+    model_options: list[str],
+    tiny_encoder: Encoder,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    preprocess = {
+        "preprocess.weight": torch.eye(3)[:, :, None, None],
+        "preprocess.bias": torch.zeros(3),
+    }
+    save_file({**tiny_encoder.state_dict(), **preprocess}, tmp_path / "judge.safetensors")
+    judge = ("--judge", tmp_path / "judge.safetensors")
+    rows = evaluate(evaluation, tmp_path / "out", "--data", data, *judge, *model_options, "--json")
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["rows"] == rows
+    assert any("embedded features of judge.safetensors" in line for line in printed["caption"])
+
+
+def test_pairs_are_reproducible_distinct_and_even(evaluation: ModuleType, data: Path) -> None:
+    def choose(pairs: int, seed: int = 0) -> list[tuple[Path, Path]]:
+        chosen: list[tuple[Path, Path]] = evaluation.choose_pairs(
+            evaluation.Options(data, pairs=pairs, seed=seed)
+        )
+        return chosen
+
+    assert choose(4) == choose(4) == choose(6)[:4]
+    assert len(set(choose(100))) == 6
+    assert len({photo for photo, _ in choose(3)}) == 3
+    assert any(choose(3, seed) != choose(3) for seed in range(1, 5))
+
+
+@pytest.mark.parametrize("script", ["evaluation", "benchmark"])
+def test_a_mistake_gives_one_line(
+    script: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    options = ["--data", str(tmp_path)] if script == "evaluation" else []
+    with pytest.raises(SystemExit, match=r"no such weights file") as caught:
+        request.getfixturevalue(script).main([*options, "--model", str(tmp_path / "x.safetensors")])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", ["30", "24", "-8"])
+def test_sizes_that_do_not_fit_are_refused(
+    evaluation: ModuleType, benchmark: ModuleType, size: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for script, options in (
+        (evaluation, ["--data", ".", "--size"]),
+        (benchmark, ["--sizes", "64"]),
+    ):
+        with pytest.raises(SystemExit):
+            script.parse([*options, size])
+        assert "multiple" in capsys.readouterr().err
+
+
+def test_the_benchmark_has_a_row_for_each_variant_and_size(
+    benchmark: ModuleType,
+    model_options: list[str],
+    microast_weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(benchmark, "measure_peak", lambda *_: 2**20)
+    monkeypatch.setattr(benchmark, "matmul_rate", lambda: 1e9)
+    options = ["--sizes", "32", "64", "--repeats", "1", "--weights", str(microast_weights)]
+    benchmark.main([*options, *model_options, "--json"])
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["size"] for row in rows] == [32] * 5 + [64] * 5
+    assert [row["variant"] for row in rows[:5]] == [
+        "ours, known style",
+        "ours, with the style",
+        "MicroAST, known style",
+        "MicroAST, with the style",
+        "pytorch-AdaIN architecture",
+    ]
+    assert rows[0]["ratio"] == rows[5]["ratio"] == 1
+    assert all(row["milliseconds"] > 0 and row["share_of_peak"] > 0 for row in rows)
+    # The larger part of the work grows with the number of pixels.
+    assert 3.9 < rows[5]["multiply_adds"] / rows[0]["multiply_adds"] < 4.1
+
+
+def test_the_benchmark_prints_a_table_for_each_size(benchmark: ModuleType) -> None:
+    rows = [
+        benchmark.Row("ours, known style", size, 12.5, 1.0, 3 * 2**20, 2_500_000_000, 0.75)
+        for size in (256, 512)
+    ]
+    text = benchmark.markdown({"threads": "2"}, rows)
+    assert text.startswith("- threads: 2\n\n**256x256 pixels**\n")
+    assert text.count("| ours, known style | 12.5 | 1.00 | 3 | 2.50 | 75% |") == 2
+
+
+def test_variants_take_turns_and_the_first_turn_does_not_count(benchmark: ModuleType) -> None:
+    calls: list[str] = []
+    times = benchmark.interleave({name: lambda name=name: calls.append(name) for name in "ab"}, 3)
+    assert "".join(calls) == "ab" * 4
+    assert set(times) == {"a", "b"} and all(value >= 0 for value in times.values())
+
+
+def test_peak_memory_counts_what_a_pass_holds(benchmark: ModuleType) -> None:
+    def hold(size: int) -> object:
+        return lambda: torch.ones(size, 2**18)
+
+    # The system counts pages in small batches, so not to the byte.
+    assert 63 * 2**20 < benchmark.peak_of_one_pass({"hold": hold}, 64) < 96 * 2**20
+
+
+@pytest.mark.slow
+def test_peak_memory_is_measured_in_a_process_of_its_own(
+    benchmark: ModuleType, model_options: list[str]
+) -> None:
+    options = benchmark.parse([*model_options, "--sizes", "256"])
+    assert 2**20 < benchmark.measure_peak("ours, known style", 256, options) < 2**28
+
+
+def test_the_rate_of_a_matrix_product_is_measured(benchmark: ModuleType) -> None:
+    assert math.isfinite(benchmark.matmul_rate(side=64, repeats=1))
+
+
+def test_peers_do_as_much_work_as_published(
+    benchmark: ModuleType, peers: ModuleType, microast_weights: Path
+) -> None:
+    photo, microast = noise(0), peers.load_microast(microast_weights)
+    style = microast.measure_style(noise(1))
+    assert sum(parameter.numel() for parameter in microast.parameters()) == 471_987
+    work = benchmark.multiply_adds(lambda: microast.stylize(photo, style))
+    assert work == pytest.approx(27_772 * 32**2, rel=0.001)
+    full_width = peers.FullWidthAdain()
+    work = benchmark.multiply_adds(lambda: full_width.stylize(photo, noise(1)))
+    assert work == pytest.approx(3 * 241_344 * 32**2, rel=0.001)
+
+
+def test_microast_paints_what_its_authors_code_paints(peers: ModuleType, shared_data: Path) -> None:
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    photo = torch.stack([0.5 + 0.4 * (x / 9 + c).sin() * (y / 7).cos() for c in range(3)])[None]
+    painting = torch.stack([0.5 + 0.4 * (x * y / 99 + c).sin() for c in range(3)])[None]
+    model = peers.load_microast(shared_data / "weights")
+    result = model.stylize(photo, model.measure_style(painting))
+    expected = torch.tensor(PEER_PIXELS)
+    torch.testing.assert_close(result[0, :, 8::24, 8::24].flatten(), expected, atol=1e-4, rtol=0)
+
+
+def test_weights_of_another_network_are_refused(peers: ModuleType, microast_weights: Path) -> None:
+    name = peers.MICROAST_FILES[-1]
+    save_file({"layer.0.weight": torch.zeros(1)}, microast_weights / name)
+    with pytest.raises(WeightsError, match="not the tensors of MicroAST"):
+        peers.load_microast(microast_weights)
+
+
+def test_the_full_width_network_keeps_the_size_of_the_photo(peers: ModuleType) -> None:
+    assert peers.FullWidthAdain().stylize(noise(0, 40), noise(1, 32)).shape == (1, 3, 40, 40)
