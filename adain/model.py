@@ -161,7 +161,7 @@ class Decoder(nn.Module):
             elif operation == "upsample":
                 x = F.interpolate(x, scale_factor=2, mode=arguments[0])
             elif operation == "add":
-                x = x + self.get_submodule(str(i))(features[arguments[0]])
+                x = x.add_(self.get_submodule(str(i))(features[arguments[0]]))
             elif operation == "image":
                 x = self.get_submodule(str(i))(x)
         return x

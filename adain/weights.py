@@ -27,14 +27,16 @@ ASSETS = Path(__file__).parent / "assets"
 
 SHIPPED_ENCODER = "vgg19_compact.safetensors"
 
-MODELS = {"compact": "decoder_compact.safetensors"}
+SHIPPED_DECODER = "decoder_compact.safetensors"
+
+MODELS = {"compact": SHIPPED_DECODER}
 """Decoder file of each shipped model, by the name that `load_model` takes."""
 
 DEFAULT_MODEL = "compact"
 
 SHA256 = {
     SHIPPED_ENCODER: "cf7f57fbb69cbad1ad60c11e8af578d45251b1064934203c1bd56d63b8a0fbca",
-    "decoder_compact.safetensors": "ad007e62c853bb8a41877db0420394ce6f60fc7313958007f8687515ba240cf5",
+    SHIPPED_DECODER: "ad007e62c853bb8a41877db0420394ce6f60fc7313958007f8687515ba240cf5",
 }
 """Pinned digests of the shipped files."""
 

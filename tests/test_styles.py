@@ -12,7 +12,6 @@ from adain.weights import encoder_fingerprint, load_encoder
 from gallery.errors import StyleNotFound, StylesError
 from gallery.styles import (
     FORMAT,
-    STYLES_FILE,
     Painting,
     ShippedStyles,
     load_styles,
@@ -118,7 +117,6 @@ def test_a_slug_is_made_of_any_text_and_stays_itself(text: str) -> None:
     assert slug == "" or all(word.isalnum() and word.isascii() for word in slug.split("-"))
 
 
-@pytest.mark.skipif(not STYLES_FILE.exists(), reason="not measured yet")
 def test_the_shipped_styles_fit_the_shipped_encoder() -> None:
     styles = load_styles()
     encoder = load_encoder()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adain.errors import ImageExistsError
-from gallery.cli.exits import debugging, describe, exit_code
+from gallery.cli.exits import debugging, describe, exit_code, usage
 from gallery.cli.streams import complain, emit, progress
 from gallery.config import StylizeConfig
 from gallery.errors import OutputError, StyleNotFound
@@ -91,10 +91,8 @@ def stylize(
 
     Prints the paths of the results.
     """
-    try:
+    with usage():
         config = StylizeConfig(alpha, max_side, model, device, format, jpeg_quality, overwrite)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
     if style == "-" and "-" in photos:
         raise typer.BadParameter("'-' can be a photo or the style, not both")
     slug, measure = _find_style(style)
@@ -146,10 +144,8 @@ def _plan(
 ) -> "list[Output]":
     from gallery.outputs import plan_outputs
 
-    try:
+    with usage():
         outputs = plan_outputs(photos, slug, output, format)
-    except OutputError as error:
-        raise typer.BadParameter(str(error)) from error
     if outputs[0].path is None:
         if as_json:
             raise typer.BadParameter("--json and the picture both need standard output")
@@ -162,10 +158,8 @@ def _load_network(config: StylizeConfig) -> "StyleTransferModel":
     from adain.device import choose_device
     from adain.weights import load_model
 
-    try:
+    with usage():
         device = choose_device(config.device)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
     return load_model(config.model, device)
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gallery.cli.exits import usage
+
 if TYPE_CHECKING:
     import torch
 
@@ -79,11 +81,12 @@ def encoder(
     from adain.objectives import EncoderDistillation, load_teacher
     from adain.training import TrainingConfig
 
-    config = TrainingConfig(
-        steps, batch_size, crop, learning_rate, matrix_learning_rate,
-        seed=seed, precision=precision, workers=workers,
-        checkpoint_every=every, evaluate_every=every,
-    )  # fmt: skip
+    with usage():
+        config = TrainingConfig(
+            steps, batch_size, crop, learning_rate, matrix_learning_rate,
+            seed=seed, precision=precision, workers=workers,
+            checkpoint_every=every, evaluate_every=every,
+        )  # fmt: skip
     teachers = {str(i): load_teacher(path) for i, path in enumerate(teacher)}
     held_out = [*_validation(photos)[:40], *_validation(paintings)[:60]]
     train_pictures = find_pictures(photos), find_pictures(paintings)
@@ -107,8 +110,14 @@ def decoder(
     crop: Crop = 160,
     learning_rate: Rate = 2e-3,
     matrix_learning_rate: MatrixRate = 1e-2,
-    content_weight: Annotated[float, typer.Option(min=0, help="Weight of the content loss.")] = 1.0,
-    style_weight: Annotated[float, typer.Option(min=0, help="Weight of the style loss.")] = 10.0,
+    content_weight: Annotated[float, typer.Option(min=0, help="Keeps what the photo shows.")] = 1.0,
+    style_weight: Annotated[float, typer.Option(min=0, help="Takes the painting's style.")] = 10.0,
+    identity_weight: Annotated[
+        float, typer.Option(min=0, help="Gives a photo back in its own style.")
+    ] = 30.0,
+    tv_weight: Annotated[
+        float, typer.Option(min=0, help="Smooths what the photo has flat.")
+    ] = 10.0,
     seed: Seed = 0,
     precision: Precision = "auto",
     workers: Workers = 0,
@@ -129,18 +138,19 @@ def decoder(
     from adain.training import TrainingConfig
     from adain.weights import load_encoder
 
-    config = TrainingConfig(
-        steps, batch_size, crop, learning_rate, matrix_learning_rate,
-        seed=seed, precision=precision, workers=workers,
-        checkpoint_every=every, evaluate_every=every,
-    )  # fmt: skip
+    with usage():
+        config = TrainingConfig(
+            steps, batch_size, crop, learning_rate, matrix_learning_rate,
+            seed=seed, precision=precision, workers=workers,
+            checkpoint_every=every, evaluate_every=every,
+        )  # fmt: skip
     loaded = load_encoder(encoder)
     held_out = _validation(photos)[:12], _validation(paintings)[:12]
     train_pictures = find_pictures(photos), find_pictures(paintings)
 
     def objective() -> "torch.nn.Module":
         crops = [center_crops(paths, 256) for paths in held_out]
-        weights = DecoderLosses(content_weight=content_weight, style_weight=style_weight)
+        weights = DecoderLosses(content_weight, style_weight, identity_weight, tv_weight)
         return DecoderTraining(loaded, *crops, weights=weights)
 
     _train(objective, train_pictures, config, output, resume, device)
@@ -230,10 +240,11 @@ def _process_group(device_name: str) -> "Iterator[tuple[int, torch.device]]":
 
     from adain.device import choose_device
 
+    with usage():
+        device = choose_device(device_name)
     if "RANK" not in os.environ:
-        yield 0, choose_device(device_name)
+        yield 0, device
         return
-    device = choose_device(device_name)
     if device.type == "cuda":
         device = choose_device(f"cuda:{os.environ['LOCAL_RANK']}")
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
