@@ -193,11 +193,13 @@ class StyleTransferModel(nn.Module):
             layers: Names among `relu1_1 ... relu5_1`.
         """
         image = image.to(self.device, memory_format=torch.channels_last)
-        return self.encoder(image, layers or self.decoder.layers)
+        features: dict[str, Tensor] = self.encoder(image, layers or self.decoder.layers)
+        return features
 
     def decode(self, features: Mapping[str, Tensor]) -> Tensor:
         """Return the image `(N, 3, H, W)` in [0, 1] that normalized features stand for."""
-        return self.decoder(features).clamp(0, 1)
+        image: Tensor = self.decoder(features)
+        return image.clamp(0, 1)
 
     @torch.no_grad()
     def measure_style(self, image: Tensor) -> StyleStatistics:

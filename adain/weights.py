@@ -76,7 +76,8 @@ def load_model(
             f"{fingerprint}; give the encoder file that belongs to it"
         )
     model = StyleTransferModel(loaded_encoder, decoder, fingerprint).requires_grad_(False).eval()
-    return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
 
 
 def load_encoder(path: Path | None = None) -> Encoder:

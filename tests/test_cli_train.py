@@ -43,7 +43,7 @@ def test_the_decoder_trains_and_resumes(decoder_command: list[str], tmp_path: Pa
     assert result.stdout.strip() == str(tmp_path / "run")
     assert "step 2: validation_content" in result.stderr
     decoder, facts = load_decoder(tmp_path / "run" / "decoder.safetensors")
-    assert facts["steps"] == "2" and decoder.layers == ("relu4_1", "relu3_1", "relu2_1")
+    assert facts["steps"] == "2" and decoder.layers == ("relu4_1", "relu3_1", "relu2_1", "relu1_1")
 
 
 def test_a_run_is_never_overwritten(decoder_command: list[str], tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from adain.data import Pictures
-    from adain.training import TrainingConfig
+    from adain.training import Objective, TrainingConfig
 
 app = typer.Typer(no_args_is_help=True, help="Train the encoder or the decoder.")
 
@@ -91,7 +91,7 @@ def encoder(
     held_out = [*_validation(photos)[:40], *_validation(paintings)[:60]]
     train_pictures = find_pictures(photos), find_pictures(paintings)
 
-    def objective() -> "torch.nn.Module":
+    def objective() -> "Objective":
         return EncoderDistillation(teachers, center_crops(held_out, 128))
 
     _train(objective, train_pictures, config, output, resume, device)
@@ -148,8 +148,8 @@ def decoder(
     held_out = _validation(photos)[:12], _validation(paintings)[:12]
     train_pictures = find_pictures(photos), find_pictures(paintings)
 
-    def objective() -> "torch.nn.Module":
-        crops = [center_crops(paths, 256) for paths in held_out]
+    def objective() -> "Objective":
+        crops = (center_crops(held_out[0], 256), center_crops(held_out[1], 256))
         weights = DecoderLosses(content_weight, style_weight, identity_weight, tv_weight)
         return DecoderTraining(loaded, *crops, weights=weights)
 
@@ -163,7 +163,7 @@ def _validation(source: Path) -> tuple[Path, ...]:
 
 
 def _train(
-    make_objective: "Callable[[], torch.nn.Module]",
+    make_objective: "Callable[[], Objective]",
     pictures: "tuple[Pictures, Pictures]",
     config: "TrainingConfig",
     folder: Path,
@@ -263,9 +263,11 @@ def _stop_on_interrupt() -> Iterator[list[int]]:
         received.append(number)
         signal.signal(number, previous[number])
 
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous: dict[int, Any] = {
+        int(number): signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield received
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for caught, handler in previous.items():
+            signal.signal(caught, handler)
