@@ -155,11 +155,12 @@ def _plan(
 
 
 def _load_network(config: StylizeConfig) -> "StyleTransferModel":
-    from adain.device import choose_device
+    from adain.device import choose_device, keep_freed_memory
     from adain.weights import load_model
 
     with usage():
         device = choose_device(config.device)
+    keep_freed_memory()
     return load_model(config.model, device)
 
 

@@ -238,10 +238,11 @@ def _process_group(device_name: str) -> "Iterator[tuple[int, torch.device]]":
     """Join the processes that torchrun started, if it did; yield the rank and its device."""
     import torch.distributed as dist
 
-    from adain.device import choose_device
+    from adain.device import choose_device, keep_freed_memory
 
     with usage():
         device = choose_device(device_name)
+    keep_freed_memory()
     if "RANK" not in os.environ:
         yield 0, device
         return
