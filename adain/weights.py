@@ -36,7 +36,7 @@ DEFAULT_MODEL = "compact"
 
 SHA256 = {
     SHIPPED_ENCODER: "cf7f57fbb69cbad1ad60c11e8af578d45251b1064934203c1bd56d63b8a0fbca",
-    SHIPPED_DECODER: "ad007e62c853bb8a41877db0420394ce6f60fc7313958007f8687515ba240cf5",
+    SHIPPED_DECODER: "a4d7fca1d286d814d3ba4f00d5070dbf23475f2a2ebb08a904a80f730e12c56b",
 }
 """Pinned digests of the shipped files."""
 

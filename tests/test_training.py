@@ -12,7 +12,12 @@ from torch.utils.data import Dataset
 
 from adain.errors import WeightsError
 from adain.model import LOSS_LAYERS, Encoder
-from adain.objectives import DecoderTraining, EncoderDistillation, load_teacher
+from adain.objectives import (
+    DecoderTraining,
+    EncoderDistillation,
+    initial_decoder,
+    load_teacher,
+)
 from adain.training import CHECKPOINT, Objective, TrainingConfig, TrainingStep, train
 from adain.weights import load_decoder, load_encoder
 
@@ -42,7 +47,7 @@ class Noise(Dataset[tuple[Tensor, list[str]]]):
 def decoder_objective(encoder: Encoder) -> DecoderTraining:
     torch.manual_seed(0)
     pictures = Noise(9)[0][0]
-    return DecoderTraining(encoder, pictures, pictures.flip(0), TABLE)
+    return DecoderTraining(encoder, pictures, pictures.flip(0), initial_decoder(TABLE))
 
 
 def encoder_objective(teacher: Encoder) -> EncoderDistillation:
@@ -194,7 +199,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from adain.model import Encoder, EncoderConfig
-from adain.objectives import DecoderTraining
+from adain.objectives import DecoderTraining, initial_decoder
 from adain.training import TrainingConfig, train
 
 dist.init_process_group("gloo")
@@ -208,7 +213,8 @@ class Noise(torch.utils.data.Dataset):
 table = (("start", "relu4_1"), *[("upsample", "nearest")] * 3, ("conv", 4, 4), ("image", 4))
 torch.manual_seed(0)
 encoder = Encoder(EncoderConfig((2, 2, 4, 4, 4), (3, 3, 5, 5, 5)))
-objective = DecoderTraining(encoder, torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64), table)
+pictures = torch.rand(2, 3, 64, 64)
+objective = DecoderTraining(encoder, pictures, pictures, initial_decoder(table))
 folder = Path(sys.argv[1])
 config = TrainingConfig(steps=4, batch_size=2, crop=64, precision="float32", evaluate_every=2)
 train(objective, Noise(), Noise(), config, folder, torch.device("cpu"))

@@ -105,7 +105,10 @@ def decoder(
     encoder: Annotated[
         Path | None, typer.Option(help="Encoder file; the shipped one by default.")
     ] = None,
-    steps: Steps = 20000,
+    start: Annotated[
+        Path | None, typer.Option(help="Decoder file to train further; new weights by default.")
+    ] = None,
+    steps: Steps = 9000,
     batch_size: Batch = 8,
     crop: Crop = 160,
     learning_rate: Rate = 2e-3,
@@ -136,7 +139,7 @@ def decoder(
     from adain.data import center_crops, find_pictures
     from adain.objectives import DecoderLosses, DecoderTraining
     from adain.training import TrainingConfig
-    from adain.weights import load_encoder
+    from adain.weights import load_decoder, load_encoder
 
     with usage():
         config = TrainingConfig(
@@ -151,7 +154,8 @@ def decoder(
     def objective() -> "Objective":
         crops = (center_crops(held_out[0], 256), center_crops(held_out[1], 256))
         weights = DecoderLosses(content_weight, style_weight, identity_weight, tv_weight)
-        return DecoderTraining(loaded, *crops, weights=weights)
+        initial = load_decoder(start)[0] if start else None
+        return DecoderTraining(loaded, *crops, initial, weights)
 
     _train(objective, train_pictures, config, output, resume, device)
 
