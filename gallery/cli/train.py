@@ -120,7 +120,7 @@ def decoder(
     ] = 30.0,
     tv_weight: Annotated[
         float, typer.Option(min=0, help="Smooths what the photo has flat.")
-    ] = 10.0,
+    ] = 200.0,
     seed: Seed = 0,
     precision: Precision = "auto",
     workers: Workers = 0,
