@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from adain.errors import AdainError, ImageTooLargeError, WeightsError
 from gallery.cli.streams import complain
-from gallery.errors import GalleryError, StyleNotFound, StylesError
+from gallery.errors import GalleryError, SchemaError, StyleNotFound, StylesError
 
 
 class ExitCode(IntEnum):
@@ -23,6 +23,7 @@ class ExitCode(IntEnum):
     NOT_FOUND = 5
     TOO_LARGE = 6
     WEIGHTS = 7
+    SCHEMA = 8
     INTERRUPTED = 130
 
 
@@ -73,6 +74,8 @@ def _exit_code(error: Exception) -> ExitCode:
             return ExitCode.TOO_LARGE
         case WeightsError() | StylesError():
             return ExitCode.WEIGHTS
+        case SchemaError():
+            return ExitCode.SCHEMA
         case StyleNotFound():
             return ExitCode.NOT_FOUND
         case AdainError() | GalleryError():
