@@ -137,7 +137,9 @@ def verify(database: Database = None) -> None:
         emit(problem)
     complain(f"{len(problems)} problems" if problems else "no problems")
     if problems:
-        complain("to mend a painting: 'adain gallery remove NUMBER', then ingest its picture again")
+        complain(
+            "ingest pictures again where they are now; remove paintings that are damaged first"
+        )
         raise typer.Exit(4)
 
 
