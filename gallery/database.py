@@ -66,22 +66,28 @@ def open_database(url: str) -> Engine:
         DatabaseError: If it does not exist or cannot be read.
     """
     engine = connect(url)
+    check_schema(engine)
+    return engine
+
+
+def check_schema(engine: Engine) -> None:
+    """Make sure that the tables of a database are those of this program.
+
+    Raises:
+        SchemaError: If they are older or newer.
+        DatabaseError: If the database does not exist or cannot be read.
+    """
     if not database_exists(engine):
         raise DatabaseError(f"{_name(engine)}: no such gallery; 'adain db upgrade' makes one")
     found = schema_of(engine)
     if found is None:
         raise SchemaError(f"{_name(engine)}: holds no gallery; 'adain db upgrade' makes one")
-    if found not in _revisions():
-        raise SchemaError(
-            f"{_name(engine)}: made by a newer adain (tables {found}, this program knows {SCHEMA});"
-            " install that version, or give another --database"
-        )
+    _refuse_newer(engine, found)
     if found != SCHEMA:
         raise SchemaError(
             f"{_name(engine)}: has tables of version {found}, this program needs {SCHEMA}; "
             "run 'adain db backup FILE', then 'adain db upgrade'"
         )
-    return engine
 
 
 def memory_database() -> Engine:
@@ -103,11 +109,11 @@ def schema_of(engine: Engine) -> str | None:
         return _schema(connection)
 
 
-def upgrade(url: str, fill: Callable[[Session], object]) -> tuple[str | None, str]:
+def upgrade(engine: Engine, fill: Callable[[Session], object]) -> tuple[str | None, str]:
     """Make a database, or bring its tables up to date; safe while others do the same.
 
     Args:
-        url: The database.
+        engine: The database.
         fill: What puts the first paintings into a new one, within the same transaction.
 
     Returns:
@@ -119,21 +125,19 @@ def upgrade(url: str, fill: Callable[[Session], object]) -> tuple[str | None, st
     """
     from alembic import command
 
-    engine = connect(url)
     if engine.dialect.name == "sqlite":
         _make_file(engine)
     config = alembic_config()
     with translated(engine), engine.begin() as connection:
         found = _schema(connection)
-        if found is not None and found not in _revisions():
-            raise SchemaError(f"{_name(engine)}: made by a newer adain; install that version")
+        _refuse_newer(engine, found)
         if found != SCHEMA:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
         if found is None:
             with Session(connection) as session:
                 fill(session)
-    engine.dispose()
+                session.flush()
     return found, SCHEMA
 
 
@@ -203,6 +207,14 @@ def translated(engine: Engine) -> Iterator[None]:
 def _name(engine: Engine) -> str:
     url = engine.url
     return url.database or "memory" if engine.dialect.name == "sqlite" else str(url)
+
+
+def _refuse_newer(engine: Engine, found: str | None) -> None:
+    if found is not None and found not in _revisions():
+        raise SchemaError(
+            f"{_name(engine)}: made by a newer adain (tables {found}, this program knows {SCHEMA});"
+            " install that version, or give another --database"
+        )
 
 
 def _schema(connection: Connection) -> str | None:

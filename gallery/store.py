@@ -15,10 +15,10 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 
 from gallery.config import STYLE_SIDE
 from gallery.database import (
+    check_schema,
     connect,
     database_exists,
     memory_database,
-    open_database,
     schema_of,
     translated,
     upgrade,
@@ -75,6 +75,10 @@ class Gallery:
         self._engine = engine
         self._reader = engine.execution_options(readonly=True)
 
+    def close(self) -> None:
+        """Close its connections; the next method opens new ones."""
+        self._engine.dispose()
+
     # Paintings
 
     def find(self, name: str) -> Painting:
@@ -90,7 +94,8 @@ class Gallery:
             if row is not None:
                 return _painting(row)
             words = fold(name)
-            rows = session.scalars(self._search(words).limit(FITTING)).all() if words else []
+            query = self._search(words).order_by(PaintingRow.id).limit(FITTING)
+            rows = session.scalars(query).all() if words else []
             if len(rows) > 1:
                 title = slugify(name.rpartition(":")[2])
                 rows = [row for row in rows if slugify(row.title) == title] or rows
@@ -406,8 +411,10 @@ def open_gallery(url: str) -> Gallery:
         SchemaError: If its tables are older or newer than this program.
         DatabaseError: If it cannot be read.
     """
-    if database_exists(connect(url)):
-        return Gallery(open_database(url))
+    engine = connect(url)
+    if database_exists(engine):
+        check_schema(engine)
+        return Gallery(engine)
     gallery = Gallery(memory_database())
     gallery.import_styles(load_styles())
     return gallery
@@ -422,11 +429,12 @@ def make_gallery(url: str) -> Gallery:
     """
     engine = connect(url)
     if not database_exists(engine) or schema_of(engine) is None:
-        upgrade_gallery(url)
-    return Gallery(open_database(url))
+        upgrade_gallery(engine)
+    check_schema(engine)
+    return Gallery(engine)
 
 
-def upgrade_gallery(url: str) -> tuple[str | None, str]:
+def upgrade_gallery(engine: Engine) -> tuple[str | None, str]:
     """Bring the tables up to date; a new database gets the starter gallery in one go.
 
     Returns:
@@ -440,7 +448,7 @@ def upgrade_gallery(url: str) -> tuple[str | None, str]:
     def fill(session: Session) -> None:
         Gallery._import(session, load_styles())
 
-    return upgrade(url, fill)
+    return upgrade(engine, fill)
 
 
 def _whole_rows() -> Select[PaintingRow]:

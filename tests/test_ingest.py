@@ -269,29 +269,27 @@ def test_killed_at_any_moment_it_loses_nothing_acknowledged(tmp_path: Path, data
     }
 
 
-def ingest_together(tmp_path: Path, environment: dict[str, str] | None = None) -> None:
-    """Let 8 processes ingest overlapping folders of 100 distinct pictures."""
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_eight_processes_share_one_database(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """They ingest overlapping folders of 100 distinct pictures, and make the database too."""
+    if kind == "postgresql":
+        request.getfixturevalue("postgresql")
     for i in range(8):
         for j in range(40):
             number = (i * 12 + j) % 100
             draw(tmp_path / f"{i}" / f"{number}.png", number)
     processes = [
         subprocess.Popen(
-            [*COMMAND, str(tmp_path / f"{i}")],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
+            [*COMMAND, str(tmp_path / f"{i}")], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         for i in range(8)
     ]
     for process in processes:
         _, errors = process.communicate(timeout=300)
         assert (process.returncode, errors) == (0, b"")
-
-
-@pytest.mark.slow
-def test_eight_processes_share_one_database(tmp_path: Path) -> None:
-    ingest_together(tmp_path / "in")
     engine = open_database(database_url())
     gallery = Gallery(engine)
     assert integrity(engine) == []
@@ -299,3 +297,4 @@ def test_eight_processes_share_one_database(tmp_path: Path) -> None:
     assert len(paintings) == 100
     assert len({painting.pixel_sha256 for painting in paintings}) == 100
     assert gallery.damaged_vectors() == []
+    gallery.close()

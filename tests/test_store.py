@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +17,24 @@ ENCODER = "0123456789abcdef"
 
 
 @pytest.fixture
-def gallery(styles: StyleFile, monkeypatch: pytest.MonkeyPatch) -> Gallery:
-    """A database with the four paintings of `conftest`."""
+def starter(styles: StyleFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The four paintings of `conftest` in the place of the starter gallery."""
     monkeypatch.setattr("gallery.store.load_styles", lambda: styles)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def gallery(starter: None, request: pytest.FixtureRequest) -> Iterator[Gallery]:
+    """A gallery in each kind of database."""
+    if request.param == "postgresql":
+        request.getfixturevalue("postgresql")
+    gallery = make_gallery(database_url())
+    yield gallery
+    gallery.close()
+
+
+@pytest.fixture
+def sqlite(starter: None) -> Gallery:
+    """A gallery in a SQLite file, for what only that has."""
     return make_gallery(database_url())
 
 
@@ -159,7 +174,7 @@ def test_one_spelling_of_an_artist_is_kept(gallery: Gallery) -> None:
     assert names == {"Vincent van Gogh", "Claude Monet", "Edvard Munch", "Клод Моне"}
 
 
-def test_removed_paintings_leave_nothing_behind(gallery: Gallery, database: Path) -> None:
+def test_removed_paintings_leave_nothing_behind(gallery: Gallery) -> None:
     assert gallery.remove([gallery.find("irises").id, 999]) == 1
     with pytest.raises(StyleNotFound):
         gallery.find("irises")
@@ -222,7 +237,7 @@ def test_pools_are_cached_until_a_painting_comes_or_goes(gallery: Gallery) -> No
 
 
 def test_a_gallery_that_cannot_be_written_pools_all_the_same(
-    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+    sqlite: Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = connect(database_url())
     with engine.connect() as connection:
@@ -232,23 +247,22 @@ def test_a_gallery_that_cannot_be_written_pools_all_the_same(
     assert reader.pooled(group, ENCODER, first_of) is not None  # type: ignore[arg-type]
 
 
-def test_damage_is_noticed(gallery: Gallery) -> None:
+def test_damage_is_noticed(sqlite: Gallery) -> None:
     engine = connect(database_url())
     with engine.begin() as connection:
         sql = "UPDATE cached_style SET vector = zeroblob(24) WHERE painting_id = 2"
         connection.execute(text(sql))
-    assert gallery.damaged_vectors() == [2]
+    assert sqlite.damaged_vectors() == [2]
     with pytest.raises(StylesError, match="statistics of number 2 are damaged"):
-        gallery.vector(gallery.find("irises"), ENCODER)
+        sqlite.vector(sqlite.find("irises"), ENCODER)
 
 
 # The starter gallery and runs
 
 
 def test_where_there_is_no_database_the_starter_gallery_answers(
-    styles: StyleFile, monkeypatch: pytest.MonkeyPatch, database: Path
+    starter: None, styles: StyleFile, database: Path
 ) -> None:
-    monkeypatch.setattr("gallery.store.load_styles", lambda: styles)
     gallery = open_gallery(database_url())
     assert len(gallery.page()) == 4
     assert not database.exists()
@@ -258,17 +272,19 @@ def test_where_there_is_no_database_the_starter_gallery_answers(
 def test_runs_are_noted_with_their_errors(gallery: Gallery) -> None:
     run = gallery.start_run(["a", "b"])
     gallery.finish_run(run, added=1, known=2, errors={"x.png": "is empty", "m.csv:3": "bad"})
-    with connect(database_url()).connect() as connection:
+    engine = connect(database_url())
+    with engine.connect() as connection:
         row = connection.execute(text("SELECT sources, added, known FROM import_run")).one()
         assert tuple(row) == ("a\nb", 1, 2)
         assert connection.scalar(text("SELECT count(*) FROM import_error")) == 2
+    engine.dispose()
 
 
 @pytest.mark.parametrize("change", [lambda g: g.remove([2]), lambda g: g.add([painting(1)])])
 def test_the_search_index_follows_the_table(
-    gallery: Gallery, change: Callable[[Gallery], object]
+    sqlite: Gallery, change: Callable[[Gallery], object]
 ) -> None:
-    change(gallery)
+    change(sqlite)
     with connect(database_url()).begin() as connection:
         check = "INSERT INTO painting_search(painting_search, rank) VALUES ('integrity-check', 1)"
         connection.execute(text(check))

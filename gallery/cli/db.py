@@ -18,9 +18,10 @@ def upgrade(database: Database = None) -> None:
 
     A new one begins with the starter gallery.
     """
+    from gallery.database import connect
     from gallery.store import upgrade_gallery
 
-    found, now = upgrade_gallery(database_url(database))
+    found, now = upgrade_gallery(connect(database_url(database)))
     if found is None:
         done = f"made, with tables {now}"
     elif found == now:
