@@ -4,7 +4,7 @@ import difflib
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -214,11 +214,20 @@ class Gallery:
         Raises:
             StyleNotFound: If none fits, or several do.
         """
-        groups = self.groups(kind)
         wanted = slugify_name(name)
+        # Without counting the paintings of all others first.
+        table = ArtistRow if kind == "artist" else StyleRow
+        with self._read() as session:
+            query = select(table.id, table.name, table.slug).where(table.slug == wanted)
+            row = session.execute(query).first()
+            if row is not None:
+                group = Group(kind, *row, paintings=0)
+                count = session.scalar(select(func.count(PaintingRow.id)).where(_in_group(group)))
+                if count:
+                    return replace(group, paintings=count)
+        groups = self.groups(kind)
         words = set(fold(name))
-        fitting = [group for group in groups if group.slug == wanted]
-        fitting = fitting or [g for g in groups if words and words <= set(fold(g.name))]
+        fitting = [g for g in groups if words and words <= set(fold(g.name))]
         if len(fitting) == 1:
             return fitting[0]
         if fitting:
