@@ -22,6 +22,7 @@ from adain.model import (
     normalize_features,
 )
 from adain.normalization import style_statistics
+from adain.training import Objective
 from adain.weights import encoder_fingerprint, read_weights, save_decoder, save_encoder
 
 
@@ -61,7 +62,7 @@ def load_teacher(path: Path) -> Encoder:
     return teacher.requires_grad_(False).eval()
 
 
-class EncoderDistillation(nn.Module):
+class EncoderDistillation(Objective):
     """Teach a small encoder the embedded features of larger ones.
 
     Batch normalization follows each convolution while training, without which a plain VGG of
@@ -107,7 +108,7 @@ class EncoderDistillation(nn.Module):
 
     def targets(self, image: Tensor) -> dict[str, Tensor]:
         """Return the teachers' features, at the width of the full VGG-19."""
-        targets = {}
+        targets: dict[str, Tensor] = {}
         for teacher in self.teachers.values():
             assert isinstance(teacher, Encoder)
             features = teacher(image, LOSS_LAYERS[: len(teacher.config.widths)])
@@ -162,6 +163,8 @@ class EncoderDistillation(nn.Module):
         for name, module in self.encoder.named_children():
             if isinstance(module, nn.Sequential):
                 convolution, norm = module
+                assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+                assert norm.running_mean is not None and norm.running_var is not None
                 weight, bias = fuse_conv_bn_weights(
                     convolution.weight,
                     convolution.bias,
@@ -171,11 +174,17 @@ class EncoderDistillation(nn.Module):
                     norm.weight,
                     norm.bias,
                 )
+                state |= {f"{name}.weight": weight.detach(), f"{name}.bias": bias.detach()}
             else:
-                weight, bias = module.weight, module.bias
-            state |= {f"{name}.weight": weight.detach(), f"{name}.bias": bias.detach()}
+                state |= _plain_state(name, module)
         encoder.load_state_dict(state)
         return encoder
+
+
+def _plain_state(name: str, module: nn.Module) -> dict[str, Tensor]:
+    """Return a convolution's tensors, computed where the optimiser sees the weight otherwise."""
+    assert isinstance(module, nn.Conv2d) and module.bias is not None
+    return {f"{name}.weight": module.weight.detach(), f"{name}.bias": module.bias.detach()}
 
 
 def _feature_sheet(
@@ -193,13 +202,14 @@ def _feature_sheet(
     return torch.cat([torch.cat(row, dim=2) for row in rows], dim=1)
 
 
-def _initialize_quietly(decoder: Decoder) -> None:
-    """Start from a nearly grey image in which the shallow skips are louder than the deep path.
+def initial_decoder(table: DecoderTable = DECODER_TABLE) -> Decoder:
+    """Return a decoder of random weights that makes a nearly grey image.
 
-    With the usual gain the sum of all skips starts several times out of range, and the first
-    thousand steps go into taking it back: after 120 steps of pure reconstruction the error was
-    30 times larger.
+    Its shallow skips are louder than the deep path. With the usual gain the sum of all skips
+    starts several times out of range, and the first thousand steps go into taking it back: after
+    120 steps of pure reconstruction the error was 30 times larger.
     """
+    decoder = Decoder(table)
     for module in decoder.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
@@ -209,6 +219,7 @@ def _initialize_quietly(decoder: Decoder) -> None:
     with torch.no_grad():
         image.weight.mul_(0.1)
         image.bias.fill_(0.5)
+    return decoder
 
 
 @dataclass(frozen=True)
@@ -230,7 +241,7 @@ class DecoderLosses:
     identities: int = 1
 
 
-class DecoderTraining(nn.Module):
+class DecoderTraining(Objective):
     """Teach a decoder to paint: the recipe of the AdaIN paper (section 5).
 
     Departures: the losses work on embedded features (on raw ones a narrow encoder steers
@@ -240,7 +251,7 @@ class DecoderTraining(nn.Module):
         encoder: Frozen; its features are normalized and its embedded features judge.
         photos: Validation photos `(P, 3, S, S)`.
         paintings: Validation paintings `(Q, 3, S, S)`.
-        table: The decoder's architecture.
+        decoder: Trained further in place; by default a new one of the shipped architecture.
         weights: Weights of the loss terms.
     """
 
@@ -249,13 +260,12 @@ class DecoderTraining(nn.Module):
         encoder: Encoder,
         photos: Tensor,
         paintings: Tensor,
-        table: DecoderTable = DECODER_TABLE,
+        decoder: Decoder | None = None,
         weights: DecoderLosses = DecoderLosses(),
     ) -> None:
         super().__init__()
         self.encoder = encoder.requires_grad_(False)
-        self.decoder = Decoder(table)
-        _initialize_quietly(self.decoder)
+        self.decoder = decoder or initial_decoder()
         self.weights = weights
         self.validation = (photos, paintings)
 
@@ -299,9 +309,6 @@ class DecoderTraining(nn.Module):
         thinned = features["relu1_1"][:, :, top::2, left::2]
         return self.encoder.embed({**features, "relu1_1": thinned})
 
-    def settle(self) -> None:
-        """Nothing to do: the decoder has no normalization of its own."""
-
     @torch.no_grad()
     def evaluate(self) -> tuple[dict[str, float], Tensor]:
         """Return losses over validation pairs, and a sheet: photo, painting, result in columns."""
@@ -333,10 +340,7 @@ class DecoderTraining(nn.Module):
         decoder = Decoder(self.decoder.table)
         state: dict[str, Tensor] = {}
         for name, module in self.decoder.named_children():
-            state |= {
-                f"{name}.weight": module.weight.detach(),
-                f"{name}.bias": module.bias.detach(),
-            }
+            state |= _plain_state(name, module)
         decoder.load_state_dict(state)
         save_decoder(
             decoder, folder / "decoder.safetensors", encoder_fingerprint(self.encoder), facts

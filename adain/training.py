@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -88,20 +88,28 @@ class TrainingStep:
     skipped: Sequence[str] = ()
 
 
-class Objective(Protocol):
-    """What a run learns: an `nn.Module` with these methods."""
+class Objective(nn.Module):
+    """What a run learns; `adain.objectives` has two."""
 
-    def __call__(self, photos: Tensor, paintings: Tensor) -> dict[str, Tensor]:
-        """Return the terms of the loss, with their weighted sum as `loss`."""
+    def forward(self, photos: Tensor, paintings: Tensor) -> dict[str, Tensor]:
+        """Return the terms of the loss, with their weighted sum as `loss`.
+
+        Args:
+            photos: Crops `(N, 3, S, S)` in [0, 1].
+            paintings: The same of paintings.
+        """
+        raise NotImplementedError
 
     def settle(self) -> None:
         """Prepare for the last fifth of the run, where the learning rate is small."""
 
     def evaluate(self) -> tuple[dict[str, float], Tensor]:
         """Return metrics on validation pictures, and a preview `(3, H, W)` in [0, 1]."""
+        raise NotImplementedError
 
     def export(self, folder: Path, facts: dict[str, str]) -> None:
         """Write the weights file into the run's folder."""
+        raise NotImplementedError
 
 
 class _Batches(Dataset[tuple[Tensor, Tensor, list[str]]]):
@@ -118,7 +126,7 @@ class _Batches(Dataset[tuple[Tensor, Tensor, list[str]]]):
 
 
 def train(
-    objective: nn.Module,
+    objective: Objective,
     photos: Dataset[Any],
     paintings: Dataset[Any],
     config: TrainingConfig,
@@ -134,7 +142,7 @@ def train(
     first process alone writes files.
 
     Args:
-        objective: An `Objective`.
+        objective: What to learn.
         photos: Item `step` is that step's crops and skipped pictures, as in `CropBatches`.
         paintings: The same for paintings.
         config: How to train.
@@ -163,7 +171,8 @@ def train(
         batch_size=None,
         sampler=range(step, config.steps),
         num_workers=config.workers,
-        persistent_workers=config.workers > 0,
+        # Its own, or starting to load would advance the checkpointed random state.
+        generator=torch.Generator(),
     )
     objective.train()
     settle_at = int(0.8 * config.steps)
@@ -185,7 +194,7 @@ def train(
                 metrics = run.evaluate(step, losses)
             if stop or step % config.checkpoint_every == 0:
                 run.save(step)
-            rate = schedulers[0].get_last_lr()[0]
+            rate = float(schedulers[0].get_last_lr()[0])
             on_step(TrainingStep(step, config.steps, seconds, rate, losses, metrics, skipped))
         if stop:
             break
@@ -226,7 +235,8 @@ class _Matrix(nn.Module):
         self.shape = shape
 
     def forward(self, matrix: Tensor) -> Tensor:
-        return matrix.unflatten(1, self.shape)
+        weight: Tensor = matrix.unflatten(1, self.shape)
+        return weight
 
     def right_inverse(self, weight: Tensor) -> Tensor:
         return weight.flatten(1)
@@ -246,7 +256,7 @@ def build_optimizers(objective: nn.Module, config: TrainingConfig) -> list[Optim
                 parametrize.register_parametrization(
                     module, "weight", _Matrix(module.weight.shape[1:])
                 )
-                matrices.append(module.parametrizations.weight.original)  # type: ignore[union-attr]
+                matrices.append(module.get_parameter("parametrizations.weight.original"))
     known = {id(matrix) for matrix in matrices}
     others = [p for p in objective.parameters() if p.requires_grad and id(p) not in known]
     optimizers: list[Optimizer] = []
@@ -294,7 +304,7 @@ def _mixed(precision: str, device: torch.device) -> bool:
 class _Run:
     """The files of a run."""
 
-    objective: nn.Module
+    objective: Objective
     optimizers: list[Optimizer]
     schedulers: list[OneCycleLR]
     config: TrainingConfig
@@ -316,7 +326,7 @@ class _Run:
             os.replace(temporary, self.folder / CHECKPOINT)
         finally:
             temporary.unlink(missing_ok=True)
-        self.objective.export(self.folder, {"steps": str(step), "seed": str(self.config.seed)})  # type: ignore[operator]
+        self.objective.export(self.folder, {"steps": str(step), "seed": str(self.config.seed)})
 
     def load(self) -> int:
         """Take up the checkpoint and return its step."""
@@ -344,7 +354,7 @@ class _Run:
     def evaluate(self, step: int, losses: dict[str, float]) -> dict[str, float]:
         """Measure, write the preview and append a row to the metrics."""
         self.objective.eval()
-        metrics, preview = self.objective.evaluate()  # type: ignore[operator]
+        metrics, preview = self.objective.evaluate()
         self.objective.train()
         save_image(to_image(preview), self.folder / f"preview-{step:06d}.png", overwrite=True)
         row = {"step": step, **losses, **metrics}

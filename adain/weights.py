@@ -27,14 +27,16 @@ ASSETS = Path(__file__).parent / "assets"
 
 SHIPPED_ENCODER = "vgg19_compact.safetensors"
 
-MODELS = {"compact": "decoder_compact.safetensors"}
+SHIPPED_DECODER = "decoder_compact.safetensors"
+
+MODELS = {"compact": SHIPPED_DECODER}
 """Decoder file of each shipped model, by the name that `load_model` takes."""
 
 DEFAULT_MODEL = "compact"
 
 SHA256 = {
     SHIPPED_ENCODER: "cf7f57fbb69cbad1ad60c11e8af578d45251b1064934203c1bd56d63b8a0fbca",
-    "decoder_compact.safetensors": "ad007e62c853bb8a41877db0420394ce6f60fc7313958007f8687515ba240cf5",
+    SHIPPED_DECODER: "a4d7fca1d286d814d3ba4f00d5070dbf23475f2a2ebb08a904a80f730e12c56b",
 }
 """Pinned digests of the shipped files."""
 
@@ -74,7 +76,8 @@ def load_model(
             f"{fingerprint}; give the encoder file that belongs to it"
         )
     model = StyleTransferModel(loaded_encoder, decoder, fingerprint).requires_grad_(False).eval()
-    return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
 
 
 def load_encoder(path: Path | None = None) -> Encoder:

@@ -20,7 +20,7 @@ from gallery import config, service
 from gallery.cli import app
 from gallery.config import StylizeConfig
 from gallery.paintings import Painting
-from gallery.styles import STYLES_FILE, StyleFile
+from gallery.styles import StyleFile
 
 Run = Callable[..., Result]
 
@@ -468,10 +468,6 @@ def test_a_full_or_closed_standard_output_gives_no_traceback() -> None:
     assert (done.returncode, done.stderr) == (1, "")
 
 
-@pytest.mark.skipif(
-    not (STYLES_FILE.exists() and (weights.ASSETS / weights.MODELS["compact"]).exists()),
-    reason="the network is not trained yet",
-)
 def test_the_installed_command_paints_with_what_ships(folder: Path) -> None:
     waves = np.sin(np.arange(240)[:, None] / 9) + np.cos(np.arange(321)[None] / 23)
     photo = np.stack([waves, -waves, waves[::-1]], axis=2) * 60 + 128

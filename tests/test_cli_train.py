@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from adain.model import Encoder
-from adain.weights import load_decoder, load_encoder, save_encoder
+from adain.objectives import initial_decoder
+from adain.weights import load_decoder, load_encoder, save_decoder, save_encoder
 from gallery.cli import app
 
 TRAIN = ["--batch-size", "2", "--crop", "64", "--precision", "float32"]
@@ -43,7 +44,19 @@ def test_the_decoder_trains_and_resumes(decoder_command: list[str], tmp_path: Pa
     assert result.stdout.strip() == str(tmp_path / "run")
     assert "step 2: validation_content" in result.stderr
     decoder, facts = load_decoder(tmp_path / "run" / "decoder.safetensors")
-    assert facts["steps"] == "2" and decoder.layers == ("relu4_1", "relu3_1", "relu2_1")
+    assert facts["steps"] == "2" and decoder.layers == ("relu4_1", "relu3_1", "relu2_1", "relu1_1")
+
+
+def test_a_decoder_is_trained_further(decoder_command: list[str], tmp_path: Path) -> None:
+    save_decoder(initial_decoder(), tmp_path / "first.safetensors", "")
+    start = ["--start", str(tmp_path / "first.safetensors"), "--steps", "1"]
+    still = ["--learning-rate", "0", "--matrix-learning-rate", "0"]
+    result = CliRunner().invoke(app, [*decoder_command, *start, *still])
+    assert result.exit_code == 0, result.output
+    first, _ = load_decoder(tmp_path / "first.safetensors")
+    last, _ = load_decoder(tmp_path / "run" / "decoder.safetensors")
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, last.state_dict()[name]), name
 
 
 def test_a_run_is_never_overwritten(decoder_command: list[str], tmp_path: Path) -> None:

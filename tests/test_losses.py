@@ -44,6 +44,14 @@ def test_total_variation_counts_both_directions() -> None:
     assert total_variation_loss(image.transpose(2, 3)).item() == 1
 
 
+def test_total_variation_spares_the_edges_of_the_guide() -> None:
+    edge, flat = torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4)
+    edge[..., 2:] = 1
+    unguided = total_variation_loss(edge)
+    assert total_variation_loss(edge, guide=flat) == unguided
+    assert total_variation_loss(edge, guide=edge) < 1e-6 * unguided
+
+
 def test_losses_have_gradients() -> None:
     features = FEATURES.clone().requires_grad_()
     target = channel_statistics(FEATURES + 1)

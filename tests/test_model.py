@@ -7,6 +7,7 @@ from adain.model import (
     DECODER_TABLE,
     LOSS_LAYERS,
     STYLE_LAYERS,
+    Convolution,
     Decoder,
     Encoder,
     EncoderConfig,
@@ -57,6 +58,30 @@ def test_the_shipped_table_reads_the_shipped_encoder() -> None:
     decoder = Decoder(DECODER_TABLE)
     features = Encoder(EncoderConfig(embed_widths=()))(image(), decoder.layers)
     assert decoder(features).shape == (1, 3, 32, 40)
+
+
+@given(height=st.integers(2, 9), width=st.integers(2, 9), channels_last=st.booleans())
+def test_the_border_without_a_padded_copy_is_that_with_one(
+    height: int, width: int, channels_last: bool
+) -> None:
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    x = torch.rand(2, 4, height, width).contiguous(memory_format=layout)
+    convolution = Convolution(4, 5).to(memory_format=layout)
+    padded = convolution(x)
+    with torch.no_grad():
+        torch.testing.assert_close(convolution(x), padded, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.4, 1.0, 1.5])
+@pytest.mark.parametrize("styles", [1, 2])
+def test_one_pass_equals_its_stages(
+    tiny_model: StyleTransferModel, alpha: float, styles: int
+) -> None:
+    photos = image(48, 32, n=2)
+    style = tiny_model.measure_style(image(n=styles, seed=1))
+    stages = tiny_model.decode(normalize_features(tiny_model.encode(photos), style, alpha))
+    result = tiny_model.stylize(photos, style, alpha)
+    torch.testing.assert_close(result, stages, atol=1e-5, rtol=1e-4)
 
 
 def test_an_unknown_operation_is_named() -> None:

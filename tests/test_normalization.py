@@ -46,6 +46,15 @@ def test_statistics_stay_exact_far_from_zero() -> None:
     )
 
 
+def test_statistics_of_a_large_map_are_those_of_its_strips_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = channel_statistics(random_features(h=13))
+    monkeypatch.setattr("adain.normalization.STRIP_ELEMENTS", 200)
+    strips = channel_statistics(random_features(h=13))
+    torch.testing.assert_close(strips.std, whole.std, atol=1e-6, rtol=1e-6)
+
+
 def test_statistics_of_a_batch_are_those_of_its_pictures() -> None:
     features = random_features(n=3)
     together = channel_statistics(features)
@@ -85,7 +94,7 @@ def test_statistics_of_the_whole_picture_serve_a_piece_of_it() -> None:
     features, style = random_features(), channel_statistics(random_features(seed=1))
     whole = adaptive_instance_normalization(features, style)
     content = channel_statistics(features)
-    piece = adaptive_instance_normalization(features[..., :4], style, content)
+    piece = adaptive_instance_normalization(features[..., :4], style, content=content)
     torch.testing.assert_close(piece, whole[..., :4])
 
 

@@ -248,8 +248,8 @@ def test_the_benchmark_has_a_row_for_each_variant_and_size(
     ]
     assert rows[0]["ratio"] == rows[5]["ratio"] == 1
     assert all(row["milliseconds"] > 0 and row["share_of_peak"] > 0 for row in rows)
-    # The larger part of the work grows with the number of pixels.
-    assert 3.9 < rows[5]["multiply_adds"] / rows[0]["multiply_adds"] < 4.1
+    # Most of the work grows with the number of pixels, the borders' with their length.
+    assert 3.3 < rows[5]["multiply_adds"] / rows[0]["multiply_adds"] < 4.1
 
 
 def test_the_benchmark_prints_a_table_for_each_size(benchmark: ModuleType) -> None:

@@ -1,6 +1,7 @@
 """Exit codes, and the one place where errors become lines on standard error."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any
 
@@ -9,7 +10,7 @@ from typer.core import TyperGroup
 
 from adain.errors import AdainError, ImageTooLargeError, WeightsError
 from gallery.cli.streams import complain
-from gallery.errors import GalleryError, SchemaError, StyleNotFound, StylesError
+from gallery.errors import GalleryError, OutputError, SchemaError, StyleNotFound, StylesError
 
 
 class ExitCode(IntEnum):
@@ -44,6 +45,15 @@ class Commands(TyperGroup):
                 raise
             complain(describe(error))
             raise typer.Exit(exit_code([error])) from error
+
+
+@contextmanager
+def usage() -> Iterator[None]:
+    """Make the wrong values and contradictions that the caller gave errors of usage."""
+    try:
+        yield
+    except (ValueError, OutputError) as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def debugging(ctx: typer.Context) -> bool:

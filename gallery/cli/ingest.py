@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gallery.cli.exits import describe, exit_code
+from gallery.cli.exits import describe, exit_code, usage
 from gallery.cli.options import Database
 from gallery.cli.streams import complain, emit, progress
 from gallery.config import IngestConfig, database_url
@@ -57,22 +57,18 @@ def ingest(
     Prints the slugs of the paintings that are new. What is known already is skipped, so a run
     that was stopped goes on where it was.
     """
-    try:
+    with usage():
         config = IngestConfig(recursive, jobs, device, dry_run)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
     from adain.device import choose_device
     from adain.weights import load_model
     from gallery.ingest import ingest
     from gallery.sources import find_candidates
     from gallery.store import make_gallery, open_gallery
 
-    try:
-        device_of_model = choose_device(device)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    with usage():
+        model_device = choose_device(device)
     gallery = (open_gallery if dry_run else make_gallery)(database_url(database))
-    model = load_model(device=device_of_model)
+    model = load_model(device=model_device)
     candidates = [found for path in sources for found in find_candidates(path, recursive)]
     counts: Counter[str] = Counter()
     errors: dict[str, Exception] = {}

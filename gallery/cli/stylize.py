@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adain.errors import ImageExistsError
-from gallery.cli.exits import debugging, describe, exit_code
+from gallery.cli.exits import debugging, describe, exit_code, usage
 from gallery.cli.options import Database
 from gallery.cli.streams import complain, emit, progress
 from gallery.config import StylizeConfig, database_url
@@ -95,10 +95,8 @@ def stylize(
 
     Prints the paths of the results.
     """
-    try:
+    with usage():
         config = StylizeConfig(alpha, max_side, model, device, format, jpeg_quality, overwrite)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
     if [*style, *photos].count("-") > 1:
         raise typer.BadParameter("'-' can be one photo or one style, not both")
     slug, measure = _find_style(style, database)
@@ -133,10 +131,8 @@ def _find_style(texts: Sequence[str], database: str | None) -> "tuple[str, Measu
     from gallery.service import find_style
     from gallery.store import open_gallery
 
-    try:
+    with usage():
         references = parse_references(texts)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
     return find_style(references, lambda: open_gallery(database_url(database)), sys.stdin.buffer)
 
 
@@ -145,10 +141,8 @@ def _plan(
 ) -> "list[Output]":
     from gallery.outputs import plan_outputs
 
-    try:
+    with usage():
         outputs = plan_outputs(photos, slug, output, format)
-    except OutputError as error:
-        raise typer.BadParameter(str(error)) from error
     if outputs[0].path is None:
         if as_json:
             raise typer.BadParameter("--json and the picture both need standard output")
@@ -158,13 +152,12 @@ def _plan(
 
 
 def _load_network(config: StylizeConfig) -> "StyleTransferModel":
-    from adain.device import choose_device
+    from adain.device import choose_device, keep_freed_memory
     from adain.weights import load_model
 
-    try:
+    with usage():
         device = choose_device(config.device)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    keep_freed_memory()
     return load_model(config.model, device)
 
 

@@ -5,15 +5,17 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from gallery.cli.exits import usage
 
 if TYPE_CHECKING:
     import torch
 
     from adain.data import Pictures
-    from adain.training import TrainingConfig
+    from adain.training import Objective, TrainingConfig
 
 app = typer.Typer(no_args_is_help=True, help="Train the encoder or the decoder.")
 
@@ -79,16 +81,17 @@ def encoder(
     from adain.objectives import EncoderDistillation, load_teacher
     from adain.training import TrainingConfig
 
-    config = TrainingConfig(
-        steps, batch_size, crop, learning_rate, matrix_learning_rate,
-        seed=seed, precision=precision, workers=workers,
-        checkpoint_every=every, evaluate_every=every,
-    )  # fmt: skip
+    with usage():
+        config = TrainingConfig(
+            steps, batch_size, crop, learning_rate, matrix_learning_rate,
+            seed=seed, precision=precision, workers=workers,
+            checkpoint_every=every, evaluate_every=every,
+        )  # fmt: skip
     teachers = {str(i): load_teacher(path) for i, path in enumerate(teacher)}
     held_out = [*_validation(photos)[:40], *_validation(paintings)[:60]]
     train_pictures = find_pictures(photos), find_pictures(paintings)
 
-    def objective() -> "torch.nn.Module":
+    def objective() -> "Objective":
         return EncoderDistillation(teachers, center_crops(held_out, 128))
 
     _train(objective, train_pictures, config, output, resume, device)
@@ -102,13 +105,22 @@ def decoder(
     encoder: Annotated[
         Path | None, typer.Option(help="Encoder file; the shipped one by default.")
     ] = None,
-    steps: Steps = 20000,
+    start: Annotated[
+        Path | None, typer.Option(help="Decoder file to train further; new weights by default.")
+    ] = None,
+    steps: Steps = 9000,
     batch_size: Batch = 8,
     crop: Crop = 160,
     learning_rate: Rate = 2e-3,
     matrix_learning_rate: MatrixRate = 1e-2,
-    content_weight: Annotated[float, typer.Option(min=0, help="Weight of the content loss.")] = 1.0,
-    style_weight: Annotated[float, typer.Option(min=0, help="Weight of the style loss.")] = 10.0,
+    content_weight: Annotated[float, typer.Option(min=0, help="Keeps what the photo shows.")] = 1.0,
+    style_weight: Annotated[float, typer.Option(min=0, help="Takes the painting's style.")] = 10.0,
+    identity_weight: Annotated[
+        float, typer.Option(min=0, help="Gives a photo back in its own style.")
+    ] = 30.0,
+    tv_weight: Annotated[
+        float, typer.Option(min=0, help="Smooths what the photo has flat.")
+    ] = 10.0,
     seed: Seed = 0,
     precision: Precision = "auto",
     workers: Workers = 0,
@@ -127,21 +139,23 @@ def decoder(
     from adain.data import center_crops, find_pictures
     from adain.objectives import DecoderLosses, DecoderTraining
     from adain.training import TrainingConfig
-    from adain.weights import load_encoder
+    from adain.weights import load_decoder, load_encoder
 
-    config = TrainingConfig(
-        steps, batch_size, crop, learning_rate, matrix_learning_rate,
-        seed=seed, precision=precision, workers=workers,
-        checkpoint_every=every, evaluate_every=every,
-    )  # fmt: skip
+    with usage():
+        config = TrainingConfig(
+            steps, batch_size, crop, learning_rate, matrix_learning_rate,
+            seed=seed, precision=precision, workers=workers,
+            checkpoint_every=every, evaluate_every=every,
+        )  # fmt: skip
     loaded = load_encoder(encoder)
     held_out = _validation(photos)[:12], _validation(paintings)[:12]
     train_pictures = find_pictures(photos), find_pictures(paintings)
 
-    def objective() -> "torch.nn.Module":
-        crops = [center_crops(paths, 256) for paths in held_out]
-        weights = DecoderLosses(content_weight=content_weight, style_weight=style_weight)
-        return DecoderTraining(loaded, *crops, weights=weights)
+    def objective() -> "Objective":
+        crops = (center_crops(held_out[0], 256), center_crops(held_out[1], 256))
+        weights = DecoderLosses(content_weight, style_weight, identity_weight, tv_weight)
+        initial = load_decoder(start)[0] if start else None
+        return DecoderTraining(loaded, *crops, initial, weights)
 
     _train(objective, train_pictures, config, output, resume, device)
 
@@ -153,7 +167,7 @@ def _validation(source: Path) -> tuple[Path, ...]:
 
 
 def _train(
-    make_objective: "Callable[[], torch.nn.Module]",
+    make_objective: "Callable[[], Objective]",
     pictures: "tuple[Pictures, Pictures]",
     config: "TrainingConfig",
     folder: Path,
@@ -228,12 +242,14 @@ def _process_group(device_name: str) -> "Iterator[tuple[int, torch.device]]":
     """Join the processes that torchrun started, if it did; yield the rank and its device."""
     import torch.distributed as dist
 
-    from adain.device import choose_device
+    from adain.device import choose_device, keep_freed_memory
 
+    with usage():
+        device = choose_device(device_name)
+    keep_freed_memory()
     if "RANK" not in os.environ:
-        yield 0, choose_device(device_name)
+        yield 0, device
         return
-    device = choose_device(device_name)
     if device.type == "cuda":
         device = choose_device(f"cuda:{os.environ['LOCAL_RANK']}")
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
@@ -252,9 +268,11 @@ def _stop_on_interrupt() -> Iterator[list[int]]:
         received.append(number)
         signal.signal(number, previous[number])
 
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous: dict[int, Any] = {
+        int(number): signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield received
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for caught, handler in previous.items():
+            signal.signal(caught, handler)
