@@ -49,8 +49,8 @@ def connect(url: str) -> Engine:
         engine = create_engine(parsed, **options)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise DatabaseError(
-            f"{url}: no database that can be used ({error}); give the path of a file, or "
-            "postgresql://USER@HOST/NAME with the extra 'postgres' installed"
+            f"{url.partition('://')[0]}: no database that can be used ({error}); give the path of "
+            "a file, or postgresql://USER@HOST/NAME with the extra 'postgres' installed"
         ) from error
     if sqlite:
         event.listen(engine, "connect", _prepare_sqlite)
@@ -78,14 +78,14 @@ def check_schema(engine: Engine) -> None:
         DatabaseError: If the database does not exist or cannot be read.
     """
     if not database_exists(engine):
-        raise DatabaseError(f"{_name(engine)}: no such gallery; 'adain db upgrade' makes one")
+        raise DatabaseError(f"{location(engine)}: no such gallery; 'adain db upgrade' makes one")
     found = schema_of(engine)
     if found is None:
-        raise SchemaError(f"{_name(engine)}: holds no gallery; 'adain db upgrade' makes one")
+        raise SchemaError(f"{location(engine)}: holds no gallery; 'adain db upgrade' makes one")
     _refuse_newer(engine, found)
     if found != SCHEMA:
         raise SchemaError(
-            f"{_name(engine)}: has tables of version {found}, this program needs {SCHEMA}; "
+            f"{location(engine)}: has tables of version {found}, this program needs {SCHEMA}; "
             "run 'adain db backup FILE', then 'adain db upgrade'"
         )
 
@@ -157,9 +157,9 @@ def backup(engine: Engine, destination: Path) -> None:
         DatabaseError: If the file exists, cannot be written, or the database is not SQLite.
     """
     if engine.dialect.name != "sqlite":
-        raise DatabaseError(f"{_name(engine)}: not SQLite; use the tool of its server (pg_dump)")
+        raise DatabaseError(f"{location(engine)}: not SQLite; use the tool of its server (pg_dump)")
     if not database_exists(engine):
-        raise DatabaseError(f"{_name(engine)}: no such gallery")
+        raise DatabaseError(f"{location(engine)}: no such gallery")
     temporary = destination.with_name(f".adain-{destination.name}.tmp")
     try:
         if destination.exists():
@@ -191,6 +191,12 @@ def integrity(engine: Engine) -> list[str]:
     return [line for line in found if line != "ok"] + loose
 
 
+def location(engine: Engine) -> str:
+    """Return what messages call a database: its path, or its URL without the password."""
+    url = engine.url
+    return url.database or "memory" if engine.dialect.name == "sqlite" else str(url)
+
+
 @contextmanager
 def translated(engine: Engine) -> Iterator[None]:
     """Make the errors of the database driver `DatabaseError`s of one line."""
@@ -199,21 +205,16 @@ def translated(engine: Engine) -> Iterator[None]:
     except DBAPIError as error:
         detail = " ".join(str(error.orig).split())
         raise DatabaseError(
-            f"{_name(engine)}: {detail}; check that it is a gallery database, its permissions and "
-            "the free space"
+            f"{location(engine)}: {detail}; check that it is a gallery database, its permissions "
+            "and the free space"
         ) from error
-
-
-def _name(engine: Engine) -> str:
-    url = engine.url
-    return url.database or "memory" if engine.dialect.name == "sqlite" else str(url)
 
 
 def _refuse_newer(engine: Engine, found: str | None) -> None:
     if found is not None and found not in _revisions():
         raise SchemaError(
-            f"{_name(engine)}: made by a newer adain (tables {found}, this program knows {SCHEMA});"
-            " install that version, or give another --database"
+            f"{location(engine)}: made by a newer adain (tables {found}, this program knows "
+            f"{SCHEMA}); install that version, or give another --database"
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import delete, insert, or_, select
+from sqlalchemy import ColumnElement, delete, insert, or_, select
 from sqlalchemy.orm import Session
 
 from gallery.config import STYLE_SIDE
@@ -29,12 +29,40 @@ from gallery.tables import (
     painting_style,
 )
 
-MAX_SLUG = 60
+MAX_SLUG = 100
 
 FILLED = ("year_from", "year", "medium", "rights", "credit", "page_url")
 """Facts that a later source adds where they are missing; it never changes one."""
 
 Named = type[ArtistRow] | type[StyleRow] | type[GenreRow]
+
+
+def add_batch(
+    session: Session,
+    paintings: Sequence[Painting],
+    vectors: NDArray[np.float32] | None = None,
+    encoder: str = "",
+) -> list[tuple[int, bool]]:
+    """Add paintings and, where they are given, their style vectors `(N, D)`.
+
+    Returns:
+        For each painting its number and whether it was new.
+    """
+    new = add_paintings(session, paintings)
+    session.flush()
+    numbers = {
+        digest: number
+        for number, *digests in session.execute(
+            select(PaintingRow.id, PaintingRow.sha256, PaintingRow.pixel_sha256).where(
+                _has_digest(paintings)
+            )
+        )
+        for digest in digests
+    }
+    found = [numbers.get(p.sha256) or numbers[p.pixel_sha256] for p in paintings]
+    if vectors is not None:
+        add_vectors(session, dict(zip(found, vectors, strict=True)), encoder)
+    return list(zip(found, new, strict=True))
 
 
 def add_paintings(session: Session, paintings: Sequence[Painting]) -> list[bool]:
@@ -106,15 +134,15 @@ def pack(vector: NDArray[np.float32]) -> dict[str, Any]:
 
 def _known(session: Session, paintings: Sequence[Painting]) -> dict[str, PaintingRow]:
     """Return the rows of pictures that are there, by both of their digests."""
-    rows = session.scalars(
-        select(PaintingRow).where(
-            or_(
-                PaintingRow.sha256.in_([p.sha256 for p in paintings]),
-                PaintingRow.pixel_sha256.in_([p.pixel_sha256 for p in paintings if p.pixel_sha256]),
-            )
-        )
-    )
+    rows = session.scalars(select(PaintingRow).where(_has_digest(paintings)))
     return {digest: row for row in rows for digest in (row.sha256, row.pixel_sha256)}
+
+
+def _has_digest(paintings: Sequence[Painting]) -> ColumnElement[bool]:
+    return or_(
+        PaintingRow.sha256.in_([painting.sha256 for painting in paintings]),
+        PaintingRow.pixel_sha256.in_([painting.pixel_sha256 for painting in paintings]),
+    )
 
 
 def _insert(session: Session, paintings: Sequence[Painting]) -> None:
@@ -166,7 +194,7 @@ def _words(painting: Painting) -> str:
 
 def slugify_name(name: str) -> str:
     """Return what makes two spellings of an artist's or a movement's name one."""
-    return slugify(name) or "-".join(fold(name))
+    return "-".join(fold(name))
 
 
 def _named(session: Session, table: Named, names: Iterable[str]) -> dict[str, int]:
@@ -198,7 +226,7 @@ def _with_slugs(session: Session, paintings: Sequence[Painting]) -> list[Paintin
 
 
 def _slugs(painting: Painting) -> list[str]:
-    base = painting.slug or slugify(painting.title)[:MAX_SLUG].strip("-")
+    base = (painting.slug or slugify(painting.title))[:MAX_SLUG].strip("-")
     if not base or base.isdigit():  # A number means the number of a painting.
         base = f"painting-{base}".strip("-")
     artist = slugify(painting.artist)[:MAX_SLUG].strip("-")

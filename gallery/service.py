@@ -26,7 +26,7 @@ Measure = Callable[[StyleTransferModel], StyleStatistics]
 """What gives the statistics of a style by the encoder of a model."""
 
 MAX_SLUG = 120
-"""Characters of a mixture's slug; a file name holds 255 bytes."""
+"""Characters of a style's slug; a file name holds 255 bytes."""
 
 
 def stylize_photo(
@@ -144,14 +144,15 @@ def find_style(
             gallery = gallery or open_gallery()
             target = find_target(gallery, reference.name)
             parts.append((target.slug, partial(stored_style, gallery=gallery, target=target)))
+    slug = "+".join(slug for slug, _ in parts)[:MAX_SLUG]
     if len(parts) == 1:
-        return parts[0]
+        return slug, parts[0][1]
 
     def mix(model: StyleTransferModel) -> StyleStatistics:
         styles = [measure(model) for _, measure in parts]
         return interpolate_styles(styles, [reference.weight for reference in references])
 
-    return "+".join(slug for slug, _ in parts)[:MAX_SLUG], mix
+    return slug, mix
 
 
 def pool_vectors(model: StyleTransferModel, vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -24,7 +24,7 @@ from gallery.database import (
     upgrade,
 )
 from gallery.errors import DatabaseError, StyleNotFound, StylesError
-from gallery.intake import add_paintings, add_vectors, forget_pools, pack, slugify_name
+from gallery.intake import add_batch, add_vectors, forget_pools, pack, slugify_name
 from gallery.paintings import Painting, fold, slugify
 from gallery.styles import StyleFile, load_styles
 from gallery.tables import (
@@ -141,6 +141,8 @@ class Gallery:
 
     def pictures(self, numbers: Sequence[int]) -> list[Painting]:
         """Return the paintings of these numbers, in their order."""
+        if not numbers:
+            return []
         with self._read() as session:
             rows = session.scalars(_whole_rows().where(PaintingRow.id.in_(numbers)))
             found = {row.id: _painting(row) for row in rows}
@@ -162,7 +164,7 @@ class Gallery:
         facts that it lacked.
 
         Args:
-            paintings: With both digests; without `pixel_sha256` for those that are known.
+            paintings: With both digests.
             vectors: Their style vectors, shape `(N, D)`.
             encoder: Fingerprint of the encoder that measured them.
 
@@ -170,20 +172,11 @@ class Gallery:
             Each painting as it is now in the gallery, and whether it was new.
         """
         with self._write() as session:
-            new = add_paintings(session, paintings)
-            session.flush()
-            by_digest = {}
-            for column in (PaintingRow.pixel_sha256, PaintingRow.sha256):
-                digests = [getattr(p, column.key) for p in paintings]
-                query = _whole_rows().where(column.in_(digests))
-                query = query.execution_options(populate_existing=True)
-                for row in session.scalars(query):
-                    by_digest[row.pixel_sha256] = by_digest[row.sha256] = _painting(row)
-            stored = [by_digest.get(p.sha256) or by_digest[p.pixel_sha256] for p in paintings]
-            if vectors is not None:
-                numbers = [painting.id for painting in stored]
-                add_vectors(session, dict(zip(numbers, vectors, strict=True)), encoder)
-        return list(zip(stored, new, strict=True))
+            added = add_batch(session, paintings, vectors, encoder)
+            session.expire_all()
+            rows = session.scalars(_whole_rows().where(PaintingRow.id.in_([n for n, _ in added])))
+            stored = {row.id: _painting(row) for row in rows}
+        return [(stored[number], new) for number, new in added]
 
     def remove(self, numbers: Sequence[int]) -> int:
         """Forget paintings with their statistics; their pictures stay. Returns how many."""
@@ -345,19 +338,8 @@ class Gallery:
     def _import(session: Session, styles: StyleFile) -> int:
         new = 0
         for i in range(0, len(styles.paintings), 500):
-            batch = styles.paintings[i : i + 500]
-            new += sum(add_paintings(session, batch))
-            session.flush()
-            digests = [painting.pixel_sha256 for painting in batch]
-            query = select(PaintingRow.pixel_sha256, PaintingRow.id)
-            found = session.execute(query.where(PaintingRow.pixel_sha256.in_(digests)))
-            numbers = dict(found.all())
-            vectors = {
-                numbers[digest]: styles.vectors[i + j]
-                for j, digest in enumerate(digests)
-                if digest in numbers
-            }
-            add_vectors(session, vectors, styles.encoder)
+            batch, vectors = styles.paintings[i : i + 500], styles.vectors[i : i + 500]
+            new += sum(fresh for _, fresh in add_batch(session, batch, vectors, styles.encoder))
         return new
 
     # Inside a transaction

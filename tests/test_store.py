@@ -165,13 +165,14 @@ def test_slugs_are_distinct_short_and_never_numbers(gallery: Gallery) -> None:
     slugs = [found.slug for found, _ in gallery.add(works)]
     assert slugs[:3] == ["irises-b", f"irises-{0:08}", "painting-1914"]
     assert len(set(slugs)) == len(slugs)
-    assert all(slug and not slug.isdigit() and len(slug) < 80 for slug in slugs)
+    assert all(slug and not slug.isdigit() and len(slug) <= 110 for slug in slugs)
 
 
 def test_one_spelling_of_an_artist_is_kept(gallery: Gallery) -> None:
-    gallery.add([painting(1, artist="claude  monet"), painting(2, artist="Клод Моне")])
-    names = {group.name for group in gallery.groups("artist")}
-    assert names == {"Vincent van Gogh", "Claude Monet", "Edvard Munch", "Клод Моне"}
+    names = ("claude  monet", "Клод Моне", "Claude Монэ", "Claude")
+    gallery.add([painting(i, artist=name) for i, name in enumerate(names)])
+    found = {group.name for group in gallery.groups("artist")}
+    assert found == {"Vincent van Gogh", "Claude Monet", "Edvard Munch", *names[1:]}
 
 
 def test_removed_paintings_leave_nothing_behind(gallery: Gallery) -> None:

@@ -18,30 +18,32 @@ def upgrade(database: Database = None) -> None:
 
     A new one begins with the starter gallery.
     """
-    from gallery.database import connect
+    from gallery.database import connect, location
     from gallery.store import upgrade_gallery
 
-    found, now = upgrade_gallery(connect(database_url(database)))
+    engine = connect(database_url(database))
+    found, now = upgrade_gallery(engine)
     if found is None:
         done = f"made, with tables {now}"
     elif found == now:
         done = f"is up to date (tables {now})"
     else:
         done = f"now has tables {now}, had {found}"
-    emit(f"{_shown(database)}: {done}")
+    emit(f"{location(engine)}: {done}")
 
 
 @app.command()
 def check(database: Database = None) -> None:
     """Check that the file is whole and its tables are those of this program."""
-    from gallery.database import integrity, open_database
+    from gallery.database import integrity, location, open_database
 
-    problems = integrity(open_database(database_url(database)))
+    engine = open_database(database_url(database))
+    problems = integrity(engine)
     for problem in problems:
         complain(problem)
     if problems:
         raise typer.Exit(4)
-    emit(f"{_shown(database)}: ok")
+    emit(f"{location(engine)}: ok")
 
 
 @app.command()
@@ -54,7 +56,3 @@ def backup(
 
     backup(connect(database_url(database)), destination)
     emit(str(destination))
-
-
-def _shown(database: str | None) -> str:
-    return database_url(database).removeprefix("sqlite:///")
