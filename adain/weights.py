@@ -36,7 +36,7 @@ DEFAULT_MODEL = "compact"
 
 SHA256 = {
     SHIPPED_ENCODER: "cf7f57fbb69cbad1ad60c11e8af578d45251b1064934203c1bd56d63b8a0fbca",
-    SHIPPED_DECODER: "a4d7fca1d286d814d3ba4f00d5070dbf23475f2a2ebb08a904a80f730e12c56b",
+    SHIPPED_DECODER: "cfb10f576b3db4ba5bf9e07d7f3e8956940e17675eed89894d151fb7b106a3e4",
 }
 """Pinned digests of the shipped files."""
 
