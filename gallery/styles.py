@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from gallery.errors import ManifestError, StylesError
+from gallery.errors import ManifestError, OutputError, StylesError
 from gallery.paintings import Painting, facts, read_facts
 
 STYLES_FILE = Path(__file__).parent / "assets" / "styles.safetensors"
@@ -62,7 +62,11 @@ def load_styles(path: Path = STYLES_FILE) -> StyleFile:
 
 
 def save_styles(styles: StyleFile, path: Path) -> None:
-    """Write a file of styles, whole or not at all; what is not known takes no place."""
+    """Write a file of styles, whole or not at all; what is not known takes no place.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
     metadata = {
         "format": FORMAT,
         "encoder": styles.encoder,
@@ -73,5 +77,9 @@ def save_styles(styles: StyleFile, path: Path) -> None:
     try:
         temporary.write_bytes(data)
         os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror}); check the folder and the free space"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -90,7 +90,9 @@ def test_export_and_import_carry_a_gallery(run: Run, tmp_path: Path) -> None:
     before = lines(run("gallery", "list", "--json"))
     assert lines(run("gallery", "export", str(file))) == [str(file)]
     again = run("gallery", "export", str(file))
-    assert again.exit_code == 7 and "--overwrite" in again.stderr
+    assert again.exit_code == 4 and "--overwrite" in again.stderr
+    lost = run("gallery", "export", str(tmp_path / "gone" / "x.safetensors"))
+    assert lost.exit_code == 4 and "cannot be written (No such file" in lost.stderr
     lines(run("gallery", "export", str(file), "--overwrite"))
     lines(run("gallery", "remove", "2", "3"))
     imported = run("gallery", "import", str(file))

@@ -12,7 +12,7 @@ import typer
 from gallery.cli.options import Database, Json
 from gallery.cli.streams import complain, emit
 from gallery.config import database_url
-from gallery.errors import StyleNotFound, StylesError
+from gallery.errors import OutputError, StyleNotFound
 
 if TYPE_CHECKING:
     import numpy as np
@@ -172,7 +172,7 @@ def export_styles(
     from gallery.styles import StyleFile, save_styles
 
     if destination.exists() and not overwrite:
-        raise StylesError(f"{destination}: exists already; add --overwrite to replace it")
+        raise OutputError(f"{destination}: exists already; add --overwrite to replace it")
     gallery = _open(database)
     encoder = _encoder()
     numbers, vectors = gallery.vectors(encoder)

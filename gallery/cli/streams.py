@@ -60,8 +60,9 @@ def progress(total: int, hidden: bool, label: str = "stylizing") -> Iterator[Cal
 
         def advance() -> None:
             bar.advance(task)
-            speed = bar.tasks[0].speed
-            bar.update(task, rate=f"{speed:.1f}/s" if speed else "")
+            # Not the bar's own speed: pictures that are written together arrive together.
+            done, seconds = bar.tasks[0].completed, bar.tasks[0].elapsed
+            bar.update(task, rate=f"{done / seconds:.1f}/s" if seconds else "")
 
         yield advance
 
