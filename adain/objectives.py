@@ -234,10 +234,10 @@ class DecoderLosses:
         identities: Photos of each batch that are painted in their own style.
     """
 
-    content_weight: float = 1.0
+    content_weight: float = 2.0
     style_weight: float = 10.0
     identity_weight: float = 30.0
-    tv_weight: float = 10.0
+    tv_weight: float = 200.0
     identities: int = 1
 
 

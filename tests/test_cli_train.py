@@ -1,7 +1,9 @@
+import inspect
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,10 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from adain.model import Encoder
-from adain.objectives import initial_decoder
+from adain.objectives import DecoderLosses, initial_decoder
 from adain.weights import load_decoder, load_encoder, save_decoder, save_encoder
 from gallery.cli import app
+from gallery.cli.train import decoder as train_decoder
 
 TRAIN = ["--batch-size", "2", "--crop", "64", "--precision", "float32"]
 
@@ -45,6 +48,13 @@ def test_the_decoder_trains_and_resumes(decoder_command: list[str], tmp_path: Pa
     assert "step 2: validation_content" in result.stderr
     decoder, facts = load_decoder(tmp_path / "run" / "decoder.safetensors")
     assert facts["steps"] == "2" and decoder.layers == ("relu4_1", "relu3_1", "relu2_1", "relu1_1")
+
+
+def test_the_default_weights_are_those_of_the_library() -> None:
+    options = inspect.signature(train_decoder).parameters
+    for field in fields(DecoderLosses):
+        if field.name in options:
+            assert options[field.name].default == field.default, field.name
 
 
 def test_a_decoder_is_trained_further(decoder_command: list[str], tmp_path: Path) -> None:

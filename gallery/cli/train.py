@@ -113,14 +113,14 @@ def decoder(
     crop: Crop = 160,
     learning_rate: Rate = 2e-3,
     matrix_learning_rate: MatrixRate = 1e-2,
-    content_weight: Annotated[float, typer.Option(min=0, help="Keeps what the photo shows.")] = 1.0,
+    content_weight: Annotated[float, typer.Option(min=0, help="Keeps what the photo shows.")] = 2.0,
     style_weight: Annotated[float, typer.Option(min=0, help="Takes the painting's style.")] = 10.0,
     identity_weight: Annotated[
         float, typer.Option(min=0, help="Gives a photo back in its own style.")
     ] = 30.0,
     tv_weight: Annotated[
         float, typer.Option(min=0, help="Smooths what the photo has flat.")
-    ] = 10.0,
+    ] = 200.0,
     seed: Seed = 0,
     precision: Precision = "auto",
     workers: Workers = 0,
