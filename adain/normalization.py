@@ -200,3 +200,26 @@ def interpolate_styles(
             for layer in styles[0].layers
         }
     )
+
+
+def pool_styles(styles: StyleStatistics) -> StyleStatistics:
+    """Return the statistics that all paintings have together, each with the same weight.
+
+    Exact, unlike the average of the deviations: means and second raw moments add up, so this is
+    what one painting made of all of them, scaled to one size, would be measured to have.
+
+    Args:
+        styles: Statistics of shape `(N, C)`.
+
+    Returns:
+        Statistics of shape `(1, C)`, of the same precision.
+    """
+
+    def pool(channels: ChannelStatistics) -> ChannelStatistics:
+        mean, std = channels.mean.double(), channels.std.double()
+        pooled = mean.mean(0, keepdim=True)
+        second_moment = (std.square() + mean.square()).mean(0, keepdim=True)
+        variance = (second_moment - pooled.square()).clamp_min(EPS)
+        return ChannelStatistics(pooled.to(channels.mean), variance.sqrt().to(channels.std))
+
+    return StyleStatistics({layer: pool(channels) for layer, channels in styles.layers.items()})

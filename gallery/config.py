@@ -1,13 +1,23 @@
 """Settings of the use cases, each validated in one place; importing this is quick."""
 
 import math
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 ALPHA_RANGE = (-1.0, 3.0)
 """Strengths that still give a picture; the network was trained at 1."""
 
 MIN_SIDE = 16
 """Smallest side in pixels that the network accepts (`adain.model.MIN_SIDE`)."""
+
+STYLE_SIDE = 512
+"""Paintings are measured at this shorter side in pixels, smaller ones as they are.
+
+Strokes have a size in pixels, so one rule for all makes styles comparable.
+"""
+
+DATABASE_VARIABLE = "ADAIN_DATABASE"
 
 
 @dataclass(frozen=True)
@@ -41,3 +51,42 @@ class StylizeConfig:
             raise ValueError(f"max-side must be at least {MIN_SIDE} pixels, got {self.max_side}")
         if not 1 <= self.jpeg_quality <= 100:
             raise ValueError(f"jpeg-quality must be from 1 to 100, got {self.jpeg_quality}")
+
+
+@dataclass(frozen=True)
+class IngestConfig:
+    """How pictures come into the gallery.
+
+    Attributes:
+        recursive: Whether the folders in a folder are searched too.
+        jobs: Threads that decode pictures.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`, for the encoder.
+        dry_run: Whether to decode and report only, and to write nothing.
+    """
+
+    recursive: bool = False
+    jobs: int = 2
+    device: str = "auto"
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.jobs <= 64:
+            raise ValueError(f"jobs must be from 1 to 64, got {self.jobs}")
+
+
+def database_url(database: str | None = None) -> str:
+    """Return the URL of the gallery database.
+
+    Args:
+        database: A path or a URL; by default that of `ADAIN_DATABASE`, else `gallery.db` in the
+            user's data folder.
+    """
+    database = database or os.environ.get(DATABASE_VARIABLE)
+    if database is None:
+        from platformdirs import user_data_path
+
+        database = str(user_data_path("adain", appauthor=False) / "gallery.db")
+    if "://" not in database:
+        return f"sqlite:///{Path(database).expanduser().absolute()}"
+    # The driver that the extra `postgres` installs.
+    return database.replace("postgresql://", "postgresql+psycopg://", 1)

@@ -1,9 +1,12 @@
 """What the application raises.
 
 GalleryError
-├── StyleNotFound   neither a shipped style nor a picture
-├── StylesError     the file of shipped styles is missing, damaged or of another encoder
-└── OutputError     a result cannot be put where it was asked for
+├── StyleNotFound   neither a painting of the gallery nor a picture
+├── StylesError     style statistics are missing, damaged or of another encoder
+├── OutputError     a result cannot be put where it was asked for
+├── ManifestError   a list of pictures, or a line of it, cannot be used
+└── DatabaseError   the database cannot be opened, read or written
+    └── SchemaError     its tables are of another version
 
 The library's errors (`adain.errors`) pass through unchanged. The text of every error says what
 failed, with which file or value, and what to do.
@@ -15,12 +18,24 @@ class GalleryError(Exception):
 
 
 class StyleNotFound(GalleryError):
-    """A style is neither the name of a shipped one nor a picture file."""
+    """A style is neither in the gallery nor a picture file."""
 
 
 class StylesError(GalleryError):
-    """The file of shipped styles is missing, damaged or of another encoder."""
+    """Style statistics are missing, damaged or of another encoder."""
 
 
 class OutputError(GalleryError):
     """A result cannot be put where it was asked for."""
+
+
+class ManifestError(GalleryError):
+    """A list of pictures, or a line of it, cannot be used."""
+
+
+class DatabaseError(GalleryError):
+    """The database cannot be opened, read or written."""
+
+
+class SchemaError(DatabaseError):
+    """The tables of the database are of another version than this program's."""

@@ -1,25 +1,32 @@
 """The use cases that the command line and the web share."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from adain.errors import ImageTooLargeError
 from adain.images import ImageLimits, load_image, resize_image, resize_shorter_side, to_image
 from adain.model import STYLE_LAYERS, StyleTransferModel
-from adain.normalization import StyleStatistics
+from adain.normalization import StyleStatistics, interpolate_styles, pool_styles
+from gallery.config import STYLE_SIDE
 from gallery.errors import StylesError
-from gallery.styles import Painting, ShippedStyles
-
-STYLE_SIDE = 512
-"""Paintings are measured at this shorter side in pixels, smaller ones as they are.
-
-Strokes have a size in pixels, so one rule for all makes styles comparable.
-"""
+from gallery.paintings import Painting
+from gallery.references import STANDARD, Reference, file_slug, find_target
+from gallery.store import Gallery, Group
 
 Source = Path | bytes | BinaryIO
+
+Measure = Callable[[StyleTransferModel], StyleStatistics]
+"""What gives the statistics of a style by the encoder of a model."""
+
+MAX_SLUG = 120
+"""Characters of a style's slug; a file name holds 255 bytes."""
 
 
 def stylize_photo(
@@ -37,7 +44,7 @@ def stylize_photo(
     Args:
         model: The network.
         photo: A picture file.
-        style: From `measure_style` or `shipped_style`.
+        style: From `measure_style` or `stored_style`.
         alpha: Strength: 0 keeps the photo, 1 is the full style; values beyond extrapolate.
         max_side: Longest side of the result in pixels; None keeps the photo's size.
         limits: What photos to refuse.
@@ -77,22 +84,85 @@ def measure_style(
     return model.measure_style(picture.pixels)
 
 
-def shipped_style(
-    model: StyleTransferModel, styles: ShippedStyles, painting: Painting
+def stored_style(
+    model: StyleTransferModel, gallery: Gallery, target: Painting | Group
 ) -> StyleStatistics:
-    """Return the style of a shipped painting.
+    """Return the style of a painting of the gallery, or of all paintings of an artist or style.
+
+    What was not measured by this model's encoder yet is measured now, where the picture is at
+    hand, and kept.
 
     Raises:
-        StylesError: If another encoder measured the shipped styles.
+        StylesError: If it was not, and there is no picture.
+        ImageError: If the picture cannot be read.
     """
-    if styles.encoder != model.fingerprint:
+    if isinstance(target, Group):
+        vector = gallery.pooled(target, model.fingerprint, partial(pool_vectors, model))
+        return _unpack(model, vector)
+    stored = gallery.vector(target, model.fingerprint)
+    if stored is not None:
+        return _unpack(model, stored)
+    if target.path is None:
         raise StylesError(
-            f"the shipped styles belong to encoder {styles.encoder}, the model has "
-            f"{model.fingerprint}; give a picture of the painting as the style"
+            f"{target.slug}: not measured by encoder {model.fingerprint}, and its picture is not "
+            "here; ingest it, or give a picture of it as the style"
         )
+    style = measure_style(model, Path(target.path))
+    gallery.keep_vector(target, model.fingerprint, style.to_vector().cpu().numpy())
+    return style
+
+
+def find_style(
+    references: Sequence[Reference],
+    open_gallery: Callable[[], Gallery],
+    standard_input: BinaryIO | None = None,
+) -> tuple[str, Measure]:
+    """Find what references stand for, before any network is loaded.
+
+    Args:
+        references: The parts of the style.
+        open_gallery: Called once, when a part is not a file.
+        standard_input: What the reference `-` reads.
+
+    Returns:
+        A slug for the names of results, and what measures the style or looks it up.
+
+    Raises:
+        StyleNotFound: If a part is neither a file nor in the gallery.
+        DatabaseError: If the gallery cannot be read.
+    """
+    parts: list[tuple[str, Measure]] = []
+    gallery = None
+    for reference in references:
+        if reference.name == STANDARD and standard_input is not None:
+            measure = partial(measure_style, painting=standard_input, name="standard input")
+            parts.append(("stdin", measure))
+        elif reference.is_file:
+            painting = Path(reference.name)
+            parts.append((file_slug(reference), partial(measure_style, painting=painting)))
+        else:
+            gallery = gallery or open_gallery()
+            target = find_target(gallery, reference.name)
+            parts.append((target.slug, partial(stored_style, gallery=gallery, target=target)))
+    slug = "+".join(slug for slug, _ in parts)[:MAX_SLUG]
+    if len(parts) == 1:
+        return slug, parts[0][1]
+
+    def mix(model: StyleTransferModel) -> StyleStatistics:
+        styles = [measure(model) for _, measure in parts]
+        return interpolate_styles(styles, [reference.weight for reference in references])
+
+    return slug, mix
+
+
+def pool_vectors(model: StyleTransferModel, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the style vector `(1, D)` of many paintings, `(N, D)`, together."""
+    return pool_styles(_unpack(model, vectors)).to_vector().numpy()
+
+
+def _unpack(model: StyleTransferModel, vectors: NDArray[np.float32]) -> StyleStatistics:
     widths = {layer: model.encoder.widths[layer] for layer in STYLE_LAYERS}
-    vector = torch.from_numpy(styles.vector(painting))
-    return StyleStatistics.from_vector(vector, widths)
+    return StyleStatistics.from_vector(torch.from_numpy(vectors), widths)
 
 
 def _out_of_memory(error: Exception) -> bool:

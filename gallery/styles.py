@@ -1,14 +1,13 @@
-"""Styles that ship with the package: vectors and facts of their paintings, no pictures.
+"""Files of style vectors: facts and statistics of paintings, no pictures.
 
-Nothing here needs torch, so that listing and looking up styles is quick.
+One of them, the starter gallery, ships with the package; `adain gallery export` writes others.
+Nothing here needs torch, so that looking up styles is quick.
 """
 
-import difflib
 import json
-import re
-import unicodedata
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import os
+import secrets
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,32 +15,16 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from gallery.errors import StyleNotFound, StylesError
+from gallery.errors import ManifestError, OutputError, StylesError
+from gallery.paintings import Painting, facts, read_facts
 
 STYLES_FILE = Path(__file__).parent / "assets" / "styles.safetensors"
 
-FORMAT = "adain-styles/1"
-
-
-@dataclass(frozen=True)
-class Painting:
-    """Facts about a painting.
-
-    Attributes:
-        slug: Its name on the command line and in file names.
-        year: When it was finished, where that is known.
-        style: Its movement.
-    """
-
-    slug: str
-    title: str
-    artist: str
-    year: int | None
-    style: str
+FORMAT = "adain-styles/2"
 
 
 @dataclass(frozen=True, eq=False)
-class ShippedStyles:
+class StyleFile:
     """Paintings and their style vectors.
 
     Attributes:
@@ -53,91 +36,50 @@ class ShippedStyles:
     vectors: NDArray[np.float32]
     encoder: str
 
-    def vector(self, painting: Painting) -> NDArray[np.float32]:
-        """Return the style vector of a painting, shape `(1, D)`."""
-        i = self.paintings.index(painting)
-        return self.vectors[i : i + 1]
 
-    def find(self, name: str) -> Painting:
-        """Find a painting by its slug, or by words of its title and artist that fit it alone.
-
-        Raises:
-            StyleNotFound: If no painting fits, or several do.
-        """
-        wanted = slugify(name)
-        for painting in self.paintings:
-            if painting.slug == wanted:
-                return painting
-        words = set(wanted.split("-"))
-        fitting = [p for p in self.paintings if wanted and words <= _words(p)]
-        if len(fitting) == 1:
-            return fitting[0]
-        if fitting:
-            slugs = ", ".join(painting.slug for painting in fitting)
-            raise StyleNotFound(f"{name!r} fits several shipped styles; choose one of {slugs}")
-        raise StyleNotFound(
-            f"{name!r} is neither a picture file nor a shipped style; "
-            f"did you mean {_either(self._closest(wanted))}? 'adain styles' lists all"
-        )
-
-    def _closest(self, wanted: str, count: int = 3) -> list[str]:
-        def likeness(painting: Painting) -> float:
-            names = {painting.slug, slugify(painting.title), slugify(painting.artist)}
-            # A single word of a long title or name is the likeliest thing to be misspelt.
-            names |= {word for word in _words(painting) if len(word) > 3}
-            return max(difflib.SequenceMatcher(None, wanted, name).ratio() for name in names)
-
-        best = sorted(self.paintings, key=likeness, reverse=True)
-        return [painting.slug for painting in best[:count]]
-
-
-def slugify(text: str) -> str:
-    """Return `text` as lower-case ASCII words with hyphens between them.
-
-    >>> slugify("Café Terrace at Night")
-    'cafe-terrace-at-night'
-    """
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return "-".join(re.findall(r"[a-z0-9]+", plain))
-
-
-def load_styles(path: Path = STYLES_FILE) -> ShippedStyles:
-    """Read a file of styles.
+def load_styles(path: Path = STYLES_FILE) -> StyleFile:
+    """Read a file of styles, by default the starter gallery.
 
     Raises:
         StylesError: If the file is missing, damaged or of another kind.
     """
+    remedy = "reinstall the package" if path == STYLES_FILE else "get the file again"
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = dict(file.metadata() or {})
             if metadata.get("format") != FORMAT:
-                raise StylesError(f"{path.name}: not a file of styles ({FORMAT})")
+                raise StylesError(f"{path.name}: not a file of styles ({FORMAT}); {remedy}")
             vectors = file.get_tensor("vectors").astype(np.float32)
-        paintings = tuple(Painting(**facts) for facts in json.loads(metadata["paintings"]))
+        paintings = tuple(map(read_facts, json.loads(metadata["paintings"])))
         encoder = metadata["encoder"]
-    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
-        raise StylesError(
-            f"{path.name}: missing or damaged file of styles; reinstall the package"
-        ) from error
-    if vectors.shape[:1] != (len(paintings),) or not np.isfinite(vectors).all():
-        raise StylesError(f"{path.name}: damaged vectors; reinstall the package")
-    return ShippedStyles(paintings, vectors, encoder)
+    except (OSError, SafetensorError, ManifestError, ValueError, AttributeError, KeyError) as error:
+        raise StylesError(f"{path.name}: missing or damaged file of styles; {remedy}") from error
+    if vectors.ndim != 2 or len(vectors) != len(paintings) or not np.isfinite(vectors).all():
+        raise StylesError(f"{path.name}: damaged vectors; {remedy}")
+    if not all(p.slug and p.title and p.sha256 and p.pixel_sha256 for p in paintings):
+        raise StylesError(f"{path.name}: a painting lacks its slug, title or digests; {remedy}")
+    return StyleFile(paintings, vectors, encoder)
 
 
-def save_styles(styles: ShippedStyles, path: Path) -> None:
-    """Write a file of styles."""
-    paintings = [asdict(painting) for painting in styles.paintings]
+def save_styles(styles: StyleFile, path: Path) -> None:
+    """Write a file of styles, whole or not at all; what is not known takes no place.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
     metadata = {
         "format": FORMAT,
         "encoder": styles.encoder,
-        "paintings": json.dumps(paintings, ensure_ascii=False),
+        "paintings": json.dumps([facts(p) for p in styles.paintings], ensure_ascii=False),
     }
-    path.write_bytes(save({"vectors": np.ascontiguousarray(styles.vectors)}, metadata))
-
-
-def _words(painting: Painting) -> set[str]:
-    return set(slugify(f"{painting.slug} {painting.title} {painting.artist}").split("-"))
-
-
-def _either(names: Sequence[str]) -> str:
-    return " or ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+    data = save({"vectors": np.ascontiguousarray(styles.vectors)}, metadata)
+    temporary = path.with_name(f".adain-{secrets.token_hex(8)}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror}); check the folder and the free space"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)

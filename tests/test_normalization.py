@@ -10,6 +10,7 @@ from adain.normalization import (
     adaptive_instance_normalization,
     channel_statistics,
     interpolate_styles,
+    pool_styles,
     style_statistics,
 )
 
@@ -152,3 +153,21 @@ def test_extrapolated_deviations_stay_positive() -> None:
         {"relu1_1": ChannelStatistics(torch.zeros(1, 2), torch.full((1, 2), 9.0))}
     )
     assert (interpolate_styles([flat, wild], [2.0, -1.0])["relu1_1"].std > 0).all()
+
+
+def test_pooled_styles_are_those_of_the_paintings_side_by_side() -> None:
+    generator = torch.Generator().manual_seed(5)
+    scales = torch.tensor([0.1, 1.0, 4.0])[:, None, None, None]
+    features = torch.randn(3, 5, 8, 9, generator=generator) * scales + scales
+    pooled = pool_styles(style_statistics({"relu1_1": features}))["relu1_1"]
+    together = channel_statistics(torch.cat(list(features[:, None]), dim=3))
+    assert pooled.mean.shape == (1, 5)
+    torch.testing.assert_close(pooled.mean, together.mean)
+    torch.testing.assert_close(pooled.std, together.std)
+
+
+def test_a_style_pooled_with_itself_stays_the_same() -> None:
+    flat = style_statistics({"relu1_1": torch.full((2, 3, 4, 4), 7.0)})
+    pooled = pool_styles(flat)["relu1_1"]
+    torch.testing.assert_close(pooled.mean, flat["relu1_1"].mean[:1])
+    torch.testing.assert_close(pooled.std, flat["relu1_1"].std[:1])

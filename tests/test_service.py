@@ -1,3 +1,4 @@
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -7,14 +8,16 @@ import torch
 from PIL import Image
 
 from adain.errors import ImageError, ImageTooLargeError
-from adain.images import ImageLimits
-from adain.model import StyleTransferModel
-from adain.normalization import StyleStatistics
+from adain.images import ImageLimits, load_image
+from adain.model import STYLE_LAYERS, StyleTransferModel
+from adain.normalization import StyleStatistics, channel_statistics
+from gallery.config import STYLE_SIDE, database_url
 from gallery.errors import StylesError
-from gallery.service import STYLE_SIDE, measure_style, shipped_style, stylize_photo
-from gallery.styles import Painting, ShippedStyles
-
-PAINTING = Painting("waves", "Waves", "Nobody", None, "Abstract")
+from gallery.paintings import Painting
+from gallery.references import parse_references
+from gallery.service import find_style, measure_style, stored_style, stylize_photo
+from gallery.store import Gallery, make_gallery
+from gallery.styles import StyleFile
 
 
 def picture(width: int, height: int, mode: str = "RGB", seed: int = 0) -> bytes:
@@ -55,22 +58,88 @@ def test_transparency_is_put_back(tiny_model: StyleTransferModel, style: StyleSt
     np.testing.assert_array_equal(np.asarray(image.getchannel("A")), np.asarray(alpha))
 
 
+@pytest.fixture
+def gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gallery:
+    empty = StyleFile((), np.zeros((0, 1), np.float32), "")
+    monkeypatch.setattr("gallery.store.load_styles", lambda: empty)
+    return make_gallery(database_url())
+
+
+def add(gallery: Gallery, folder: Path, seed: int, **facts: str) -> Painting:
+    """Put a picture into the gallery that is not measured yet."""
+    path = folder / f"{seed}.png"
+    path.write_bytes(picture(64, 48, seed=seed))
+    digest = f"{seed:064}"
+    painting = Painting("", f"Waves {seed}", path=str(path), sha256=digest, pixel_sha256=digest)
+    return gallery.add([replace(painting, **facts)])[0][0]  # type: ignore[arg-type]
+
+
 def test_a_stored_style_gives_the_very_picture_of_a_measured_one(
-    tiny_model: StyleTransferModel, style: StyleStatistics
+    tiny_model: StyleTransferModel, gallery: Gallery, tmp_path: Path
 ) -> None:
-    styles = ShippedStyles((PAINTING,), style.to_vector().numpy(), tiny_model.fingerprint)
-    stored = shipped_style(tiny_model, styles, PAINTING)
+    painting = add(gallery, tmp_path, 1)
+    assert gallery.vector(painting, tiny_model.fingerprint) is None
+    measured = stored_style(tiny_model, gallery, painting)
+    Path(str(painting.path)).unlink()
+    cached = stored_style(tiny_model, gallery, painting)
     photo = picture(50, 40)
-    images = [stylize_photo(tiny_model, photo, each) for each in (style, stored)]
+    images = [stylize_photo(tiny_model, photo, each) for each in (measured, cached)]
     assert images[0].tobytes() == images[1].tobytes()
 
 
-def test_styles_of_another_encoder_are_refused(
-    tiny_model: StyleTransferModel, style: StyleStatistics
+def test_a_painting_that_is_neither_measured_nor_here_is_refused(
+    tiny_model: StyleTransferModel, gallery: Gallery, tmp_path: Path
 ) -> None:
-    styles = ShippedStyles((PAINTING,), style.to_vector().numpy(), "another")
-    with pytest.raises(StylesError, match=rf"encoder another, .* {tiny_model.fingerprint}"):
-        shipped_style(tiny_model, styles, PAINTING)
+    painting = replace(add(gallery, tmp_path, 1), path=None)
+    with pytest.raises(StylesError, match=rf"waves-1: .* encoder {tiny_model.fingerprint}"):
+        stored_style(tiny_model, gallery, painting)
+
+
+def test_an_artist_is_what_his_paintings_have_together(
+    tiny_model: StyleTransferModel, gallery: Gallery, tmp_path: Path
+) -> None:
+    works = [add(gallery, tmp_path, seed, artist="Nobody") for seed in (1, 2)]
+    for work in works:
+        stored_style(tiny_model, gallery, work)
+    style = stored_style(tiny_model, gallery, gallery.find_group("artist", "nobody"))
+    pixels = [load_image(Path(str(work.path))).pixels for work in works]
+    with torch.no_grad():
+        features = tiny_model.encode(torch.cat(pixels), STYLE_LAYERS)
+    for layer, value in features.items():
+        together = channel_statistics(value.transpose(0, 1).flatten(1)[None, :, :, None])
+        torch.testing.assert_close(style[layer].mean, together.mean)
+        torch.testing.assert_close(style[layer].std, together.std)
+
+
+def test_a_new_painting_changes_the_style_of_its_artist(
+    tiny_model: StyleTransferModel, gallery: Gallery, tmp_path: Path
+) -> None:
+    stored_style(tiny_model, gallery, add(gallery, tmp_path, 1, artist="Nobody"))
+    group = gallery.find_group("artist", "nobody")
+
+    def vector() -> torch.Tensor:
+        return stored_style(tiny_model, gallery, group).to_vector()
+
+    first = vector()
+    assert torch.equal(vector(), first)
+    second = add(gallery, tmp_path, 2, artist="Nobody")
+    stored_style(tiny_model, gallery, second)
+    assert not torch.equal(vector(), first)
+    gallery.remove([second.id])
+    assert torch.equal(vector(), first)
+
+
+def test_a_mixture_weighs_its_parts(
+    tiny_model: StyleTransferModel, gallery: Gallery, tmp_path: Path
+) -> None:
+    painting = add(gallery, tmp_path, 1)
+    add(gallery, tmp_path, 2)
+    references = parse_references([f"{painting.path}=3", "waves-2"])
+    slug, measure = find_style(references, lambda: gallery)
+    assert slug == "1+waves-2"
+    parts = [stored_style(tiny_model, gallery, gallery.find(f"waves-{i}")) for i in (1, 2)]
+    expected = parts[0].to_vector() * 0.75 + parts[1].to_vector() * 0.25
+    torch.testing.assert_close(measure(tiny_model).to_vector(), expected)
 
 
 def test_large_paintings_are_measured_at_one_size(

@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from adain.model import LOSS_LAYERS, STYLE_LAYERS, StyleTransferModel
+from adain.model import LOSS_LAYERS, StyleTransferModel
 from adain.normalization import StyleStatistics
 from adain.quality import structural_similarity
 from adain.weights import load_model
-from gallery.styles import load_styles
+from gallery.service import stored_style
+from gallery.store import open_gallery
 
 GOLDEN_MEANS = {"relu1_1": 0.7931, "relu2_1": 1.3414, "relu3_1": 1.0138, "relu4_1": 0.3188}
 """Mean of the channel means of the rendered photo."""
@@ -35,11 +36,8 @@ def photo() -> Tensor:
 
 
 def shipped(model: StyleTransferModel, slug: str) -> StyleStatistics:
-    styles = load_styles()
-    vector = torch.from_numpy(styles.vector(styles.find(slug)))
-    return StyleStatistics.from_vector(
-        vector, {layer: model.encoder.widths[layer] for layer in STYLE_LAYERS}
-    )
+    gallery = open_gallery("sqlite:////nowhere/gallery.db")
+    return stored_style(model, gallery, gallery.find(slug))
 
 
 def distance(one: StyleStatistics, other: StyleStatistics) -> float:

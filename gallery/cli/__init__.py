@@ -11,8 +11,11 @@ from typing import Annotated
 
 import typer
 
+from gallery.cli.db import app as db
 from gallery.cli.exits import Commands
-from gallery.cli.styles import styles
+from gallery.cli.gallery import app as gallery
+from gallery.cli.ingest import EXAMPLES as INGEST_EXAMPLES
+from gallery.cli.ingest import ingest
 from gallery.cli.stylize import EXAMPLES, stylize
 from gallery.cli.train import app as train
 
@@ -28,7 +31,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(epilog=EXAMPLES)(stylize)
-app.command()(styles)
+app.command(epilog=INGEST_EXAMPLES)(ingest)
+app.add_typer(gallery, name="gallery")
+app.add_typer(db, name="db")
 app.add_typer(train, name="train")
 
 

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from adain.errors import AdainError, ImageTooLargeError, WeightsError
 from gallery.cli.streams import complain
-from gallery.errors import GalleryError, OutputError, StyleNotFound, StylesError
+from gallery.errors import GalleryError, OutputError, SchemaError, StyleNotFound, StylesError
 
 
 class ExitCode(IntEnum):
@@ -24,6 +24,7 @@ class ExitCode(IntEnum):
     NOT_FOUND = 5
     TOO_LARGE = 6
     WEIGHTS = 7
+    SCHEMA = 8
     INTERRUPTED = 130
 
 
@@ -83,6 +84,8 @@ def _exit_code(error: Exception) -> ExitCode:
             return ExitCode.TOO_LARGE
         case WeightsError() | StylesError():
             return ExitCode.WEIGHTS
+        case SchemaError():
+            return ExitCode.SCHEMA
         case StyleNotFound():
             return ExitCode.NOT_FOUND
         case AdainError() | GalleryError():

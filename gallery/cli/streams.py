@@ -37,17 +37,18 @@ def complain(message: str) -> None:
 
 
 @contextmanager
-def progress(total: int, hidden: bool) -> Iterator[Callable[[], None]]:
+def progress(total: int, hidden: bool, label: str = "stylizing") -> Iterator[Callable[[], None]]:
     """Show a bar on standard error if that is a terminal; gives the function that advances it."""
     if hidden or not sys.stderr.isatty():
         yield lambda: None
         return
     from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     bar = Progress(
         *Progress.get_default_columns(),
         MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,
@@ -55,8 +56,15 @@ def progress(total: int, hidden: bool) -> Iterator[Callable[[], None]]:
         redirect_stdout=sys.stdout.isatty(),
     )
     with bar:
-        task = bar.add_task("stylizing", total=total)
-        yield lambda: bar.advance(task)
+        task = bar.add_task(label, total=total, rate="")
+
+        def advance() -> None:
+            bar.advance(task)
+            # Not the bar's own speed: pictures that are written together arrive together.
+            done, seconds = bar.tasks[0].completed, bar.tasks[0].elapsed
+            bar.update(task, rate=f"{done / seconds:.1f}/s" if seconds else "")
+
+        yield advance
 
 
 def _discard_output() -> None:

@@ -4,8 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,9 +12,10 @@ import typer
 
 from adain.errors import ImageExistsError
 from gallery.cli.exits import debugging, describe, exit_code, usage
+from gallery.cli.options import Database
 from gallery.cli.streams import complain, emit, progress
-from gallery.config import StylizeConfig
-from gallery.errors import OutputError, StyleNotFound
+from gallery.config import StylizeConfig, database_url
+from gallery.errors import OutputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from adain.model import StyleTransferModel
     from adain.normalization import StyleStatistics
     from gallery.outputs import Output
+    from gallery.service import Measure
 
 DEFAULTS = StylizeConfig()
 
@@ -30,6 +31,7 @@ EXAMPLES = """\b
 Examples:
   adain stylize harbour.jpg --style irises
   adain stylize *.jpg --style mosaic.png --alpha 0.7 -o painted/
+  adain stylize harbour.jpg --style artist:monet=0.7 --style senecio=0.3
   adain stylize - --style senecio < photo.jpg > painted.png
 """
 
@@ -40,10 +42,11 @@ def stylize(
         list[str], typer.Argument(metavar="PHOTO", help="Pictures; '-' is standard input.")
     ],
     style: Annotated[
-        str,
+        list[str],
         typer.Option(
-            metavar="PAINTING",
-            help="A picture, '-', or the name of a shipped style (see 'adain styles').",
+            metavar="STYLE",
+            help="A picture, '-', or the name of a painting (see 'adain gallery list'), "
+            "'artist:NAME' or 'style:NAME'; repeat to mix, with NAME=WEIGHT.",
         ),
     ],
     output: Annotated[
@@ -77,6 +80,7 @@ def stylize(
     model: Annotated[
         str, typer.Option(metavar="NAME|PATH", help="A shipped model or a decoder file.")
     ] = DEFAULTS.model,
+    database: Database = None,
     device: Annotated[
         str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")
     ] = DEFAULTS.device,
@@ -93,9 +97,9 @@ def stylize(
     """
     with usage():
         config = StylizeConfig(alpha, max_side, model, device, format, jpeg_quality, overwrite)
-    if style == "-" and "-" in photos:
-        raise typer.BadParameter("'-' can be a photo or the style, not both")
-    slug, measure = _find_style(style)
+    if [*style, *photos].count("-") > 1:
+        raise typer.BadParameter("'-' can be one photo or one style, not both")
+    slug, measure = _find_style(style, database)
     outputs = _plan(photos, slug, output, format, as_json)
     network = _load_network(config)
     statistics = measure(network)
@@ -121,22 +125,15 @@ def stylize(
     raise typer.Exit(exit_code(errors, done=len(outputs) - len(errors)))
 
 
-def _find_style(reference: str) -> "tuple[str, Callable[[StyleTransferModel], StyleStatistics]]":
+def _find_style(texts: Sequence[str], database: str | None) -> "tuple[str, Measure]":
     """Return the slug of a style and what measures it or looks it up, given the network."""
-    from gallery.service import measure_style, shipped_style
-    from gallery.styles import load_styles, slugify
+    from gallery.references import parse_references
+    from gallery.service import find_style
+    from gallery.store import open_gallery
 
-    if reference == "-":
-        name = "standard input"
-        return "stdin", partial(measure_style, painting=sys.stdin.buffer, name=name)
-    if os.path.isdir(reference):
-        raise StyleNotFound(f"{reference}: is a folder; give one picture of it as the style")
-    if os.path.exists(reference):
-        path = Path(reference)
-        return slugify(path.stem) or "painting", partial(measure_style, painting=path)
-    styles = load_styles()
-    painting = styles.find(reference)
-    return painting.slug, partial(shipped_style, styles=styles, painting=painting)
+    with usage():
+        references = parse_references(texts)
+    return find_style(references, lambda: open_gallery(database_url(database)), sys.stdin.buffer)
 
 
 def _plan(

@@ -1,0 +1,297 @@
+"""`adain gallery`: what is in the gallery."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gallery.cli.options import Database, Json
+from gallery.cli.streams import complain, emit
+from gallery.config import database_url
+from gallery.errors import OutputError, StyleNotFound
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from gallery.paintings import Painting
+    from gallery.store import Gallery
+
+app = typer.Typer(no_args_is_help=True, help="Look into the gallery of paintings.")
+
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Number, slug, 'artist:title' or words of both.")
+]
+Artist = Annotated[str | None, typer.Option(metavar="NAME", help="Only of this artist.")]
+Style = Annotated[str | None, typer.Option(metavar="NAME", help="Only of this movement.")]
+After = Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Go on after this painting.")]
+Limit = Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="How many to show.")]
+
+
+@app.command("list")
+def list_paintings(
+    artist: Artist = None,
+    style: Style = None,
+    after: After = 0,
+    limit: Limit = 50,
+    as_json: Json = False,
+    database: Database = None,
+) -> None:
+    """List paintings: number, slug, title, artist, years, movements."""
+    _print_page(database, "", artist, style, after, limit, as_json)
+
+
+@app.command()
+def search(
+    words: Annotated[list[str], typer.Argument(metavar="WORD", help="Words, or their beginnings.")],
+    artist: Artist = None,
+    style: Style = None,
+    after: After = 0,
+    limit: Limit = 50,
+    as_json: Json = False,
+    database: Database = None,
+) -> None:
+    """List the paintings with all words in title, artist, movement, genre or tags."""
+    _print_page(database, " ".join(words), artist, style, after, limit, as_json)
+
+
+@app.command()
+def show(name: Name, as_json: Json = False, database: Database = None) -> None:
+    """Show what is known about a painting."""
+    values = asdict(_open(database).find(name))
+    if as_json:
+        emit(json.dumps(values, ensure_ascii=False))
+        return
+    values["phash"] = f"{values['phash'] % 2**64:016x}"
+    lines = {key: ", ".join(v) if isinstance(v, tuple) else v for key, v in values.items()}
+    _print_table([(key, value) for key, value in lines.items() if value not in ("", None)])
+
+
+@app.command()
+def similar(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="What --style of 'adain stylize' takes.")
+    ],
+    limit: Limit = 10,
+    as_json: Json = False,
+    database: Database = None,
+) -> None:
+    """List the paintings whose style is nearest, with their distance."""
+    from gallery.similar import nearest
+
+    gallery = _open(database)
+    encoder, vector = _measure(gallery, name)
+    numbers, vectors = gallery.vectors(encoder)
+    rows, distances = nearest(vector, vectors, limit)
+    paintings = gallery.pictures([numbers[row] for row in rows])
+    columns = [{"distance": round(float(distance), 3)} for distance in distances]
+    _print_paintings(paintings, as_json, columns)
+
+
+@app.command()
+def artists(as_json: Json = False, database: Database = None) -> None:
+    """List the artists: what --style artist:NAME takes, name, paintings."""
+    _print_groups(database, "artist", as_json)
+
+
+@app.command()
+def styles(as_json: Json = False, database: Database = None) -> None:
+    """List the movements: what --style style:NAME takes, name, paintings."""
+    _print_groups(database, "style", as_json)
+
+
+@app.command()
+def stats(as_json: Json = False, database: Database = None) -> None:
+    """Count what is in the gallery."""
+    counts = _open(database).stats()
+    if as_json:
+        emit(json.dumps(counts))
+        return
+    measured = counts.pop("measured")
+    rows = [*counts.items(), *((f"measured by encoder {key}", n) for key, n in measured.items())]
+    _print_table(rows)
+
+
+@app.command()
+def verify(database: Database = None) -> None:
+    """Check the database and every cached style, and that the pictures are still there."""
+    from gallery.database import integrity, open_database
+
+    url = database_url(database)
+    gallery = _open(database)
+    problems = integrity(open_database(url)) if _is_there(url) else []
+    problems += [f"painting {n}: its statistics are damaged" for n in gallery.damaged_vectors()]
+    after = 0
+    while page := gallery.page(after=after, limit=1000):
+        problems += [
+            f"painting {p.id}: {p.path}: its picture is gone"
+            for p in page
+            if p.path and not os.path.exists(p.path)
+        ]
+        after = page[-1].id
+    for problem in problems:
+        emit(problem)
+    complain(f"{len(problems)} problems" if problems else "no problems")
+    if problems:
+        complain(
+            "ingest pictures again where they are now; remove paintings that are damaged first"
+        )
+        raise typer.Exit(4)
+
+
+@app.command()
+def remove(
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Numbers or slugs.")],
+    database: Database = None,
+) -> None:
+    """Forget paintings; their picture files stay."""
+    gallery = _open(database, write=True)
+    paintings = [gallery.find(name) for name in names]
+    for name, painting in zip(names, paintings, strict=True):
+        if name not in (painting.slug, str(painting.id)):
+            raise StyleNotFound(f"{name!r} is not a number or a slug; for {painting.title!r} "
+                                f"give {painting.slug}")  # fmt: skip
+    gallery.remove([painting.id for painting in paintings])
+    for painting in paintings:
+        emit(painting.slug)
+
+
+@app.command("export")
+def export_styles(
+    destination: Annotated[Path, typer.Argument(metavar="FILE", help="A .safetensors file.")],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that exists.")
+    ] = False,
+    database: Database = None,
+) -> None:
+    """Write facts and statistics of every measured painting into one file, without pictures."""
+    from gallery.styles import StyleFile, save_styles
+
+    if destination.exists() and not overwrite:
+        raise OutputError(f"{destination}: exists already; add --overwrite to replace it")
+    gallery = _open(database)
+    encoder = _encoder()
+    numbers, vectors = gallery.vectors(encoder)
+    paintings: list[Painting] = []
+    for i in range(0, len(numbers), 1000):
+        paintings += gallery.pictures(numbers[i : i + 1000])
+    save_styles(StyleFile(tuple(paintings), vectors, encoder), destination)
+    emit(str(destination))
+    complain(f"{len(paintings)} paintings")
+
+
+@app.command("import")
+def import_styles(
+    source: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="From 'export'; by default the starter gallery."),
+    ] = None,
+    database: Database = None,
+) -> None:
+    """Add the paintings of a file that 'export' wrote."""
+    from gallery.styles import STYLES_FILE, load_styles
+
+    loaded = load_styles(source or STYLES_FILE)
+    new = _open(database, write=True).import_styles(loaded)
+    complain(f"new={new} known={len(loaded.paintings) - new}")
+
+
+def _open(database: str | None, write: bool = False) -> "Gallery":
+    from gallery.store import make_gallery, open_gallery
+
+    return (make_gallery if write else open_gallery)(database_url(database))
+
+
+def _is_there(url: str) -> bool:
+    from gallery.database import connect, database_exists
+
+    return database_exists(connect(url))
+
+
+def _encoder() -> str:
+    """Return the fingerprint of the shipped encoder, which its own styles tell without torch."""
+    from gallery.styles import load_styles
+
+    return load_styles().encoder
+
+
+def _measure(gallery: "Gallery", name: str) -> "tuple[str, NDArray[np.float32]]":
+    """Return the encoder and the style vector of a reference; load the network only if need be."""
+    from gallery.paintings import Painting
+    from gallery.references import Reference, find_target
+
+    encoder = _encoder()
+    if not Reference(name).is_file:
+        target = find_target(gallery, name)
+        vector = gallery.vector(target, encoder) if isinstance(target, Painting) else None
+        if vector is not None:
+            return encoder, vector
+    from adain.weights import load_model
+    from gallery.service import find_style
+
+    model = load_model()
+    style = find_style([Reference(name)], lambda: gallery)[1](model)
+    return model.fingerprint, style.to_vector().numpy()
+
+
+def _print_page(
+    database: str | None,
+    words: str,
+    artist: str | None,
+    style: str | None,
+    after: int,
+    limit: int,
+    as_json: bool,
+) -> None:
+    if artist is not None and style is not None:
+        raise typer.BadParameter("give --artist or --style, not both")
+    gallery = _open(database)
+    name = artist if style is None else style
+    group = None
+    if name is not None:
+        group = gallery.find_group("artist" if style is None else "style", name)
+    paintings = gallery.page(words, group, after, limit + 1)
+    _print_paintings(paintings[:limit], as_json)
+    if len(paintings) > limit:
+        complain(f"there are more; go on with --after {paintings[limit - 1].id}")
+
+
+def _print_paintings(
+    paintings: "Sequence[Painting]", as_json: bool, columns: Sequence[dict[str, Any]] = ()
+) -> None:
+    if as_json:
+        for painting, extra in zip(paintings, columns or [{}] * len(paintings), strict=True):
+            emit(json.dumps({**asdict(painting), **extra}, ensure_ascii=False))
+        return
+    first = [tuple(extra.values()) for extra in columns] or [()] * len(paintings)
+    _print_table(
+        [
+            (*extra, p.id, p.slug, p.title, p.artist, p.years, ", ".join(p.styles))
+            for p, extra in zip(paintings, first, strict=True)
+        ]
+    )
+
+
+def _print_groups(database: str | None, kind: str, as_json: bool) -> None:
+    groups = _open(database).groups(kind)
+    if as_json:
+        for group in groups:
+            emit(json.dumps(asdict(group), ensure_ascii=False))
+        return
+    _print_table([(group.slug, group.name, group.paintings) for group in groups])
+
+
+def _print_table(rows: Sequence[Sequence[object]]) -> None:
+    """Print rows with their columns aligned, those of numbers to the right."""
+    columns = []
+    for column in zip(*rows, strict=True):
+        cells = list(map(str, column))
+        numbers = all(isinstance(cell, int | float) for cell in column)
+        width = max(map(len, cells))
+        columns.append([cell.rjust(width) if numbers else cell.ljust(width) for cell in cells])
+    for line in zip(*columns, strict=True):
+        emit("  ".join(line).rstrip())

@@ -1,0 +1,112 @@
+"""`adain ingest`: pictures into the gallery."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gallery.cli.exits import describe, exit_code, usage
+from gallery.cli.options import Database
+from gallery.cli.streams import complain, emit, progress
+from gallery.config import IngestConfig, database_url
+
+if TYPE_CHECKING:
+    from gallery.ingest import IngestStep
+
+DEFAULTS = IngestConfig()
+
+EXAMPLES = """\b
+Examples:
+  adain ingest paintings/ --recursive
+  adain ingest wikiart/ --jobs 4
+  adain ingest museum.jsonl --dry-run --json
+"""
+
+
+def ingest(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH", help="Pictures, folders, WikiArt folders, or manifests (CSV, JSONL)."
+        ),
+    ],
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Look into the folders of a folder too.")
+    ] = DEFAULTS.recursive,
+    jobs: Annotated[
+        int, typer.Option(metavar="N", help="Threads that decode pictures.")
+    ] = DEFAULTS.jobs,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Say what would be added; write nothing.")
+    ] = DEFAULTS.dry_run,
+    device: Annotated[
+        str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")
+    ] = DEFAULTS.device,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object for each picture, not the slug.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress bar, no notes and no summary.")
+    ] = False,
+    database: Database = None,
+) -> None:
+    """Measure pictures and add them to the gallery.
+
+    Prints the slugs of the paintings that are new. What is known already is skipped, so a run
+    that was stopped goes on where it was.
+    """
+    with usage():
+        config = IngestConfig(recursive, jobs, device, dry_run)
+    from adain.device import choose_device
+    from adain.weights import load_model
+    from gallery.ingest import ingest
+    from gallery.sources import find_candidates
+    from gallery.store import make_gallery, open_gallery
+
+    with usage():
+        model_device = choose_device(device)
+    gallery = (open_gallery if dry_run else make_gallery)(database_url(database))
+    model = load_model(device=model_device)
+    candidates = [found for path in sources for found in find_candidates(path, recursive)]
+    counts: Counter[str] = Counter()
+    errors: dict[str, Exception] = {}
+    run = None if dry_run else gallery.start_run([str(path) for path in sources])
+    with progress(len(candidates), hidden=quiet, label="measuring") as advance:
+
+        def report(step: "IngestStep") -> None:
+            counts[step.status] += 1
+            if step.error is not None:
+                errors[step.name] = step.error
+                complain(describe(step.error))
+            if as_json:
+                emit(json.dumps(_values(step), ensure_ascii=False))
+            elif step.painting and step.status in ("added", "new"):
+                emit(step.painting.slug or str(step.painting.path))
+            if step.near and not quiet:
+                complain(f"{step.name}: looks like {', '.join(step.near)}")
+            advance()
+
+        try:
+            ingest(gallery, candidates, model, config, report)
+        finally:
+            if run is not None:
+                reasons = {name: describe(error) for name, error in errors.items()}
+                gallery.finish_run(run, counts["added"], counts["known"], reasons)
+    if not quiet:
+        complain(" ".join(f"{name}={counts[name]}" for name in _columns(dry_run)))
+    raise typer.Exit(exit_code(list(errors.values()), done=counts.total() - len(errors)))
+
+
+def _columns(dry_run: bool) -> tuple[str, ...]:
+    return ("new" if dry_run else "added", "known", "failed")
+
+
+def _values(step: "IngestStep") -> dict[str, object]:
+    values: dict[str, object] = {"source": step.name, "status": step.status}
+    if step.error is not None:
+        return {**values, "error": describe(step.error)}
+    assert step.painting is not None
+    known = {"id": step.painting.id, "slug": step.painting.slug} if step.painting.id else {}
+    return {**values, **known, "sha256": step.painting.sha256, "near": list(step.near)}

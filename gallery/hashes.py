@@ -1,0 +1,61 @@
+"""What tells one picture from another: digests for equal ones, a hash for similar ones."""
+
+import hashlib
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from adain.images import Picture
+
+HASH_SIDE = 8
+"""Frequencies a side that the perceptual hash looks at: 64 bits."""
+
+SAMPLED_SIDE = 32
+"""Side in pixels of the small grey picture that it looks at."""
+
+NEAR = 4
+"""Bits in which the hashes of two versions of one picture may differ."""
+
+
+def pixel_digest(picture: Picture) -> str:
+    """Return the SHA-256 of the size and the 8-bit pixels: equal for equal pictures.
+
+    The same picture in another lossless file, or with other metadata, has the same digest.
+    """
+    digest = hashlib.sha256(f"{picture.width}x{picture.height}".encode())
+    for part in (picture.pixels, picture.transparency):
+        if part is not None:
+            digest.update(part.mul(255).round().byte().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def perceptual_hash(picture: Picture) -> int:
+    """Return 64 bits, as a signed number, that hardly change when a picture is scaled or saved.
+
+    They say which of the 8x8 lowest frequencies of the small grey picture exceed their median
+    (the "pHash" of Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions",
+    2010).
+    """
+    grey = picture.pixels.mean(1, keepdim=True)
+    side = (SAMPLED_SIDE, SAMPLED_SIDE)
+    small = F.interpolate(grey, side, mode="bilinear", antialias=True)[0, 0].numpy()
+    cosines = _cosines()
+    low = cosines @ small.astype(np.float64) @ cosines.T
+    bits = np.packbits(low > np.median(low)).tobytes()
+    return int.from_bytes(bits, "big", signed=True)
+
+
+def near(phash: int, others: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return where `others` holds the hashes of pictures that look the same."""
+    difference = np.bitwise_xor(others, np.int64(phash)).view(np.uint64)
+    return np.flatnonzero(np.bitwise_count(difference) <= NEAR)
+
+
+@cache
+def _cosines() -> NDArray[np.float64]:
+    """Return the rows of the discrete cosine transform for the lowest frequencies."""
+    frequency = np.arange(HASH_SIDE)[:, None]
+    position = np.arange(SAMPLED_SIDE) + 0.5
+    return np.cos(np.pi / SAMPLED_SIDE * frequency * position)

@@ -1,0 +1,226 @@
+"""Pictures into the gallery.
+
+    sources ── threads: read, digest, decode, shrink ── encoder ── batches ── one transaction each
+
+Each picture is encoded by itself, as `measure_style` does it: pictures differ in size, and a
+batch can differ from its parts in the last bits, so that a cached style would not be the
+measured one. An ingest may be stopped at any point: what is known by its digest is skipped when
+it runs again.
+"""
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adain.errors import AdainError, ImageError, ImageTooLargeError
+from adain.images import ImageLimits, Picture, load_image, resize_shorter_side
+from adain.model import StyleTransferModel
+from gallery.config import STYLE_SIDE, IngestConfig
+from gallery.hashes import near, perceptual_hash, pixel_digest
+from gallery.paintings import Painting
+from gallery.sources import Candidate
+from gallery.store import Gallery
+
+BATCH = 32
+"""Pictures that are written in one transaction: at most so many are measured in vain."""
+
+
+@dataclass(frozen=True)
+class IngestStep:
+    """What became of a picture; reported once that is in the database.
+
+    Attributes:
+        name: What the picture is called: its path, or a manifest and a line.
+        status: `added`, `known`, `failed`, or `new` in a dry run.
+        painting: As it is in the gallery; None if it failed.
+        near: Slugs of paintings that look the same.
+        error: Why it failed.
+    """
+
+    name: str
+    status: str
+    painting: Painting | None = None
+    near: tuple[str, ...] = ()
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """A picture that a thread has read; `picture` is None if nothing is left to measure."""
+
+    name: str
+    painting: Painting
+    picture: Picture | None
+
+
+def ingest(
+    gallery: Gallery,
+    candidates: Sequence[Candidate],
+    model: StyleTransferModel,
+    config: IngestConfig,
+    on_step: Callable[[IngestStep], None],
+) -> None:
+    """Measure pictures and add them to the gallery.
+
+    Args:
+        gallery: Where they go.
+        candidates: From `gallery.sources.find_candidates`.
+        model: Whose encoder measures.
+        config: Threads, and whether to write at all.
+        on_step: Called for every candidate, in their order but for those that fail to load.
+
+    Raises:
+        DatabaseError: If the gallery cannot be written.
+    """
+    writer = _Writer(gallery, model.fingerprint, on_step, config.dry_run)
+    try:
+        for item in _load_all(gallery, candidates, model.fingerprint, config.jobs):
+            if isinstance(item, IngestStep):
+                on_step(item)
+                continue
+            vector = None
+            if item.picture is not None and not config.dry_run:
+                try:
+                    vector = model.measure_style(item.picture.pixels).to_vector().cpu().numpy()
+                except (MemoryError, RuntimeError) as error:
+                    on_step(IngestStep(item.name, "failed", error=error))
+                    continue
+            writer.take(item, vector)
+    except KeyboardInterrupt:
+        writer.flush()  # What is measured was worth the time.
+        raise
+    writer.flush()
+
+
+class _Writer:
+    """Collects measured pictures and writes them in batches."""
+
+    def __init__(
+        self, gallery: Gallery, encoder: str, on_step: Callable[[IngestStep], None], dry_run: bool
+    ) -> None:
+        self._gallery = gallery
+        self._encoder = encoder
+        self._on_step = on_step
+        self._dry_run = dry_run
+        self._hashes, self._numbers = gallery.hashes()
+        self._batch: list[tuple[_Loaded, NDArray[np.float32] | None]] = []
+
+    def take(self, item: _Loaded, vector: NDArray[np.float32] | None) -> None:
+        """Add a picture to the batch; write the batch when it is full."""
+        if self._dry_run:
+            status = "known" if item.picture is None else "new"
+            similar = self._near(item.painting) if item.picture else ()
+            self._on_step(IngestStep(item.name, status, item.painting, similar))
+            return
+        self._batch.append((item, vector))
+        if len(self._batch) >= BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what there is, then report it."""
+        batch, self._batch = self._batch, []
+        measured = [(item, vector) for item, vector in batch if vector is not None]
+        if measured:
+            vectors = np.concatenate([vector for _, vector in measured])
+            self._write([item for item, _ in measured], vectors)
+        known = [item for item, vector in batch if vector is None]
+        if known:
+            self._write(known, None)
+
+    def _write(self, items: Sequence[_Loaded], vectors: NDArray[np.float32] | None) -> None:
+        stored = self._gallery.add([item.painting for item in items], vectors, self._encoder)
+        for item, (painting, new) in zip(items, stored, strict=True):
+            similar = self._near(painting) if new else ()
+            if new:
+                self._hashes = np.append(self._hashes, np.int64(painting.phash))
+                self._numbers = np.append(self._numbers, np.int64(painting.id))
+            status = "added" if new else "known"
+            self._on_step(IngestStep(item.name, status, painting, similar))
+
+    def _near(self, painting: Painting) -> tuple[str, ...]:
+        found = self._numbers[near(painting.phash, self._hashes)].tolist()
+        return tuple(other.slug for other in self._gallery.pictures(found))
+
+
+def _load_all(
+    gallery: Gallery, candidates: Sequence[Candidate], encoder: str, jobs: int
+) -> Iterator[_Loaded | IngestStep]:
+    """Load pictures in threads, a few ahead, so that memory does not grow with their number."""
+    lock = Lock()  # The gallery in memory has one connection.
+
+    def load(candidate: Candidate) -> _Loaded | IngestStep:
+        try:
+            return _load(gallery, candidate, encoder, lock)
+        except (AdainError, MemoryError) as error:
+            return IngestStep(candidate.name, "failed", error=error)
+
+    pool = ThreadPoolExecutor(jobs)
+    waiting: deque[Future[_Loaded | IngestStep]] = deque()
+    try:
+        for candidate in candidates:
+            if candidate.painting is None:
+                yield IngestStep(candidate.name, "failed", error=candidate.error)
+                continue
+            waiting.append(pool.submit(load, candidate))
+            if len(waiting) > 2 * jobs:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _load(gallery: Gallery, candidate: Candidate, encoder: str, lock: Lock) -> _Loaded:
+    painting = candidate.painting
+    assert painting is not None and painting.path is not None
+    data = _read(Path(painting.path))
+    digest = hashlib.sha256(data).hexdigest()
+    if painting.sha256 not in ("", digest):
+        raise ImageError(
+            f"{painting.path}: differs from the sha256 of the manifest; get the file again"
+        )
+    with lock:
+        known = gallery.find_picture(digest)
+        measured = known is not None and gallery.vector(known, encoder) is not None
+    if known is not None and measured:
+        same = ("sha256", "pixel_sha256", "phash", "width", "height")
+        values = {name: getattr(known, name) for name in same}
+        return _Loaded(candidate.name, replace(painting, **values), None)
+    picture = load_image(data, name=painting.path)
+    painting = replace(
+        painting,
+        sha256=digest,
+        pixel_sha256=pixel_digest(picture),
+        phash=perceptual_hash(picture),
+        width=picture.width,
+        height=picture.height,
+    )
+    return _Loaded(candidate.name, painting, resize_shorter_side(picture, STYLE_SIDE))
+
+
+def _read(path: Path) -> bytes:
+    limit = ImageLimits().max_bytes
+    try:
+        # Opening a pipe would wait for ever.
+        if path.exists() and not path.is_file():
+            raise ImageError(f"{path}: not a regular file")
+        if os.path.getsize(path) > limit:
+            raise ImageTooLargeError(f"{path}: larger than the limit of {limit:,} bytes")
+        data = path.read_bytes()
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise ImageError(f"{str(path)!a}: its name is not valid text; rename it") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a valid path"
+        raise ImageError(
+            f"{path}: cannot be read ({reason}); check the path and its permissions"
+        ) from error
+    return data

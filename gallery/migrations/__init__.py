@@ -1,0 +1,1 @@
+"""Steps that make an older database fit `gallery.tables`; Alembic runs them."""

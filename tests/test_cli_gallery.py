@@ -1,0 +1,145 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from typer.testing import CliRunner, Result
+
+from gallery.cli import app
+from gallery.config import database_url
+from gallery.database import connect
+from gallery.styles import STYLES_FILE, StyleFile, load_styles
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(styles: StyleFile, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command, with the four paintings of `conftest` as the starter gallery."""
+
+    def load(path: Path = STYLES_FILE) -> StyleFile:
+        return styles if path == STYLES_FILE else load_styles(path)
+
+    for module in ("store", "styles"):
+        monkeypatch.setattr(f"gallery.{module}.load_styles", load)
+    return lambda *arguments: CliRunner().invoke(app, arguments)
+
+
+def lines(result: Result) -> list[str]:
+    assert result.exit_code == 0, result.output
+    return result.stdout.splitlines()
+
+
+def test_lists_are_aligned_and_paged(run: Run) -> None:
+    assert lines(run("gallery", "list")) == [
+        "1  cafe-terrace  Café Terrace at Night  Vincent van Gogh  1888  Impressionism",
+        "2  irises        Irises                 Vincent van Gogh  1889  Impressionism, Realism",
+        "3  water-lilies  Water Lilies           Claude Monet      1906  Impressionism",
+        "4  melancholy    Melancholy             Edvard Munch            Expressionism",
+    ]
+    page = run("gallery", "list", "--limit", "2", "--after", "1", "--style", "impressionism")
+    assert [line.split()[0] for line in lines(page)] == ["2", "3"]
+    assert page.stderr == ""
+    page = run("gallery", "list", "--limit", "2")
+    assert page.stderr == "adain: there are more; go on with --after 2\n"
+
+
+def test_search_and_groups(run: Run) -> None:
+    assert "irises" in lines(run("gallery", "search", "real", "gogh"))[0]
+    assert lines(run("gallery", "search", "nothing")) == []
+    found = lines(run("gallery", "search", "impress", "--artist", "monet", "--json"))
+    assert [json.loads(line)["slug"] for line in found] == ["water-lilies"]
+    assert lines(run("gallery", "artists"))[0] == "claude-monet      Claude Monet      1"
+    assert json.loads(lines(run("gallery", "styles", "--json"))[1])["paintings"] == 3
+
+
+def test_show_and_stats(run: Run) -> None:
+    shown = json.loads(lines(run("gallery", "show", "munch", "--json"))[0])
+    assert (shown["slug"], shown["genres"], shown["path"]) == ("melancholy", ["portrait"], None)
+    assert "title         Melancholy" in lines(run("gallery", "show", "4"))
+    assert json.loads(lines(run("gallery", "stats", "--json"))[0])["paintings"] == 4
+    assert "artists                               3" in lines(run("gallery", "stats"))
+
+
+def test_similar_gives_the_nearest_first(run: Run) -> None:
+    rows = map(json.loads, lines(run("gallery", "similar", "irises", "--limit", "3", "--json")))
+    found = [(row["slug"], row["distance"]) for row in rows]
+    step = round(6 * 6**0.5, 3)
+    assert found == [("irises", 0), ("cafe-terrace", step), ("water-lilies", step)]
+
+
+def test_reading_makes_no_database_and_writing_makes_one(run: Run, database: Path) -> None:
+    lines(run("gallery", "list"))
+    lines(run("gallery", "verify"))
+    assert not database.exists()
+    assert lines(run("gallery", "remove", "irises", "1")) == ["irises", "cafe-terrace"]
+    assert len(lines(run("gallery", "list"))) == 2
+
+
+def test_remove_wants_the_very_name(run: Run) -> None:
+    result = run("gallery", "remove", "munch")
+    assert result.exit_code == 5
+    assert result.stderr.count("\n") == 1 and "give melancholy" in result.stderr
+    assert run("gallery", "remove", "melancholy", "nobody").exit_code == 5
+    assert len(lines(run("gallery", "list"))) == 4
+
+
+def test_export_and_import_carry_a_gallery(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "mine.safetensors"
+    before = lines(run("gallery", "list", "--json"))
+    assert lines(run("gallery", "export", str(file))) == [str(file)]
+    again = run("gallery", "export", str(file))
+    assert again.exit_code == 4 and "--overwrite" in again.stderr
+    lost = run("gallery", "export", str(tmp_path / "gone" / "x.safetensors"))
+    assert lost.exit_code == 4 and "cannot be written (No such file" in lost.stderr
+    lines(run("gallery", "export", str(file), "--overwrite"))
+    lines(run("gallery", "remove", "2", "3"))
+    imported = run("gallery", "import", str(file))
+    assert (imported.exit_code, imported.stderr) == (0, "adain: new=2 known=2\n")
+
+    def plain(rows: list[str]) -> list[str]:
+        return sorted(str({**json.loads(row), "id": 0}) for row in rows)
+
+    assert plain(lines(run("gallery", "list", "--json"))) == plain(before)
+    assert run("gallery", "import").stderr == "adain: new=0 known=4\n"
+
+
+def test_verify_names_what_is_wrong(run: Run, tmp_path: Path) -> None:
+    lines(run("db", "upgrade"))
+    with connect(database_url()).begin() as connection:
+        connection.execute(text("UPDATE painting SET path = '/gone.png' WHERE id = 1"))
+        connection.execute(text("UPDATE cached_style SET checksum = 0 WHERE painting_id = 2"))
+    result = run("gallery", "verify")
+    assert result.exit_code == 4
+    assert result.stdout.splitlines() == [
+        "painting 2: its statistics are damaged",
+        "painting 1: /gone.png: its picture is gone",
+    ]
+    assert "2 problems" in result.stderr
+    assert run("gallery", "similar", "1").exit_code == 7
+
+
+def test_db_commands(run: Run, database: Path, tmp_path: Path) -> None:
+    missing = run("db", "check")
+    assert missing.exit_code == 4 and "'adain db upgrade' makes one" in missing.stderr
+    assert lines(run("db", "upgrade")) == [f"{database}: made, with tables 0001"]
+    assert lines(run("db", "upgrade")) == [f"{database}: is up to date (tables 0001)"]
+    assert lines(run("db", "check")) == [f"{database}: ok"]
+    copy = tmp_path / "copy.db"
+    assert lines(run("db", "backup", str(copy))) == [str(copy)]
+    assert len(lines(run("gallery", "list", "--database", str(copy)))) == 4
+    with connect(database_url()).begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0999'"))
+    for command in (["db", "check"], ["db", "upgrade"], ["gallery", "list"]):
+        result = run(*command)
+        assert result.exit_code == 8
+        assert result.stderr.count("\n") == 1 and "newer adain" in result.stderr
+
+
+def test_contradictions_are_usage_errors(run: Run) -> None:
+    both = run("gallery", "list", "--artist", "monet", "--style", "impressionism")
+    assert both.exit_code == 2 and "not both" in both.stderr
+    assert run("gallery", "list", "--limit", "0").exit_code == 2
+    unknown = run("gallery", "list", "--artist", "mnet")
+    assert unknown.exit_code == 5 and "artist:claude-monet" in unknown.stderr

@@ -1,0 +1,75 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from adain import weights
+from adain.model import StyleTransferModel
+from gallery.cli import app
+from gallery.styles import StyleFile
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tiny_model: StyleTransferModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    empty = StyleFile((), np.zeros((0, 1), np.float32), "")
+    monkeypatch.setattr("gallery.store.load_styles", lambda *_: empty)
+    monkeypatch.setattr(weights, "load_model", lambda **_: tiny_model)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    generator = np.random.default_rng(0)
+    for name in ("moon.png", "sun.png"):
+        Image.fromarray(generator.integers(0, 256, (30, 40, 3), dtype=np.uint8)).save(name)
+    return lambda *arguments: CliRunner().invoke(app, ["ingest", *arguments])
+
+
+def test_slugs_of_new_paintings_are_printed(run: Run) -> None:
+    first = run(".")
+    assert (first.exit_code, first.stdout) == (0, "moon\nsun\n")
+    assert first.stderr == "adain: added=2 known=0 failed=0\n"
+    again = run(".", "-q")
+    assert (again.exit_code, again.stdout, again.stderr) == (0, "", "")
+
+
+def test_json_tells_what_became_of_each(run: Run) -> None:
+    Path("bad.png").write_text("nothing")
+    result = run(".", "--json")
+    assert result.exit_code == 3
+    rows = {Path(row["source"]).name: row for row in map(json.loads, result.stdout.splitlines())}
+    assert rows["moon.png"]["status"] == "added"
+    assert (rows["moon.png"]["id"], rows["moon.png"]["slug"]) == (1, "moon")
+    assert rows["bad.png"]["error"].startswith("bad.png: ") or "bad.png" in rows["bad.png"]["error"]
+    assert result.stderr.count("\n") == 2
+
+
+def test_a_dry_run_makes_no_database(run: Run, database: Path) -> None:
+    result = run(".", "--dry-run")
+    assert (result.exit_code, result.stderr) == (0, "adain: new=2 known=0 failed=0\n")
+    assert [Path(line).name for line in result.stdout.splitlines()] == ["moon.png", "sun.png"]
+    assert not database.exists()
+
+
+def test_similar_pictures_are_noted(run: Run) -> None:
+    y, x = np.mgrid[0:60, 0:80] / 9
+    wave = (np.sin(x + y) * 100 + 128).astype(np.uint8)
+    Image.fromarray(wave).save("wave.png")
+    Image.fromarray(wave).save("wave2.jpg", quality=80)
+    assert "wave2.jpg: looks like wave\n" in run(".").stderr
+
+
+def test_a_path_that_is_nothing_gives_one_line(run: Run) -> None:
+    for name in ("gone", "gone.csv"):
+        result = run(name, "-q")
+        assert result.exit_code == 4
+        assert result.stderr.count("\n") == 1 and "No such file" in result.stderr
+
+
+def test_wrong_values_are_usage_errors(run: Run) -> None:
+    for options in (["--jobs", "0"], ["--device", "tpu"], ["--nonsense"]):
+        assert run(".", *options).exit_code == 2

@@ -1,0 +1,291 @@
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+
+from gallery.config import database_url
+from gallery.database import connect
+from gallery.errors import StyleNotFound, StylesError
+from gallery.paintings import Painting
+from gallery.store import Gallery, make_gallery, open_gallery
+from gallery.styles import StyleFile
+
+ENCODER = "0123456789abcdef"
+
+
+@pytest.fixture
+def starter(styles: StyleFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The four paintings of `conftest` in the place of the starter gallery."""
+    monkeypatch.setattr("gallery.store.load_styles", lambda: styles)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def gallery(starter: None, request: pytest.FixtureRequest) -> Iterator[Gallery]:
+    """A gallery in each kind of database."""
+    if request.param == "postgresql":
+        request.getfixturevalue("postgresql")
+    gallery = make_gallery(database_url())
+    yield gallery
+    gallery.close()
+
+
+@pytest.fixture
+def sqlite(starter: None) -> Gallery:
+    """A gallery in a SQLite file, for what only that has."""
+    return make_gallery(database_url())
+
+
+def painting(number: int, title: str = "Untitled", **facts: object) -> Painting:
+    digest = f"{number:064x}"
+    plain = Painting("", title, sha256=digest, pixel_sha256=digest[::-1])
+    return replace(plain, **facts)  # type: ignore[arg-type]
+
+
+# Finding
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("irises", "irises"),
+        ("Irises", "irises"),
+        ("2", "irises"),
+        ("Café Terrace at Night", "cafe-terrace"),
+        ("monet", "water-lilies"),
+        ("Claude Monet", "water-lilies"),
+        ("van gogh terrace", "cafe-terrace"),
+        ("munch: melancholy", "melancholy"),
+        ("melanch", "melancholy"),
+    ],
+)
+def test_a_painting_is_found_by_number_slug_title_or_artist(
+    gallery: Gallery, name: str, slug: str
+) -> None:
+    assert gallery.find(name).slug == slug
+
+
+def test_words_that_fit_several_ask_which_one(gallery: Gallery) -> None:
+    with pytest.raises(StyleNotFound, match=r"several paintings; .* cafe-terrace, irises"):
+        gallery.find("gogh")
+
+
+def test_an_exact_title_wins_over_longer_ones(gallery: Gallery) -> None:
+    titles = ("Irises in a Vase", "Wide Field", "Field", "Field II")
+    gallery.add([painting(i, title, artist="Nobody") for i, title in enumerate(titles)])
+    assert gallery.find("irises").slug == "irises"
+    assert gallery.find("nobody: Field").title == "Field"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["irisis", "munhc", "nosuch.jpg", "", "星月夜", "99", "9" * 40, "'", '"', "%", "a* OR b"],
+)
+def test_a_miss_names_the_three_closest(gallery: Gallery, name: str) -> None:
+    with pytest.raises(StyleNotFound) as caught:
+        gallery.find(name)
+    slugs = ("cafe-terrace", "irises", "water-lilies", "melancholy")
+    assert sum(slug in str(caught.value) for slug in slugs) == 3
+
+
+def test_a_misspelt_word_still_points_to_its_painting(gallery: Gallery) -> None:
+    with pytest.raises(StyleNotFound, match="did you mean melancholy,"):
+        gallery.find("munhc")
+
+
+def test_search_takes_beginnings_of_words_in_every_script(gallery: Gallery) -> None:
+    gallery.add([painting(1, "Звёздная ночь", tags=("sky",)), painting(2, "50% _off_ 'now'")])
+
+    def search(words: str) -> list[str]:
+        return [found.title for found in gallery.page(words)]
+
+    assert search("impress gogh") == ["Café Terrace at Night", "Irises"]
+    assert search("звездная") == search("SKY") == ["Звёздная ночь"]
+    assert search("portrait") == ["Melancholy"]
+    assert search("50 off") == ["50% _off_ 'now'"]
+    assert search("%") == search("!!") == []
+    assert search("irises NOT monet") == []
+
+
+def test_pages_cover_every_painting_once_while_others_come(gallery: Gallery) -> None:
+    seen, after = [], 0
+    while page := gallery.page(after=after, limit=3):
+        seen += [found.id for found in page]
+        after = page[-1].id
+        if after < 20:
+            gallery.add([painting(after * 10 + i) for i in range(3)])
+    assert seen == sorted(set(seen))
+    assert len(seen) == gallery.stats()["paintings"]
+
+
+def test_groups_count_and_limit(gallery: Gallery) -> None:
+    assert [(g.slug, g.paintings) for g in gallery.groups("style")] == [
+        ("expressionism", 1),
+        ("impressionism", 3),
+        ("realism", 1),
+    ]
+    artist = gallery.find_group("artist", "gogh")
+    assert [found.slug for found in gallery.page(group=artist)] == ["cafe-terrace", "irises"]
+    style = gallery.find_group("style", "Realism")
+    assert [found.slug for found in gallery.page("irises", style)] == ["irises"]
+
+
+# Adding
+
+
+def test_a_known_picture_keeps_its_row_and_gains_facts(gallery: Gallery, tmp_path: Path) -> None:
+    first, second = tmp_path / "a.png", tmp_path / "b.png"
+    first.touch()
+    ((stored, new),) = gallery.add([painting(1, "Field", path=str(first), styles=("Realism",))])
+    assert new
+    later = painting(1, "Other", artist="Nobody", year=1900, path=str(second), styles=("Cubism",))
+    ((found, new),) = gallery.add([later])
+    assert not new
+    expected = replace(stored, artist="Nobody", year=1900, styles=("Realism", "Cubism"))
+    assert found == expected
+    assert gallery.find("nobody cubism") == expected
+    first.unlink()
+    assert gallery.add([later])[0][0].path == str(second)
+
+
+def test_equal_pixels_are_one_painting(gallery: Gallery) -> None:
+    one = painting(1)
+    again = replace(painting(2), pixel_sha256=one.pixel_sha256)
+    stored = gallery.add([one, again, one])
+    assert [new for _, new in stored] == [True, False, False]
+    assert len({found.id for found, _ in stored}) == 1
+    assert [new for _, new in gallery.add([again, one])] == [False, False]
+
+
+def test_slugs_are_distinct_short_and_never_numbers(gallery: Gallery) -> None:
+    titles = ["Irises", "Irises", "1914", "星", "a " * 500, ""]
+    works = [painting(i, title, artist="B" if i == 1 else "") for i, title in enumerate(titles, 1)]
+    slugs = [found.slug for found, _ in gallery.add(works)]
+    assert slugs[:3] == ["irises-b", f"irises-{0:08}", "painting-1914"]
+    assert len(set(slugs)) == len(slugs)
+    assert all(slug and not slug.isdigit() and len(slug) <= 110 for slug in slugs)
+
+
+def test_one_spelling_of_an_artist_is_kept(gallery: Gallery) -> None:
+    names = ("claude  monet", "Клод Моне", "Claude Монэ", "Claude")
+    gallery.add([painting(i, artist=name) for i, name in enumerate(names)])
+    found = {group.name for group in gallery.groups("artist")}
+    assert found == {"Vincent van Gogh", "Claude Monet", "Edvard Munch", *names[1:]}
+
+
+def test_removed_paintings_leave_nothing_behind(gallery: Gallery) -> None:
+    assert gallery.remove([gallery.find("irises").id, 999]) == 1
+    with pytest.raises(StyleNotFound):
+        gallery.find("irises")
+    assert gallery.page("irises") == []
+    assert gallery.stats()["measured"] == {ENCODER: 3}
+    assert [group.slug for group in gallery.groups("style")] == ["expressionism", "impressionism"]
+
+
+# Statistics
+
+
+def first_of(vectors: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> object:
+    return vectors[:1]
+
+
+def test_vectors_come_back_bit_for_bit(gallery: Gallery, styles: StyleFile) -> None:
+    vectors = np.random.default_rng(0).normal(size=(2, 6)).astype(np.float32)
+    stored = gallery.add([painting(1), painting(2)], vectors, ENCODER)
+    for (found, _), vector in zip(stored, vectors, strict=True):
+        loaded = gallery.vector(found, ENCODER)
+        assert loaded is not None and loaded.tobytes() == vector.tobytes()
+        assert gallery.vector(found, "another") is None
+    numbers, every = gallery.vectors(ENCODER)
+    assert len(numbers) == 6
+    np.testing.assert_array_equal(every, np.concatenate([styles.vectors, vectors]))
+
+
+def test_a_vector_is_never_replaced(gallery: Gallery) -> None:
+    irises = gallery.find("irises")
+    gallery.keep_vector(irises, ENCODER, np.zeros((1, 6), np.float32))
+    vector = gallery.vector(irises, ENCODER)
+    assert vector is not None and vector.any()
+
+
+def test_pools_are_cached_until_a_painting_comes_or_goes(gallery: Gallery) -> None:
+    calls: list[int] = []
+
+    def pool(vectors: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> object:
+        calls.append(len(vectors))
+        return vectors.mean(0, keepdims=True)
+
+    artist = gallery.find_group("artist", "gogh")
+    style = gallery.find_group("style", "realism")
+
+    def ask() -> list[int]:
+        calls.clear()
+        for group in (artist, style):
+            gallery.pooled(group, ENCODER, pool)  # type: ignore[arg-type]
+        return list(dict.fromkeys(calls))
+
+    assert ask() == [2, 1]
+    assert ask() == []
+    one = np.ones((1, 6), np.float32)
+    gallery.add([painting(1, artist="Vincent van Gogh")], one, ENCODER)
+    assert ask() == [3]
+    gallery.add([painting(1, styles=("Realism",))])
+    assert ask() == [3, 2]
+    gallery.remove([gallery.find("irises").id])
+    assert ask() == [2, 1]
+
+
+def test_a_gallery_that_cannot_be_written_pools_all_the_same(
+    sqlite: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = connect(database_url())
+    with engine.connect() as connection:
+        connection.execute(text("PRAGMA query_only = ON"))
+    reader = Gallery(engine)
+    group = reader.find_group("artist", "gogh")
+    assert reader.pooled(group, ENCODER, first_of) is not None  # type: ignore[arg-type]
+
+
+def test_damage_is_noticed(sqlite: Gallery) -> None:
+    engine = connect(database_url())
+    with engine.begin() as connection:
+        sql = "UPDATE cached_style SET vector = zeroblob(24) WHERE painting_id = 2"
+        connection.execute(text(sql))
+    assert sqlite.damaged_vectors() == [2]
+    with pytest.raises(StylesError, match="statistics of number 2 are damaged"):
+        sqlite.vector(sqlite.find("irises"), ENCODER)
+
+
+# The starter gallery and runs
+
+
+def test_where_there_is_no_database_the_starter_gallery_answers(
+    starter: None, styles: StyleFile, database: Path
+) -> None:
+    gallery = open_gallery(database_url())
+    assert len(gallery.page()) == 4
+    assert not database.exists()
+    assert gallery.import_styles(styles) == 0
+
+
+def test_runs_are_noted_with_their_errors(gallery: Gallery) -> None:
+    run = gallery.start_run(["a", "b"])
+    gallery.finish_run(run, added=1, known=2, errors={"x.png": "is empty", "m.csv:3": "bad"})
+    engine = connect(database_url())
+    with engine.connect() as connection:
+        row = connection.execute(text("SELECT sources, added, known FROM import_run")).one()
+        assert tuple(row) == ("a\nb", 1, 2)
+        assert connection.scalar(text("SELECT count(*) FROM import_error")) == 2
+    engine.dispose()
+
+
+@pytest.mark.parametrize("change", [lambda g: g.remove([2]), lambda g: g.add([painting(1)])])
+def test_the_search_index_follows_the_table(
+    sqlite: Gallery, change: Callable[[Gallery], object]
+) -> None:
+    change(sqlite)
+    with connect(database_url()).begin() as connection:
+        check = "INSERT INTO painting_search(painting_search, rank) VALUES ('integrity-check', 1)"
+        connection.execute(text(check))
