@@ -97,7 +97,7 @@ def channel_statistics(features: Tensor) -> ChannelStatistics:
     mean = features.mean((2, 3), keepdim=True)
     # The second goes strip by strip, so that no copy of a large feature map is ever made.
     rows = max(1, STRIP_ELEMENTS // features[:, :, 0].numel())
-    squares = [(strip - mean).square().sum((2, 3)) for strip in features.split(rows, dim=2)]
+    squares = [(strip - mean).square_().sum((2, 3)) for strip in features.split(rows, dim=2)]
     variance = torch.stack(squares).sum(0) / features[0, 0].numel()
     return ChannelStatistics(mean.flatten(1), (variance + EPS).sqrt())
 

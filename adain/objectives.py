@@ -22,6 +22,7 @@ from adain.model import (
     normalize_features,
 )
 from adain.normalization import style_statistics
+from adain.quality import structural_similarity
 from adain.training import Objective
 from adain.weights import encoder_fingerprint, read_weights, save_decoder, save_encoder
 
@@ -229,6 +230,8 @@ class DecoderLosses:
     Attributes:
         content_weight: Distance of the result's embedded features to the normalized ones.
         style_weight: Distance of the result's embedded channel statistics to the painting's.
+        structure_weight: Structural dissimilarity of the result to the photo: light and dark stay
+            where they were, and what is flat in the photo stays flat.
         identity_weight: Difference of the pixels where a photo is painted in its own style.
         tv_weight: Total variation of the result where the photo is flat; against hatching.
         identities: Photos of each batch that are painted in their own style.
@@ -236,6 +239,7 @@ class DecoderLosses:
 
     content_weight: float = 2.0
     style_weight: float = 10.0
+    structure_weight: float = 2.0
     identity_weight: float = 30.0
     tv_weight: float = 200.0
     identities: int = 1
@@ -288,12 +292,14 @@ class DecoderTraining(Objective):
             "style": torch.stack(
                 [style_loss(value, embedded_style[layer]) for layer, value in embedded.items()]
             ).sum(),
+            "structure": 1 - structural_similarity(result, photos).mean(),
             "identity": F.mse_loss(result[:count].float(), photos[:count]),
             "tv": total_variation_loss(result.float(), guide=photos),
         }
         loss = (
             weights.content_weight * losses["content"]
             + weights.style_weight * losses["style"]
+            + weights.structure_weight * losses["structure"]
             + weights.identity_weight * losses["identity"]
             + weights.tv_weight * losses["tv"]
         )
@@ -316,7 +322,7 @@ class DecoderTraining(Objective):
         photos, paintings = (
             images.to(device, memory_format=torch.channels_last) for images in self.validation
         )
-        results, sums = [], {"content": 0.0, "style": 0.0}
+        results, sums = [], {"content": 0.0, "style": 0.0, "ssim": 0.0}
         for i, photo in enumerate(photos.split(1)):
             painting = paintings[i % len(paintings)][None]
             style_features = self.encoder(painting, STYLE_LAYERS)
@@ -331,6 +337,7 @@ class DecoderTraining(Objective):
             sums["style"] += sum(
                 style_loss(value, embedded_style[layer]).item() for layer, value in embedded.items()
             )
+            sums["ssim"] += structural_similarity(result, photo).item()
             results.append(torch.cat([photo[0], painting[0], result[0]], dim=1).cpu())
         metrics = {f"validation_{name}": value / len(photos) for name, value in sums.items()}
         return metrics, torch.cat(results[:8], dim=2)

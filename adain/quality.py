@@ -131,10 +131,11 @@ def structural_similarity(image: Tensor, target: Tensor) -> Tensor:
     if min(image.shape[2:]) < WINDOW:
         raise ValueError(f"sides must be at least {WINDOW} pixels, got {tuple(image.shape)}")
     x, y = _luminance(image), _luminance(target)
-    # One call for all five averages; they share the window.
-    mean_x, mean_y, xx, yy, xy = _window_average(torch.cat([x, y, x * x, y * y, x * y], 1)).unbind(
-        1
-    )
+    # Variances are small differences of averages, which half precision would drown.
+    with torch.autocast(image.device.type, enabled=False):
+        # One call for all five averages; they share the window.
+        averages = _window_average(torch.cat([x, y, x * x, y * y, x * y], 1))
+    mean_x, mean_y, xx, yy, xy = averages.unbind(1)
     variance_x, variance_y = xx - mean_x * mean_x, yy - mean_y * mean_y
     covariance = xy - mean_x * mean_y
     c1, c2 = 0.01**2, 0.03**2

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from sqlalchemy import create_engine, text
 
 from adain.model import Decoder, Encoder, EncoderConfig, StyleTransferModel
@@ -15,6 +16,10 @@ from adain.weights import encoder_fingerprint
 from gallery.config import DATABASE_VARIABLE, database_url
 from gallery.paintings import Painting
 from gallery.styles import StyleFile
+
+# A busy machine is slow, not wrong.
+settings.register_profile("adain", deadline=None)
+settings.load_profile("adain")
 
 TINY_ENCODER = EncoderConfig(widths=(4, 4, 8, 8, 8), embed_widths=(6, 6, 10, 10, 10))
 TINY_DECODER = (

@@ -576,7 +576,7 @@ def test_a_truncated_file_is_an_error_or_the_whole_picture(seed: str) -> None:
         assert torch.equal(picture.pixels, whole.pixels)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     seed=st.sampled_from(sorted(SEEDS)),
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=4),
@@ -597,7 +597,7 @@ def test_damaged_bytes_give_a_picture_or_an_image_error(
     assert 0 <= picture.pixels.min() <= picture.pixels.max() <= 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_give_an_image_error(data: bytes) -> None:
     with pytest.raises(ImageError):

@@ -89,7 +89,7 @@ def test_an_unknown_operation_is_named() -> None:
         Decoder((("start", "relu4_1"), ("sharpen",)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(height=st.integers(16, 90), width=st.integers(16, 90))
 def test_the_result_has_exactly_the_size_of_the_photo(height: int, width: int) -> None:
     torch.manual_seed(0)

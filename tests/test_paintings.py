@@ -1,14 +1,13 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gallery.errors import ManifestError
 from gallery.paintings import MAX_TEXT, Painting, clean, facts, fold, read_facts, slugify
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_a_slug_is_made_of_any_text_and_stays_itself(text: str) -> None:
     slug = slugify(text)
@@ -16,7 +15,6 @@ def test_a_slug_is_made_of_any_text_and_stays_itself(text: str) -> None:
     assert slug == "" or all(word.isalnum() and word.isascii() for word in slug.split("-"))
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_text_becomes_one_short_line_without_controls(text: str) -> None:
     line = clean(text)
@@ -25,7 +23,6 @@ def test_any_text_becomes_one_short_line_without_controls(text: str) -> None:
     assert clean(line) == line
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_words_hold_nothing_that_a_query_could_mean(text: str) -> None:
     assert all(word.isalnum() for word in fold(text))

@@ -125,7 +125,7 @@ def test_a_manifest_that_cannot_be_read_gives_one_line(tmp_path: Path) -> None:
     assert "cannot be read (No such file or directory)" in str(gone.error)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.binary(max_size=300), st.sampled_from([".csv", ".jsonl"]))
 def test_any_bytes_give_candidates_or_reasons(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, suffix: str

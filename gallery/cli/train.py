@@ -115,6 +115,9 @@ def decoder(
     matrix_learning_rate: MatrixRate = 1e-2,
     content_weight: Annotated[float, typer.Option(min=0, help="Keeps what the photo shows.")] = 2.0,
     style_weight: Annotated[float, typer.Option(min=0, help="Takes the painting's style.")] = 10.0,
+    structure_weight: Annotated[
+        float, typer.Option(min=0, help="Keeps light, dark and flat where the photo has them.")
+    ] = 2.0,
     identity_weight: Annotated[
         float, typer.Option(min=0, help="Gives a photo back in its own style.")
     ] = 30.0,
@@ -153,7 +156,9 @@ def decoder(
 
     def objective() -> "Objective":
         crops = (center_crops(held_out[0], 256), center_crops(held_out[1], 256))
-        weights = DecoderLosses(content_weight, style_weight, identity_weight, tv_weight)
+        weights = DecoderLosses(
+            content_weight, style_weight, structure_weight, identity_weight, tv_weight
+        )
         initial = load_decoder(start)[0] if start else None
         return DecoderTraining(loaded, *crops, initial, weights)
 
