@@ -34,10 +34,6 @@ STRIDE = 8
 MIN_SIDE = 16
 """Smallest side in pixels: relu4_1 then has two positions a side, which reflection needs."""
 
-VGG19_BLOCKS = (("1_1", "1_2"), ("2_1", "2_2"), ("3_1", "3_2", "3_3", "3_4"),
-                ("4_1", "4_2", "4_3", "4_4"), ("5_1",))  # fmt: skip
-"""Convolutions of VGG-19 up to relu5_1; a 2x2 max pooling stands between two blocks."""
-
 
 class Convolution(nn.Conv2d):
     """A 3x3 convolution with reflection padding: zeros would show as stripes at the border."""
@@ -70,14 +66,27 @@ class EncoderConfig:
         widths: Channels of each of the five blocks.
         embed_widths: Channels that the 1x1 `embed` heads expand the features to, for losses;
             empty for an encoder without heads.
+        convolutions: How many each block has, those of VGG-19 up to relu5_1; a 2x2 max pooling
+            stands between two blocks.
     """
 
     widths: tuple[int, ...] = (16, 32, 64, 128, 128)
     embed_widths: tuple[int, ...] = (64, 128, 256, 512, 512)
+    convolutions: tuple[int, ...] = (2, 2, 4, 4, 1)
+
+    @property
+    def blocks(self) -> tuple[tuple[str, ...], ...]:
+        """Return the names of the convolutions of each block, such as `1_1`."""
+        return tuple(
+            tuple(f"{block}_{i}" for i in range(1, count + 1))
+            for block, (count, _) in enumerate(
+                zip(self.convolutions, self.widths, strict=False), start=1
+            )
+        )
 
 
 class Encoder(nn.Module):
-    """VGG-19 up to `relu5_1` with reflection padding, at any width.
+    """A VGG up to `relu5_1` with reflection padding, by default VGG-19, at any width.
 
     Takes RGB in [0, 1]: the preprocessing is part of `conv1_1`.
     """
@@ -87,7 +96,7 @@ class Encoder(nn.Module):
         self.config = config
         self.widths = {f"relu{i}_1": width for i, width in enumerate(config.widths, start=1)}
         inputs = 3
-        for block, width in zip(VGG19_BLOCKS, config.widths, strict=False):
+        for block, width in zip(config.blocks, config.widths, strict=True):
             for name in block:
                 self.add_module(f"conv{name}", Convolution(inputs, width))
                 inputs = width
@@ -105,7 +114,7 @@ class Encoder(nn.Module):
         """
         features: dict[str, Tensor] = {}
         x = image
-        for i, block in enumerate(VGG19_BLOCKS[: len(self.config.widths)]):
+        for i, block in enumerate(self.config.blocks):
             if i:
                 x = _halve(x)
             for name in block:

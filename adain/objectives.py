@@ -22,6 +22,7 @@ from adain.model import (
     normalize_features,
 )
 from adain.normalization import style_statistics
+from adain.pretrained import fold_preprocessing
 from adain.quality import structural_similarity
 from adain.training import Objective
 from adain.weights import encoder_fingerprint, read_weights, save_decoder, save_encoder
@@ -43,12 +44,7 @@ def load_teacher(path: Path) -> Encoder:
             tensors.pop("preprocess.weight")[:, :, 0, 0],
             tensors.pop("preprocess.bias"),
         )
-        kernel = tensors["conv1_1.weight"]
-        # Reflection commutes with a 1x1 convolution, so the fold into conv1_1 is exact.
-        tensors["conv1_1.bias"] = tensors["conv1_1.bias"] + torch.einsum(
-            "oihw,i->o", kernel, offset
-        )
-        tensors["conv1_1.weight"] = torch.einsum("oihw,ij->ojhw", kernel, matrix)
+        fold_preprocessing(tensors, matrix, offset)
         blocks = [i for i in range(1, 6) if f"conv{i}_1.weight" in tensors]
         heads = [i for i in blocks if f"embed{i}_1.weight" in tensors]
         config = EncoderConfig(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from platformdirs import user_data_path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -40,6 +41,11 @@ SHA256 = {
 }
 """Pinned digests of the shipped files."""
 
+MODELS_VARIABLE = "ADAIN_MODELS"
+
+ENCODER_SUFFIX = ".encoder.safetensors"
+DECODER_SUFFIX = ".decoder.safetensors"
+
 ENCODER_FORMAT = "adain-encoder/1"
 DECODER_FORMAT = "adain-decoder/1"
 
@@ -52,21 +58,20 @@ def load_model(
     """Load a model for inference.
 
     Args:
-        name: Name of a shipped model, or the path of a decoder file.
+        name: Name of a shipped or an imported model, or the path of a decoder file.
         device: Where the model shall run.
         encoder: Encoder file to use with a decoder that was trained with another encoder than
-            the shipped one.
+            the shipped one. By default one that lies beside `NAME.decoder.safetensors` as
+            `NAME.encoder.safetensors`, else the shipped one.
 
     Raises:
         WeightsError: If a file is missing, truncated, altered, of another kind, holds numbers
             that are not finite, or decoder and encoder do not belong together.
     """
-    path = ASSETS / MODELS[name] if isinstance(name, str) and name in MODELS else Path(name)
-    if not path.exists() and not path.suffix:
-        raise WeightsError(
-            f"no model named {str(name)!r}; shipped models: {', '.join(MODELS)}, "
-            "or give the path of a decoder file (.safetensors)"
-        )
+    path = _find_decoder(name)
+    beside = path.with_name(path.name.replace(DECODER_SUFFIX, ENCODER_SUFFIX))
+    if encoder is None and beside != path and beside.is_file():
+        encoder = beside
     loaded_encoder = load_encoder(encoder)
     decoder, metadata = load_decoder(path)
     fingerprint = encoder_fingerprint(loaded_encoder)
@@ -78,6 +83,36 @@ def load_model(
     model = StyleTransferModel(loaded_encoder, decoder, fingerprint).requires_grad_(False).eval()
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
+
+
+def models_folder() -> Path:
+    """Return where imported models and downloaded networks are kept.
+
+    That is `ADAIN_MODELS`, or `models` in the user's data folder.
+    """
+    if folder := os.environ.get(MODELS_VARIABLE):
+        return Path(folder).expanduser().absolute()
+    return user_data_path("adain", appauthor=False) / "models"
+
+
+def imported_models() -> list[str]:
+    """Return the names of the imported models."""
+    files = models_folder().glob(f"*{DECODER_SUFFIX}")
+    return sorted(file.name.removesuffix(DECODER_SUFFIX) for file in files)
+
+
+def _find_decoder(name: str | Path) -> Path:
+    if isinstance(name, str) and name in MODELS:
+        return ASSETS / MODELS[name]
+    if Path(name).suffix or Path(name).exists():
+        return Path(name)
+    imported = imported_models()
+    if str(name) in imported:
+        return models_folder() / f"{name}{DECODER_SUFFIX}"
+    raise WeightsError(
+        f"no model named {str(name)!r}; there are: {', '.join([*MODELS, *imported])}, "
+        "or give the path of a decoder file (.safetensors)"
+    )
 
 
 def load_encoder(path: Path | None = None) -> Encoder:
@@ -108,18 +143,31 @@ def load_decoder(path: Path) -> tuple[Decoder, dict[str, str]]:
     return decoder, metadata
 
 
-def save_encoder(encoder: Encoder, path: Path, facts: Mapping[str, str] | None = None) -> None:
-    """Write an encoder file, atomically; `facts` join its metadata."""
+def save_encoder(
+    encoder: Encoder,
+    path: Path,
+    facts: Mapping[str, str] | None = None,
+    dtype: torch.dtype = torch.half,
+) -> None:
+    """Write an encoder file, atomically; `facts` join its metadata.
+
+    Half precision halves the file; the rounding is far below what training leaves undecided.
+    """
     architecture = json.dumps(asdict(encoder.config))
-    _save(encoder, path, {"format": ENCODER_FORMAT, "architecture": architecture, **(facts or {})})
+    metadata = {"format": ENCODER_FORMAT, "architecture": architecture, **(facts or {})}
+    _save(encoder, path, metadata, dtype)
 
 
 def save_decoder(
-    decoder: Decoder, path: Path, fingerprint: str, facts: Mapping[str, str] | None = None
+    decoder: Decoder,
+    path: Path,
+    fingerprint: str,
+    facts: Mapping[str, str] | None = None,
+    dtype: torch.dtype = torch.half,
 ) -> None:
     """Write a decoder file, atomically; `fingerprint` is that of its encoder."""
     metadata = {"format": DECODER_FORMAT, "architecture": json.dumps(decoder.table)}
-    _save(decoder, path, {**metadata, "encoder": fingerprint, **(facts or {})})
+    _save(decoder, path, {**metadata, "encoder": fingerprint, **(facts or {})}, dtype)
 
 
 def encoder_fingerprint(encoder: Encoder) -> str:
@@ -186,10 +234,9 @@ def _fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
         raise WeightsError(f"{path.name}: tensors do not fit its architecture: {detail}") from error
 
 
-def _save(module: nn.Module, path: Path, metadata: dict[str, str]) -> None:
-    # Half precision halves the file; the rounding is far below what training leaves undecided.
+def _save(module: nn.Module, path: Path, metadata: dict[str, str], dtype: torch.dtype) -> None:
     tensors = {
-        name: tensor.detach().half().cpu().contiguous()
+        name: tensor.detach().to(dtype).cpu().contiguous()
         for name, tensor in module.state_dict().items()
     }
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".adain-", suffix=".tmp")

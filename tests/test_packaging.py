@@ -16,7 +16,7 @@ from gallery.cli.exits import ExitCode
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("adain", "gallery")
-APPLICATION = {"gallery", "typer", "rich", "sqlalchemy", "alembic", "platformdirs"}
+APPLICATION = {"gallery", "typer", "rich", "sqlalchemy", "alembic"}
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -18,6 +18,7 @@ from gallery.cli.ingest import EXAMPLES as INGEST_EXAMPLES
 from gallery.cli.ingest import ingest
 from gallery.cli.stylize import EXAMPLES, stylize
 from gallery.cli.train import app as train
+from gallery.cli.weights import app as weights
 
 app = typer.Typer(
     name="adain",
@@ -34,6 +35,7 @@ app.command(epilog=EXAMPLES)(stylize)
 app.command(epilog=INGEST_EXAMPLES)(ingest)
 app.add_typer(gallery, name="gallery")
 app.add_typer(db, name="db")
+app.add_typer(weights, name="weights")
 app.add_typer(train, name="train")
 
 

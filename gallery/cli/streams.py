@@ -67,6 +67,23 @@ def progress(total: int, hidden: bool, label: str = "stylizing") -> Iterator[Cal
         yield advance
 
 
+@contextmanager
+def byte_progress(label: str, hidden: bool) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a bar of bytes on a terminal; gives the function that takes those done and the total."""
+    if hidden or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(
+        *columns, TransferSpeedColumn(), console=Console(stderr=True), transient=True
+    ) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def _discard_output() -> None:
     """Send what the buffer still holds nowhere, or flushing it at exit would fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

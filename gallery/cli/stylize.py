@@ -78,7 +78,8 @@ def stylize(
         bool, typer.Option("--overwrite", help="Replace results that exist.")
     ] = DEFAULTS.overwrite,
     model: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="A shipped model or a decoder file.")
+        str,
+        typer.Option(metavar="NAME|PATH", help="A shipped or imported model, or a decoder file."),
     ] = DEFAULTS.model,
     database: Database = None,
     device: Annotated[
