@@ -71,10 +71,10 @@ def find_members(path: Path) -> Iterator[Member]:
         if not _is_picture(info):
             continue
         total += info.file_size
-        error = _objection(path, info, info.filename in seen, total)
+        objection = _objection(path, info, info.filename in seen, total)
         seen.add(info.filename)
-        read = None if error else partial(_read, archive, path, info)
-        yield Member(info.filename, read, error)
+        read = None if objection else partial(_read, archive, path, info)
+        yield Member(info.filename, read, objection)
 
 
 def _is_picture(info: ZipInfo) -> bool:

@@ -196,7 +196,7 @@ def _known(
     if candidate.read is None or number is None or not painting.page_url:
         return None
     with lock:
-        (known,) = gallery.pictures([number]) or [None]
+        known = next(iter(gallery.pictures([number])), None)
     if known is None or painting.sha256 not in ("", known.sha256):
         return None
     return _Loaded(candidate.name, _with_picture(replace(painting, path=None), known), None)

@@ -89,7 +89,10 @@ def test_manifests_of_both_kinds_say_the_same(tmp_path: Path) -> None:
         ({"path": "a\0b.png"}, "no path of a picture"),
         ({"path": ["a.png"]}, "no path of a picture"),
         ({"path": None}, "no path of a picture"),
-        ({"path": None, "url": "https://example.org/1.png"}, "pictures are not downloaded"),
+        (
+            {"path": None, "url": "https://example.org/1.png"},
+            "its picture is on the web; add --fetch",
+        ),
         ({"schema": "adain-manifest/9"}, "this program reads adain-manifest/1"),
         ({"year_to": "soon"}, "year_to must be a whole number"),
         ({"sha256": "0"}, "sha256 must be 64 hexadecimal digits"),

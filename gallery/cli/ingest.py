@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gallery.cli.exits import describe, exit_code, usage
-from gallery.cli.options import Contact, Database, Fetch
+from gallery.cli.options import Contact, Database, Fetch, make_folder
 from gallery.cli.streams import complain, emit, progress
 from gallery.config import IngestConfig, database_url
-from gallery.errors import OutputError
 
 if TYPE_CHECKING:
     from gallery.ingest import IngestStep
@@ -118,18 +117,6 @@ def ingest(
     if not quiet:
         complain(" ".join(f"{name}={counts[name]}" for name in _columns(dry_run)))
     raise typer.Exit(exit_code(list(errors.values()), done=counts.total() - len(errors)))
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder unless it is there.
-
-    Raises:
-        OutputError: If it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
 
 
 def _columns(dry_run: bool) -> tuple[str, ...]:

@@ -1,8 +1,11 @@
 """Options that several commands share."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from gallery.errors import OutputError
 
 Database = Annotated[
     str | None,
@@ -21,3 +24,15 @@ Contact = Annotated[
         help="With --fetch: tells the hosts whom to write to when something is wrong.",
     ),
 ]
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder unless it is there.
+
+    Raises:
+        OutputError: If it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
