@@ -6,6 +6,7 @@ and no more is read of one than that.
 
 import io
 import stat
+import weakref
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -48,18 +49,17 @@ class _Bounded(io.BufferedReader):
     """A file that is not read at once; zipfile reads the list of entries whatever its length."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if size is None or not 0 <= size <= MAX_DIRECTORY:
+        unlimited = size is None or size < 0
+        data = super().read(MAX_DIRECTORY + 1 if unlimited else min(size or 0, MAX_DIRECTORY + 1))
+        if len(data) > MAX_DIRECTORY:
             raise BadZipFile("its list of entries is too long")
-        return super().read(size)
+        return data
 
 
 def find_members(path: Path) -> Iterator[Member]:
     """Yield the pictures of an archive by name; archives inside it are left alone."""
     try:
-        archive = ZipFile(_Bounded(io.FileIO(path)))
-        infos = archive.infolist()
-        if len(infos) > MAX_ENTRIES:
-            raise BadZipFile(f"more than {MAX_ENTRIES:,} entries")
+        archive = _open(path)
     except (BadZipFile, OSError, ValueError, NotImplementedError) as error:
         reason = getattr(error, "strerror", None) or error
         message = f"{path}: cannot be read as a zip archive ({reason}); check the file"
@@ -67,7 +67,7 @@ def find_members(path: Path) -> Iterator[Member]:
         return
     seen: set[str] = set()
     total = 0
-    for info in sorted(infos, key=lambda info: info.filename):
+    for info in sorted(archive.infolist(), key=lambda info: info.filename):
         if not _is_picture(info):
             continue
         total += info.file_size
@@ -77,15 +77,33 @@ def find_members(path: Path) -> Iterator[Member]:
         yield Member(info.filename, read, objection)
 
 
+def _open(path: Path) -> ZipFile:
+    file = _Bounded(io.FileIO(path))
+    try:
+        archive = ZipFile(file)
+        if len(archive.infolist()) > MAX_ENTRIES:
+            raise BadZipFile(f"more than {MAX_ENTRIES:,} entries")
+    except BaseException:
+        file.close()
+        raise
+    # As long as a picture may be read.
+    weakref.finalize(archive, file.close)
+    return archive
+
+
 def _is_picture(info: ZipInfo) -> bool:
-    place = PurePosixPath(info.filename)
+    place = _place(info)
     hidden = place.name.startswith(".") or "__MACOSX" in place.parts
     return place.suffix.lower() in SUFFIXES and not (info.is_dir() or hidden)
 
 
+def _place(info: ZipInfo) -> PurePosixPath:
+    return PurePosixPath(info.filename.replace("\\", "/"))
+
+
 def _objection(path: Path, info: ZipInfo, repeated: bool, total: int) -> Exception | None:
     name, limit = f"{path}/{info.filename}", ImageLimits().max_bytes
-    place = PurePosixPath(info.filename.replace("\\", "/"))
+    place = _place(info)
     if place.is_absolute() or ".." in place.parts or ":" in place.parts[0]:
         return ImageError(f"{name}: its name leaves the archive")
     if repeated:

@@ -53,8 +53,9 @@ def manifest(
         list[Path] | None, typer.Argument(metavar="SOURCE", help="Its catalogue: files, folders.")
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The manifest to write (JSONL).")
-    ] = Path("manifest.jsonl"),
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="By default MUSEUM.jsonl."),
+    ] = None,
     kind: Annotated[
         str,
         typer.Option(metavar="KIND", help="Another kind of work, such as print, drawing or any."),
@@ -89,6 +90,7 @@ def manifest(
     from gallery.files import new_file
 
     sources = sources or []
+    output = output or Path(f"{museum}.jsonl")
     with usage():
         downloader = Downloader(DownloadConfig(contact))
         if (keep and not fetch) or (fetch and museum == Museum.NGA):
