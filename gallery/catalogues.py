@@ -205,8 +205,8 @@ def _cleveland_url(work: Record) -> str | None:
     images = work.get("images")
     if not isinstance(images, dict):
         images = {size: {"url": work.get(f"image_{size}")} for size in ("web", "print")}
-    found = [images.get(size) for size in ("web", "print")]
-    found = [size for size in found if isinstance(size, dict) and _is_link(size.get("url"))]
+    sizes = [images.get(size) for size in ("web", "print")]
+    found = [size for size in sizes if isinstance(size, dict) and _is_link(size.get("url"))]
     for size in found:
         sides = [_year(size.get(side)) or 0 for side in ("width", "height")]
         if min(sides) >= STYLE_SIDE or not any(sides):

@@ -193,7 +193,7 @@ def _known(
     painting = candidate.painting
     assert painting is not None
     number = pages.get((painting.page_url, painting.title))
-    if candidate.read is None or number is None or not painting.page_url:
+    if candidate.read is None or candidate.keep or number is None:
         return None
     with lock:
         known = next(iter(gallery.pictures([number])), None)
@@ -210,20 +210,25 @@ def _with_picture(painting: Painting, known: Painting) -> Painting:
 def _load(gallery: Gallery, candidate: Candidate, encoder: str, lock: Lock, keep: bool) -> _Loaded:
     painting = candidate.painting
     assert painting is not None
-    name = painting.path or candidate.name
-    data = candidate.read() if candidate.read is not None else _read(Path(str(painting.path)))
+    if candidate.read is None:
+        name = str(painting.path)
+        data = _read(Path(name))
+    else:
+        name = candidate.name
+        data = candidate.read()
     digest = hashlib.sha256(data).hexdigest()
     if painting.sha256 not in ("", digest):
         raise ImageError(f"{name}: differs from the sha256 of the manifest; get the file again")
     with lock:
         known = gallery.find_picture(digest)
         measured = known is not None and gallery.vector(known, encoder) is not None
-    if known is not None and measured:
-        return _Loaded(candidate.name, _with_picture(painting, known), None)
-    picture = load_image(data, name=name)
+    picture = None if known is not None and measured else load_image(data, name=name)
     if keep and candidate.keep and candidate.read is not None:
         with new_file(Path(str(painting.path)), overwrite=True) as file:
             file.write(data)
+    if known is not None and picture is None:
+        return _Loaded(candidate.name, _with_picture(painting, known), None)
+    assert picture is not None
     painting = replace(
         painting,
         sha256=digest,

@@ -270,7 +270,7 @@ def test_works_of_cleveland_that_are_not_taken() -> None:
         ({"images": {}}, "no picture"),
         ({"type": "Textile"}, "another kind of work"),
     ):
-        assert cleveland_row({**CLEVELAND, **change}, PAINTING) == reason  # type: ignore[dict-item]
+        assert cleveland_row({**CLEVELAND, **change}, PAINTING) == reason
 
 
 def test_several_artists_are_named_together() -> None:
@@ -331,7 +331,7 @@ def test_the_met_gives_facts_and_a_picture() -> None:
         ({"primaryImage": "", "primaryImageSmall": ""}, "no picture"),
         ({"classification": "Prints", "objectName": "Print"}, "another kind of work"),
     ):
-        assert met_row({**MET, **change}, PAINTING) == reason  # type: ignore[dict-item]
+        assert met_row({**MET, **change}, PAINTING) == reason
 
 
 TABLE = (
@@ -395,7 +395,7 @@ def test_the_api_of_chicago_is_read_by_ascending_numbers() -> None:
         assert url.startswith(f"{AIC_API}?params=")
         query = json.loads(url.partition("params=")[2])
         last = query["query"]["bool"]["must"][1]["range"]["id"]["gt"]
-        data = [work for work in works if work["id"] > last][: query["limit"]]  # type: ignore[operator]
+        data = [work for work in works if work["id"] > last][: query["limit"]]
         return json.dumps({"data": data, "config": {"iiif_url": "https://i.org"}}).encode()
 
     found = rows(list(fetch_entries("aic", [], download)))
