@@ -435,7 +435,7 @@ def _check_answer(response: requests.Response, url: str, accept: str, part: _Par
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise DownloadError(f"{_short(url)}: the server sends it compressed, which was not wanted")
     kind = response.headers.get("Content-Type", "").lower()
-    if accept.startswith("image/") and kind.startswith("text/"):
+    if accept.startswith("image/") and kind.startswith("text/html"):
         raise DownloadError(f"{_short(url)}: is {kind.partition(';')[0]}, not a picture")
 
 

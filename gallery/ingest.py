@@ -24,7 +24,7 @@ from adain.errors import AdainError, ImageError, ImageTooLargeError
 from adain.images import ImageLimits, Picture, load_image, resize_shorter_side
 from adain.model import StyleTransferModel
 from gallery.config import STYLE_SIDE, IngestConfig
-from gallery.errors import GalleryError
+from gallery.errors import DownloadError, OutputError
 from gallery.files import new_file
 from gallery.hashes import near, perceptual_hash, pixel_digest
 from gallery.paintings import Painting
@@ -166,7 +166,7 @@ def _load_all(
             return _known(gallery, candidate, pages, lock) or _load(
                 gallery, candidate, encoder, lock, not config.dry_run
             )
-        except (AdainError, GalleryError, MemoryError) as error:
+        except (AdainError, DownloadError, OutputError, MemoryError) as error:
             return IngestStep(candidate.name, "failed", error=error)
 
     pool = ThreadPoolExecutor(jobs)

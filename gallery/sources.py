@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from adain.errors import ImageError
 from adain.images import SUFFIXES
 from gallery.archives import find_members
-from gallery.errors import ManifestError
+from gallery.errors import DownloadError, ManifestError
 from gallery.paintings import MAX_TEXT, Painting, clean, read_facts, slugify
 from gallery.wikiart import is_wikiart, read_genres, read_name, style_folders
 
@@ -248,7 +248,7 @@ def _read_remote(name: str, row: Mapping[str, Any], url: str, remote: Remote | N
     if not painting.page_url and len(url) <= MAX_TEXT and url.startswith(("http:", "https:")):
         # By its page a picture is known when it comes again.
         painting = replace(painting, page_url=clean(url))
-    read = partial(remote.download, url)
+    read = partial(_download, remote, name, url)
     if remote.keep is None:
         return Candidate(name, painting, read=read)
     suffix = place.suffix.lower() if place.suffix.lower() in SUFFIXES else ".jpg"
@@ -257,6 +257,13 @@ def _read_remote(name: str, row: Mapping[str, Any], url: str, remote: Remote | N
     kept = (remote.keep / f"{title}-{digest}{suffix}").absolute()
     painting = replace(painting, path=str(kept))
     return Candidate(name, painting, read=None if kept.is_file() else read, keep=True)
+
+
+def _download(remote: Remote, name: str, url: str) -> bytes:
+    try:
+        return remote.download(url)
+    except (DownloadError, ImageError) as error:
+        raise type(error)(f"{name}: {error}") from error
 
 
 def _with_title(values: Mapping[str, Any], path: Path) -> Painting:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,10 +18,13 @@ from adain import weights
 from adain.model import StyleTransferModel
 from gallery import download
 from gallery.cli import app
-from gallery.config import database_url
+from gallery.config import IngestConfig, database_url
 from gallery.database import open_database
 from gallery.errors import DownloadError
-from gallery.store import Gallery
+from gallery.ingest import ingest
+from gallery.paintings import Painting
+from gallery.sources import Candidate
+from gallery.store import Gallery, make_gallery
 from gallery.styles import StyleFile
 
 Run = Callable[..., Result]
@@ -142,6 +147,29 @@ def test_wrong_combinations_are_usage_errors(run: Run, web: dict[str, bytes]) ->
     Path("file").touch()
     result = run(["ingest", "m.jsonl", "--fetch", "--keep", "file"])
     assert result.exit_code == 4 and "file: cannot be made" in result.stderr
+
+
+def test_an_interrupt_does_not_wait_for_the_web(
+    run: Run, tiny_model: StyleTransferModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery, stopped = make_gallery(database_url()), threading.Event()
+    reads: list[Callable[[], bytes]] = [partial(picture, 1), lambda: b"x" * stopped.wait(60)]
+    candidates = [
+        Candidate(f"{i}", Painting("", f"{i}"), read=read) for i, read in enumerate(reads)
+    ]
+
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tiny_model, "measure_style", interrupt)
+    monkeypatch.setattr("gallery.ingest.BATCH", 1)
+    start = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            ingest(gallery, candidates * 4, tiny_model, IngestConfig(jobs=1), lambda _: None)
+        assert time.monotonic() - start < 20
+    finally:
+        stopped.set()
 
 
 def test_an_archive_is_read_without_unpacking(run: Run, tmp_path: Path) -> None:
