@@ -91,7 +91,7 @@ def test_only_the_styles_stay_and_a_second_run_fetches_nothing_known(
     manifest(web)
     result = run(["ingest", "m.jsonl", "--fetch"])
     assert (result.exit_code, result.stdout) == (3, "work-1\nwork-2\n")
-    assert "https://a.org/3.png: the server answers 404 Not Found\n" in result.stderr
+    assert "m.jsonl:3: https://a.org/3.png: the server answers 404 Not Found\n" in result.stderr
     assert result.stderr.endswith("added=2 known=0 failed=1\n")
     assert len(web["asked"]) == 3 and web["closed"]
     gallery = Gallery(open_database(database_url()))
@@ -154,9 +154,7 @@ def test_an_interrupt_does_not_wait_for_the_web(
 ) -> None:
     gallery, stopped = make_gallery(database_url()), threading.Event()
     reads: list[Callable[[], bytes]] = [partial(picture, 1), lambda: b"x" * stopped.wait(60)]
-    candidates = [
-        Candidate(f"{i}", Painting("", f"{i}"), read=read) for i, read in enumerate(reads)
-    ]
+    candidates = [Candidate("", Painting("", "title"), read=read) for read in reads]
 
     def interrupt(_: object) -> None:
         raise KeyboardInterrupt
