@@ -4,8 +4,9 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -147,6 +148,48 @@ def test_wrong_combinations_are_usage_errors(run: Run, web: dict[str, bytes]) ->
     Path("file").touch()
     result = run(["ingest", "m.jsonl", "--fetch", "--keep", "file"])
     assert result.exit_code == 4 and "file: cannot be made" in result.stderr
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    """A manifest of one picture on a web server of this machine."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / "moon.png").write_bytes(picture(1))
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/moon.png"
+        (tmp_path / "m.jsonl").write_text(json.dumps({"url": url}))
+        yield url
+        server.shutdown()
+
+
+def test_a_picture_comes_from_a_server(
+    run: Run, served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = partial(download.Downloader, permits=lambda _: True, ports=None)
+    monkeypatch.setattr(download, "Downloader", allowed)
+    result = run(["ingest", "m.jsonl", "--fetch", "--keep", "kept"])
+    assert (result.exit_code, result.stdout) == (0, "moon\n")
+    assert [path.read_bytes() for path in Path("kept").iterdir()] == [
+        Path("served/moon.png").read_bytes()
+    ]
+
+
+def test_the_command_fetches_nothing_from_this_machine(
+    run: Run, served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = run(["ingest", "m.jsonl", "--fetch", "-q"])
+    assert result.exit_code == 4 and "is not one of the web" in result.stderr
+    allowed = partial(download.Downloader, ports=None)
+    monkeypatch.setattr(download, "Downloader", allowed)
+    result = run(["ingest", "m.jsonl", "--fetch", "-q"])
+    assert result.exit_code == 4 and "the address is not public" in result.stderr
 
 
 def test_an_interrupt_does_not_wait_for_the_web(
