@@ -184,8 +184,12 @@ class Downloader:
         raise AssertionError("the last try returns or raises")
 
     def _follow(self, url: str, accept: str, part: "_Part") -> bytes:
+        secure = False
         for _ in range(MAX_REDIRECTS + 1):
             target = self._check(url)
+            if secure and target.scheme != "https":
+                raise DownloadError(f"{_short(url)}: not https, but https led there")
+            secure = target.scheme == "https"
             host = self._host(target)
             with host.lock:
                 self._wait(host.next_time - time.monotonic())
@@ -195,14 +199,11 @@ class Downloader:
                 try:
                     location = host.get(url, accept, part)
                 except _Passing as error:
-                    host.next_time += min(error.after or 0.0, MAX_PAUSE)
+                    host.rest(error.after or 0.0)
                     raise
             if location is None:
                 return bytes(part.data)
-            further = urljoin(url, requote_uri(location))
-            if url.startswith("https:") and not further.startswith("https:"):
-                raise DownloadError(f"{_short(url)}: redirects to a place that is not https")
-            url = further
+            url = urljoin(url, requote_uri(location))
         raise DownloadError(f"{_short(url)}: redirects more than {MAX_REDIRECTS} times")
 
     def _check(self, url: str) -> Url:
@@ -328,6 +329,7 @@ class _Host:
         self._name = name
         self._config = config
         self._failures = 0
+        self._given_up = ""
         self._session = requests.Session()
         self._session.trust_env = False
         adapter = _Adapter(self.guard)
@@ -339,13 +341,19 @@ class _Host:
         # Nothing to unpack, so nothing that unpacks without end.
         self._session.headers["Accept-Encoding"] = "identity"
         self._session.headers["AIC-User-Agent"] = program
-        # At one request a second nothing is lost, and every connection is checked.
         self._session.headers["Connection"] = "close"
+
+    def rest(self, seconds: float) -> None:
+        """Leave the host alone for a while, or for good if that is too long."""
+        if seconds > MAX_PAUSE:
+            self._given_up = f"asked to be left alone for {seconds:.0f} s; try again later"
+        else:
+            self.next_time += seconds
 
     def get(self, url: str, accept: str, part: _Part) -> str | None:
         """Fetch a file, or the rest of it, into `part`; returns where a redirect points."""
-        if self._failures >= UNREACHABLE:
-            raise DownloadError(f"{_short(url)}: {self._name} could not be reached before")
+        if self._given_up:
+            raise DownloadError(f"{_short(url)}: {self._name} {self._given_up}")
         headers = {"Accept": accept}
         if part.data and part.validator:
             headers |= {"Range": f"bytes={len(part.data)}-", "If-Range": part.validator}
@@ -365,6 +373,8 @@ class _Host:
         finally:
             timer.cancel()
             self.guard.release()
+            # At one request a second nothing is lost, and every connection is checked.
+            self._session.close()
         return None
 
     def _reason(self) -> str:
@@ -388,6 +398,8 @@ class _Host:
             if self.guard.connected:
                 raise _Passing(self._reason()) from error
             self._failures += 1
+            if self._failures >= UNREACHABLE:
+                self._given_up = "could not be reached before"
             reason = "cannot be reached; check the network and the name"
             raise DownloadError(f"{_short(url)}: {self._name} {reason}") from error
         except (requests.exceptions.InvalidURL, LocationParseError, UnicodeError) as error:

@@ -34,8 +34,8 @@ class Handler(BaseHTTPRequestHandler):
         answers = self.server.answers[self.path]
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         with suppress(BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
             answer(self)
-        self.close_connection = True
 
     def reply(self, code: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(code)
@@ -155,6 +155,32 @@ def test_redirects_are_followed_and_checked(server: Server, loopback: Downloader
     ):
         with pytest.raises(DownloadError):
             loopback.download(server.url("/d", redirect(target)))
+
+
+def test_https_does_not_lead_to_http(loopback: Downloader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module._Host, "get", lambda *_: "http://example.org/b.png")
+    for url in ("https://example.org/a.png", "HTTPS://example.org/a.png"):
+        with pytest.raises(DownloadError, match="not https, but https led there"):
+            loopback.download(url)
+
+
+def test_no_connection_is_used_twice(server: Server) -> None:
+    """Each is checked, and each can be cut."""
+    checked = []
+
+    def permits(address: str) -> bool:
+        checked.append(address)
+        return True
+
+    downloader = Downloader(QUICK, permits, ports=None)
+
+    def open_ended(handler: Handler) -> None:
+        handler.reply(200, BODY)
+        handler.close_connection = False
+
+    for _ in range(3):
+        assert downloader.download(server.url("/a.png", open_ended)) == BODY
+    assert checked == ["127.0.0.1"] * 3
 
 
 def test_redirects_to_private_addresses_are_refused(server: Server) -> None:
@@ -290,8 +316,11 @@ def test_the_server_says_when_to_come_back(
     def much_later(handler: Handler) -> None:
         handler.reply(503, Retry_After="Fri, 01 Jan 2100 00:00:00 GMT")
 
+    url = server.url("/b.png", much_later)
     with pytest.raises(DownloadError, match=r"answers 503 .*; try again later"):
-        loopback.download(server.url("/b.png", much_later))
+        loopback.download(url)
+    with pytest.raises(DownloadError, match=r"asked to be left alone for \d+ s; try again later"):
+        loopback.download(url)
     assert len(server.seen) == 3
 
 
