@@ -244,7 +244,8 @@ def met_row(work: Record, kind: str) -> Row | str:
         return "no picture"
     number = _number(work, "objectID")
     tags = work.get("tags")
-    terms = [tag.get("term") for tag in tags if isinstance(tag, dict)] if tags else []
+    listed = tags if isinstance(tags, list) else []
+    terms = [tag.get("term") for tag in listed if isinstance(tag, dict)]
     prefix = str(work.get("artistPrefix") or "").strip()
     return _row(
         "met",

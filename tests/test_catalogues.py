@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gallery.catalogues import (
@@ -324,7 +324,7 @@ def test_the_met_gives_facts_and_a_picture() -> None:
     assert isinstance(row, dict)
     assert (row["artist"], row["tags"]) == ("Vincent van Gogh", ["Landscapes"])
     assert row["url"] == MET["primaryImageSmall"] and row["page_url"] == MET["objectURL"]
-    doubtful = met_row({**MET, "artistPrefix": "Attributed to", "tags": None}, PAINTING)
+    doubtful = met_row({**MET, "artistPrefix": "Attributed to", "tags": 1}, PAINTING)
     assert isinstance(doubtful, dict) and doubtful["artist"] == "Attributed to Vincent van Gogh"
     for change, reason in (
         ({"isPublicDomain": False}, "not in the public domain"),
@@ -439,6 +439,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(max_examples=300)
 @given(st.data())
 def test_any_record_gives_a_line_or_a_reason(data: st.DataObject) -> None:
     for record, convert in ((AIC, aic_row), (CLEVELAND, cleveland_row), (MET, met_row)):
