@@ -5,6 +5,7 @@ GalleryError
 ├── StylesError     style statistics are missing, damaged or of another encoder
 ├── OutputError     a result cannot be put where it was asked for
 ├── ManifestError   a list of pictures, or a line of it, cannot be used
+├── DownloadError   a file cannot be had from the web, or must not be
 └── DatabaseError   the database cannot be opened, read or written
     └── SchemaError     its tables are of another version
 
@@ -31,6 +32,10 @@ class OutputError(GalleryError):
 
 class ManifestError(GalleryError):
     """A list of pictures, or a line of it, cannot be used."""
+
+
+class DownloadError(GalleryError):
+    """A file cannot be had from the web, or must not be fetched."""
 
 
 class DatabaseError(GalleryError):

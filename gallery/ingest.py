@@ -11,7 +11,7 @@ it runs again.
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,8 @@ from adain.errors import AdainError, ImageError, ImageTooLargeError
 from adain.images import ImageLimits, Picture, load_image, resize_shorter_side
 from adain.model import StyleTransferModel
 from gallery.config import STYLE_SIDE, IngestConfig
+from gallery.errors import DownloadError, OutputError
+from gallery.files import new_file
 from gallery.hashes import near, perceptual_hash, pixel_digest
 from gallery.paintings import Painting
 from gallery.sources import Candidate
@@ -82,7 +84,7 @@ def ingest(
     """
     writer = _Writer(gallery, model.fingerprint, on_step, config.dry_run)
     try:
-        for item in _load_all(gallery, candidates, model.fingerprint, config.jobs):
+        for item in _load_all(gallery, candidates, model.fingerprint, config):
             if isinstance(item, IngestStep):
                 on_step(item)
                 continue
@@ -151,15 +153,20 @@ class _Writer:
 
 
 def _load_all(
-    gallery: Gallery, candidates: Sequence[Candidate], encoder: str, jobs: int
+    gallery: Gallery, candidates: Sequence[Candidate], encoder: str, config: IngestConfig
 ) -> Iterator[_Loaded | IngestStep]:
     """Load pictures in threads, a few ahead, so that memory does not grow with their number."""
     lock = Lock()  # The gallery in memory has one connection.
+    jobs = config.jobs
+    remote = any(candidate.read is not None for candidate in candidates)
+    pages = gallery.pages(encoder) if remote else {}
 
     def load(candidate: Candidate) -> _Loaded | IngestStep:
         try:
-            return _load(gallery, candidate, encoder, lock)
-        except (AdainError, MemoryError) as error:
+            return _known(gallery, candidate, pages, lock) or _load(
+                gallery, candidate, encoder, lock, not config.dry_run
+            )
+        except (AdainError, DownloadError, OutputError, MemoryError) as error:
             return IngestStep(candidate.name, "failed", error=error)
 
     pool = ThreadPoolExecutor(jobs)
@@ -175,26 +182,53 @@ def _load_all(
         while waiting:
             yield waiting.popleft().result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        # What is under way after an interrupt may wait for the web.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _load(gallery: Gallery, candidate: Candidate, encoder: str, lock: Lock) -> _Loaded:
+def _known(
+    gallery: Gallery, candidate: Candidate, pages: Mapping[tuple[str, str], int], lock: Lock
+) -> _Loaded | None:
+    """Return a picture that need not be fetched, since its page was there before this run."""
     painting = candidate.painting
-    assert painting is not None and painting.path is not None
-    data = _read(Path(painting.path))
+    assert painting is not None
+    number = pages.get((painting.page_url, painting.title))
+    if candidate.read is None or candidate.keep or number is None:
+        return None
+    with lock:
+        known = next(iter(gallery.pictures([number])), None)
+    if known is None or painting.sha256 not in ("", known.sha256):
+        return None
+    return _Loaded(candidate.name, _with_picture(replace(painting, path=None), known), None)
+
+
+def _with_picture(painting: Painting, known: Painting) -> Painting:
+    same = ("sha256", "pixel_sha256", "phash", "width", "height")
+    return replace(painting, **{name: getattr(known, name) for name in same})
+
+
+def _load(gallery: Gallery, candidate: Candidate, encoder: str, lock: Lock, keep: bool) -> _Loaded:
+    painting = candidate.painting
+    assert painting is not None
+    if candidate.read is None:
+        name = str(painting.path)
+        data = _read(Path(name))
+    else:
+        name = candidate.name
+        data = candidate.read()
     digest = hashlib.sha256(data).hexdigest()
     if painting.sha256 not in ("", digest):
-        raise ImageError(
-            f"{painting.path}: differs from the sha256 of the manifest; get the file again"
-        )
+        raise ImageError(f"{name}: differs from the sha256 of the manifest; get the file again")
     with lock:
         known = gallery.find_picture(digest)
         measured = known is not None and gallery.vector(known, encoder) is not None
-    if known is not None and measured:
-        same = ("sha256", "pixel_sha256", "phash", "width", "height")
-        values = {name: getattr(known, name) for name in same}
-        return _Loaded(candidate.name, replace(painting, **values), None)
-    picture = load_image(data, name=painting.path)
+    picture = None if known is not None and measured else load_image(data, name=name)
+    if keep and candidate.keep and candidate.read is not None:
+        with new_file(Path(str(painting.path)), overwrite=True) as file:
+            file.write(data)
+    if known is not None and picture is None:
+        return _Loaded(candidate.name, _with_picture(painting, known), None)
+    assert picture is not None
     painting = replace(
         painting,
         sha256=digest,

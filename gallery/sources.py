@@ -1,22 +1,26 @@
-"""Where pictures come from: files, folders with sidecars, the WikiArt layout, and manifests.
+"""Where pictures come from: files, folders with sidecars, WikiArt, zip archives, and manifests.
 
 A manifest (`adain-manifest/1`) is a CSV file, or JSON objects one a line, with the columns that
-`gallery.paintings.read_facts` takes and `path`, relative to the manifest. Nothing outside the
-folder that was given is read, whatever a manifest or a link says.
+`gallery.paintings.read_facts` takes and `path`, relative to the manifest, or `url`. Nothing
+outside the folder that was given is read, whatever a manifest or a link says.
 """
 
 import csv
+import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from adain.errors import ImageError
 from adain.images import SUFFIXES
-from gallery.errors import ManifestError
-from gallery.paintings import Painting, clean, read_facts
+from gallery.archives import find_members
+from gallery.errors import DownloadError, ManifestError
+from gallery.paintings import MAX_TEXT, Painting, clean, read_facts, slugify
 from gallery.wikiart import is_wikiart, read_genres, read_name, style_folders
 
 SCHEMA = "adain-manifest/1"
@@ -34,19 +38,40 @@ class Candidate:
         painting: The facts, with the path, and the digest of the file where a manifest gives it;
             None if there is no usable picture.
         error: Why the picture, the line or the sidecar cannot be used.
+        read: Gives the bytes of a picture that is not a file of its own.
+        keep: Whether to write these bytes to the path of the painting, once they are known to be
+            a picture.
     """
 
     name: str
     painting: Painting | None
     error: Exception | None = None
+    read: Callable[[], bytes] | None = None
+    keep: bool = False
 
 
-def find_candidates(source: Path, recursive: bool = False) -> Iterator[Candidate]:
+@dataclass(frozen=True)
+class Remote:
+    """How pictures of the web are had.
+
+    Attributes:
+        download: Gives the bytes at a URL.
+        keep: The folder where they stay; None if only their statistics are wanted.
+    """
+
+    download: Callable[[str], bytes]
+    keep: Path | None = None
+
+
+def find_candidates(
+    source: Path, recursive: bool = False, remote: Remote | None = None
+) -> Iterator[Candidate]:
     """Yield the pictures of a file, a folder or a manifest, and what cannot be used of them.
 
     Args:
-        source: A picture, a folder, or a manifest (`.csv`, `.jsonl`).
+        source: A picture, a folder, a zip archive, or a manifest (`.csv`, `.jsonl`).
         recursive: Whether to look into folders of folders; those of the WikiArt layout always.
+        remote: For the pictures of a manifest that are on the web; without it they are errors.
     """
     suffix = source.suffix.lower()
     if source.is_dir():
@@ -55,7 +80,9 @@ def find_candidates(source: Path, recursive: bool = False) -> Iterator[Candidate
         else:
             yield from _folder(source, recursive)
     elif suffix in (".csv", ".jsonl"):
-        yield from _manifest(source, suffix)
+        yield from _manifest(source, suffix, remote)
+    elif suffix == ".zip":
+        yield from _archive(source)
     else:
         yield from _picture(source)
 
@@ -97,6 +124,14 @@ def _picture(path: Path) -> Iterator[Candidate]:
     yield Candidate(str(path), replace(painting, path=os.path.abspath(path)))
 
 
+def _archive(path: Path) -> Iterator[Candidate]:
+    for member in find_members(path):
+        name = f"{path}/{member.name}"
+        title = clean(Path(member.name).stem) or "Untitled"
+        painting = None if member.error else Painting("", title, source="folder")
+        yield Candidate(name, painting, member.error, member.read)
+
+
 def _wikiart(folder: Path) -> Iterator[Candidate]:
     genres = read_genres(folder)
     for style in style_folders(folder):
@@ -108,16 +143,16 @@ def _wikiart(folder: Path) -> Iterator[Candidate]:
                 yield from _outside(path)
 
 
-def _manifest(path: Path, suffix: str) -> Iterator[Candidate]:
+def _manifest(path: Path, suffix: str, remote: Remote | None) -> Iterator[Candidate]:
     """Yield the pictures of a manifest; a bad line does not stop the others."""
-    rows = _json_rows(path) if suffix == ".jsonl" else _csv_rows(path)
+    rows = json_rows(path) if suffix == ".jsonl" else csv_rows(path)
     try:
         for number, row in rows:
             name = f"{path}:{number}"
             try:
                 if isinstance(row, Exception):
                     raise row
-                yield Candidate(name, _read_row(row, path.parent))
+                yield _read_row(name, row, path.parent, remote)
             except (ManifestError, csv.Error) as error:
                 yield Candidate(name, None, ManifestError(f"{name}: {error}"))
     except (OSError, UnicodeError) as error:
@@ -126,7 +161,12 @@ def _manifest(path: Path, suffix: str) -> Iterator[Candidate]:
         yield Candidate(str(path), None, ManifestError(message))
 
 
-def _json_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | Exception]]:
+def json_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | Exception]]:
+    """Yield the JSON objects of a file, one a line, with the numbers of their lines.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
     with path.open("rb") as file:
         number = 0
         while line := file.readline(MAX_LINE):
@@ -142,7 +182,12 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | Exception]
                     yield number, ManifestError(str(error))
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | Exception]]:
+def csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | Exception]]:
+    """Yield the rows of a CSV file by the names of their columns, with the numbers of their lines.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
     # File names need not be valid text; facts lose what is not.
     with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         rows = csv.DictReader(file)
@@ -175,18 +220,50 @@ def _read_object(text: str) -> Mapping[str, Any]:
     return value
 
 
-def _read_row(row: Mapping[str, Any], folder: Path) -> Painting:
+def _read_row(name: str, row: Mapping[str, Any], folder: Path, remote: Remote | None) -> Candidate:
     schema = row.get("schema") or SCHEMA
     if schema != SCHEMA:
         raise ManifestError(f"of schema {schema!r:.50}; this program reads {SCHEMA}")
-    path = row.get("path")
-    if not path and row.get("url"):
-        raise ManifestError("pictures are not downloaded; get the file and give its path")
+    path, url = row.get("path"), row.get("url")
+    if not path and url:
+        if not isinstance(url, str):
+            raise ManifestError("url must be text")
+        return _read_remote(name, row, url, remote)
     if not path or not isinstance(path, str) or "\0" in path:
         raise ManifestError("no path of a picture")
     if os.path.isabs(path) or not _is_inside(folder / path, folder):
         raise ManifestError(f"{path!r:.200} leaves the folder of the manifest")
-    return replace(_with_title(row, Path(path)), path=os.path.abspath(folder / path))
+    painting = _with_title(row, Path(path))
+    return Candidate(name, replace(painting, path=os.path.abspath(folder / path)))
+
+
+def _read_remote(name: str, row: Mapping[str, Any], url: str, remote: Remote | None) -> Candidate:
+    if remote is None:
+        raise ManifestError("its picture is on the web; add --fetch, or get it and give its path")
+    try:
+        place = Path(unquote(urlsplit(url).path).replace("\0", ""))
+    except ValueError as error:
+        raise ManifestError(f"url is none: {url!r:.100}") from error
+    painting = _with_title(row, place)
+    if not painting.page_url and len(url) <= MAX_TEXT and url.startswith(("http:", "https:")):
+        # By its page a picture is known when it comes again.
+        painting = replace(painting, page_url=clean(url))
+    read = partial(_download, remote, name, url)
+    if remote.keep is None:
+        return Candidate(name, painting, read=read)
+    suffix = place.suffix.lower() if place.suffix.lower() in SUFFIXES else ".jpg"
+    digest = hashlib.sha256(url.encode(errors="surrogateescape")).hexdigest()[:16]
+    title = slugify(painting.title)[:60].strip("-") or "untitled"
+    kept = (remote.keep / f"{title}-{digest}{suffix}").absolute()
+    painting = replace(painting, path=str(kept))
+    return Candidate(name, painting, read=None if kept.is_file() else read, keep=True)
+
+
+def _download(remote: Remote, name: str, url: str) -> bytes:
+    try:
+        return remote.download(url)
+    except (DownloadError, ImageError) as error:
+        raise type(error)(f"{name}: {error}") from error
 
 
 def _with_title(values: Mapping[str, Any], path: Path) -> Painting:

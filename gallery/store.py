@@ -148,6 +148,17 @@ class Gallery:
             found = {row.id: _painting(row) for row in rows}
         return [found[number] for number in numbers if number in found]
 
+    def pages(self, encoder: str) -> dict[tuple[str, str], int]:
+        """Return the numbers of the paintings that this encoder measured, by page and title."""
+        query = select(PaintingRow.page_url, PaintingRow.title, PaintingRow.id)
+        query = query.join(CachedStyleRow).where(
+            CachedStyleRow.encoder == encoder,
+            CachedStyleRow.side == STYLE_SIDE,
+            PaintingRow.page_url != "",
+        )
+        with self._read() as session:
+            return {(page, title): number for page, title, number in session.execute(query)}
+
     def hashes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the perceptual hash of every painting, and their numbers."""
         with self._read() as session:

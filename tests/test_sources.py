@@ -1,12 +1,13 @@
 import json
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gallery.sources import SCHEMA, Candidate, find_candidates
+from gallery.sources import SCHEMA, Candidate, Remote, find_candidates
 
 
 def touch(*paths: Path) -> None:
@@ -89,7 +90,10 @@ def test_manifests_of_both_kinds_say_the_same(tmp_path: Path) -> None:
         ({"path": "a\0b.png"}, "no path of a picture"),
         ({"path": ["a.png"]}, "no path of a picture"),
         ({"path": None}, "no path of a picture"),
-        ({"path": None, "url": "https://example.org/1.png"}, "pictures are not downloaded"),
+        (
+            {"path": None, "url": "https://example.org/1.png"},
+            "is on the web; add --fetch",
+        ),
         ({"schema": "adain-manifest/9"}, "this program reads adain-manifest/1"),
         ({"year_to": "soon"}, "year_to must be a whole number"),
         ({"sha256": "0"}, "sha256 must be 64 hexadecimal digits"),
@@ -137,3 +141,52 @@ def test_any_bytes_give_candidates_or_reasons(
         assert (found.painting is None) == (found.error is not None)
         if found.painting is not None:
             assert Path(found.painting.path or "").resolve().is_relative_to(folder.resolve())
+
+
+def test_remote_pictures_are_read_when_they_are_wanted(tmp_path: Path) -> None:
+    url = "https://example.org/a/Water%20Lilies.png?x=1"
+    lines = [{"url": url}, {"url": "https://example.org/b", "title": "B/../C", "page_url": ""},
+             {"url": ["x"]}, {"url": "http://[::1"}, {"url": "javascript:x"}]  # fmt: skip
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    asked = []
+
+    def download(address: str) -> bytes:
+        asked.append(address)
+        return b"bytes"
+
+    first, second, wrong, broken, script = find_candidates(
+        tmp_path / "m.jsonl", remote=Remote(download)
+    )
+    assert asked == [] and first.read is not None and first.read() == b"bytes" and asked == [url]
+    assert first.painting is not None and not first.keep
+    assert (first.painting.title, first.painting.path) == ("Water Lilies", None)
+    assert first.painting.page_url == url  # By which it is known when it comes again.
+    assert second.painting is not None and second.painting.title == "B/../C"
+    assert "url must be text" in str(wrong.error) and "url is none" in str(broken.error)
+    assert script.painting is not None and script.painting.page_url == ""
+
+
+def test_kept_pictures_have_a_place_by_their_url(tmp_path: Path) -> None:
+    lines = [{"url": f"https://example.org/{i}/../x.png", "title": "B/../C é"} for i in range(2)]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    remote = Remote(lambda _: b"", tmp_path / "kept")
+    first, second = find_candidates(tmp_path / "m.jsonl", remote=remote)
+    assert first.painting is not None and second.painting is not None
+    path = Path(first.painting.path or "")
+    assert path.parent == tmp_path / "kept" and path.name.startswith("b-c-e-")
+    assert path.suffix == ".png" and first.painting.path != second.painting.path
+    assert first.keep and first.read is not None
+    touch(path)
+    (again, _) = find_candidates(tmp_path / "m.jsonl", remote=remote)
+    assert again.read is None and again.painting == first.painting
+
+
+def test_the_pictures_of_an_archive_are_candidates(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "p.zip", "w") as archive:
+        archive.writestr("old/Sun Rise.png", b"bytes")
+        archive.writestr("../out.png", b"bytes")
+    out, sun = find_candidates(tmp_path / "p.zip")
+    assert out.painting is None and "leaves the archive" in str(out.error)
+    assert sun.painting is not None and sun.read is not None
+    assert (sun.painting.title, sun.painting.path, sun.read()) == ("Sun Rise", None, b"bytes")
+    assert sun.name == f"{tmp_path / 'p.zip'}/old/Sun Rise.png"

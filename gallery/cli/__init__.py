@@ -16,6 +16,8 @@ from gallery.cli.exits import Commands
 from gallery.cli.gallery import app as gallery
 from gallery.cli.ingest import EXAMPLES as INGEST_EXAMPLES
 from gallery.cli.ingest import ingest
+from gallery.cli.manifest import EXAMPLES as MANIFEST_EXAMPLES
+from gallery.cli.manifest import manifest
 from gallery.cli.stylize import EXAMPLES, stylize
 from gallery.cli.train import app as train
 from gallery.cli.weights import app as weights
@@ -33,6 +35,7 @@ app = typer.Typer(
 )
 app.command(epilog=EXAMPLES)(stylize)
 app.command(epilog=INGEST_EXAMPLES)(ingest)
+app.command(epilog=MANIFEST_EXAMPLES)(manifest)
 app.add_typer(gallery, name="gallery")
 app.add_typer(db, name="db")
 app.add_typer(weights, name="weights")

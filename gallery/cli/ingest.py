@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gallery.cli.exits import describe, exit_code, usage
-from gallery.cli.options import Database
+from gallery.cli.options import Contact, Database, Fetch, make_folder
 from gallery.cli.streams import complain, emit, progress
 from gallery.config import IngestConfig, database_url
 
@@ -21,7 +21,9 @@ EXAMPLES = """\b
 Examples:
   adain ingest paintings/ --recursive
   adain ingest wikiart/ --jobs 4
+  adain ingest pictures.zip
   adain ingest museum.jsonl --dry-run --json
+  adain ingest museum.jsonl --fetch --contact me@example.org
 """
 
 
@@ -29,7 +31,8 @@ def ingest(
     sources: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PATH", help="Pictures, folders, WikiArt folders, or manifests (CSV, JSONL)."
+            metavar="PATH",
+            help="Pictures, folders, WikiArt folders, zip archives, or manifests (CSV, JSONL).",
         ),
     ],
     recursive: Annotated[
@@ -41,6 +44,15 @@ def ingest(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Say what would be added; write nothing.")
     ] = DEFAULTS.dry_run,
+    fetch: Fetch = False,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="With --fetch: keep the pictures there; by default only their styles stay.",
+        ),
+    ] = None,
+    contact: Contact = "",
     device: Annotated[
         str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")
     ] = DEFAULTS.device,
@@ -59,17 +71,24 @@ def ingest(
     """
     with usage():
         config = IngestConfig(recursive, jobs, device, dry_run)
+        if keep is not None and not fetch:
+            raise ValueError("--keep is for pictures of the web; add --fetch")
     from adain.device import choose_device
     from adain.weights import load_model
+    from gallery.download import DownloadConfig, Downloader
     from gallery.ingest import ingest
-    from gallery.sources import find_candidates
+    from gallery.sources import Remote, find_candidates
     from gallery.store import make_gallery, open_gallery
 
     with usage():
         model_device = choose_device(device)
+        downloader = Downloader(DownloadConfig(contact))
+    remote = Remote(downloader.download, keep) if fetch else None
     gallery = (open_gallery if dry_run else make_gallery)(database_url(database))
     model = load_model(device=model_device)
-    candidates = [found for path in sources for found in find_candidates(path, recursive)]
+    candidates = [found for path in sources for found in find_candidates(path, recursive, remote)]
+    if keep is not None and not dry_run:
+        make_folder(keep)
     counts: Counter[str] = Counter()
     errors: dict[str, Exception] = {}
     run = None if dry_run else gallery.start_run([str(path) for path in sources])
@@ -83,7 +102,7 @@ def ingest(
             if as_json:
                 emit(json.dumps(_values(step), ensure_ascii=False))
             elif step.painting and step.status in ("added", "new"):
-                emit(step.painting.slug or str(step.painting.path))
+                emit(step.painting.slug or step.painting.path or step.name)
             if step.near and not quiet:
                 complain(f"{step.name}: looks like {', '.join(step.near)}")
             advance()
@@ -91,6 +110,7 @@ def ingest(
         try:
             ingest(gallery, candidates, model, config, report)
         finally:
+            downloader.close()
             if run is not None:
                 reasons = {name: describe(error) for name, error in errors.items()}
                 gallery.finish_run(run, counts["added"], counts["known"], reasons)

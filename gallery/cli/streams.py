@@ -37,7 +37,9 @@ def complain(message: str) -> None:
 
 
 @contextmanager
-def progress(total: int, hidden: bool, label: str = "stylizing") -> Iterator[Callable[[], None]]:
+def progress(
+    total: int | None, hidden: bool, label: str = "stylizing"
+) -> Iterator[Callable[[], None]]:
     """Show a bar on standard error if that is a terminal; gives the function that advances it."""
     if hidden or not sys.stderr.isatty():
         yield lambda: None
