@@ -1,0 +1,309 @@
+"""Colours of the photo in the result, and filters that know where its edges are.
+
+Everything works on the pixels of photo and result, so a stored style needs no picture. What
+depends on the whole picture is measured first, in sums that strips of it can add up, and then
+applied to each pixel on its own:
+
+    measure_colors(photo)  ─┐
+                            ├─ color_map(mode, ...) ── map(photo, result), strip by strip
+    measure_colors(result) ─┘
+
+The modes are those of Gatys, Bethge, Hertzmann and Shechtman, "Preserving Color in Neural
+Artistic Style Transfer" (2016). They change the style before the transfer; here the result is
+changed after it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+COLOR_MODES = ("none", "luminance", "linear", "histogram")
+
+BINS = 1024
+"""Steps of a histogram; four for each level of an 8-bit picture."""
+
+MAX_GAIN = 4.0
+"""Colour that a result lacks is amplified by no more than this: it would be noise."""
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in the luminance Y of YIQ."""
+
+STRIP_PIXELS = 2**20
+"""Pixels that are filtered at a time."""
+
+ColorMap = Callable[[Tensor, Tensor], Tensor]
+"""What takes photo and result, `(1, 3, H, W)` or a strip of both, and returns the new result."""
+
+
+@dataclass(frozen=True, eq=False)
+class ColorStatistics:
+    """Sums over the pixels of a picture, in float64; `+` joins those of two parts of it.
+
+    Attributes:
+        count: Pixels, by their weight.
+        total: Sum of the colours, shape `(3,)`.
+        products: Sum of the products of two channels, shape `(3, 3)`.
+        histograms: Pixels in each of `BINS` steps of [0, 1] for each channel, shape `(3, BINS)`.
+    """
+
+    count: float
+    total: Tensor
+    products: Tensor
+    histograms: Tensor
+
+    def __add__(self, other: "ColorStatistics") -> "ColorStatistics":
+        return ColorStatistics(
+            self.count + other.count,
+            self.total + other.total,
+            self.products + other.products,
+            self.histograms + other.histograms,
+        )
+
+    @property
+    def mean(self) -> Tensor:
+        """Return the mean colour, shape `(3,)`."""
+        return self.total / max(self.count, 1e-12)
+
+    @property
+    def covariance(self) -> Tensor:
+        """Return the covariance of the channels, shape `(3, 3)`."""
+        products = self.products / max(self.count, 1e-12)
+        return products - torch.outer(self.mean, self.mean)
+
+
+def measure_colors(pixels: Tensor, weight: Tensor | None = None) -> ColorStatistics:
+    """Measure the colours of a picture or a part of it.
+
+    Args:
+        pixels: Shape `(1, 3, H, W)`, in [0, 1].
+        weight: How much each pixel counts, shape `(1, 1, H, W)`, such as its transparency.
+    """
+    colors = pixels[0].flatten(1).cpu().double()
+    count = float(colors.shape[1])
+    weighted, weights = colors, None
+    if weight is not None:
+        weights = weight[0, 0].flatten().cpu().double()
+        weighted, count = colors * weights, weights.sum().item()
+    bins = (colors * BINS).long().clamp_(0, BINS - 1)
+    histograms = [torch.bincount(channel, weights, BINS).double() for channel in bins]
+    return ColorStatistics(count, weighted.sum(1), weighted @ colors.T, torch.stack(histograms))
+
+
+def color_map(mode: str, photo: ColorStatistics, result: ColorStatistics) -> ColorMap:
+    """Return what gives results the colours of their photo.
+
+    Args:
+        mode: `luminance` takes light and dark from the result, brought to the mean and contrast
+            of the photo, and the colours from the photo, pixel by pixel. `linear` gives the
+            result the mean and covariance of the photo's colours, `histogram` the distribution
+            of each channel; both keep the shades that the style made. `none` changes nothing.
+        photo: Colours of the whole photo.
+        result: Colours of the whole result.
+
+    Raises:
+        ValueError: If there is no such mode.
+    """
+    if mode == "none":
+        return lambda _, result: result
+    if mode == "luminance":
+        return partial(_keep_chroma, *_luminance_affine(photo, result))
+    if mode == "linear":
+        matrix = _transport(result.covariance, photo.covariance)
+        return partial(_apply_affine, matrix, photo.mean - matrix @ result.mean)
+    if mode == "histogram":
+        return partial(_look_up, _quantile_tables(photo, result))
+    raise ValueError(f"no colour mode {mode!r}; use one of {', '.join(COLOR_MODES)}")
+
+
+def guided_filter(guide: Tensor, image: Tensor, radius: int, eps: float) -> Tensor:
+    """Smooth an image where the guide is smooth, and keep its edges where the guide has some.
+
+    In each window the result is an affine function of the guide's colours (He, Sun and Tang,
+    "Guided Image Filtering", ECCV 2010, equations 14 to 16). Windows are cut at the border, so
+    that it is filtered as exactly as the middle. A pixel depends on those within `2 * radius`.
+
+    Args:
+        guide: Shape `(1, 3, H, W)`, in [0, 1].
+        image: Shape `(1, C, H, W)`.
+        radius: A window has `2 * radius + 1` pixels a side.
+        eps: Variance of the guide below which a window counts as flat.
+
+    Returns:
+        Shape `(1, C, H, W)`, beyond [0, 1] by a little where edges are strong.
+
+    Raises:
+        ValueError: If the sizes differ, `radius` is below 1 or `eps` is not positive.
+    """
+    if guide.shape[2:] != image.shape[2:] or radius < 1 or not eps > 0:
+        raise ValueError(
+            f"expected equal sizes, radius >= 1 and eps > 0, got {tuple(guide.shape)}, "
+            f"{tuple(image.shape)}, {radius} and {eps}"
+        )
+    height, width = guide.shape[2:]
+    rows = max(STRIP_PIXELS // width, 4 * radius)
+    strips = []
+    for start in range(0, height, rows):
+        top, stop = max(0, start - 2 * radius), min(start + rows, height)
+        area = slice(top, min(stop + 2 * radius, height))
+        strip = _filter_strip(guide[0, :, area], image[0, :, area], radius, eps)
+        strips.append(strip[:, start - top : stop - top].to(image))
+    return torch.cat(strips, dim=1)[None]
+
+
+def smooth(image: Tensor, amount: float, radius: int = 4, eps: float = 0.01) -> Tensor:
+    """Even out what is faint and fine, and keep edges: the image filtered with itself as guide.
+
+    Args:
+        image: Shape `(1, 3, H, W)`, in [0, 1].
+        amount: From 0, no change, to 1.
+        radius: Size in pixels of what is evened out.
+        eps: Variance of what is evened out.
+    """
+    return torch.lerp(image, guided_filter(image, image, radius, eps), amount).clamp_(0, 1)
+
+
+def sharpen(image: Tensor, amount: float, sigma: float = 1.0) -> Tensor:
+    """Add `amount` times what a Gaussian of `sigma` pixels takes away (unsharp mask)."""
+    return (image + amount * (image - gaussian_blur(image, sigma))).clamp_(0, 1)
+
+
+def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
+    """Return an image `(N, C, H, W)` blurred by a Gaussian of `sigma` pixels.
+
+    At the border the window is cut, so that a flat image stays as it is.
+    """
+    radius = max(1, round(3 * sigma))
+    offsets = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    result, share = image.flatten(0, 1)[:, None], torch.ones_like(image[:1, :1])
+    for shape, padding in (((1, 1, -1, 1), (radius, 0)), ((1, 1, 1, -1), (0, radius))):
+        weights = kernel.view(shape)
+        result = F.conv2d(result, weights, padding=padding)
+        share = F.conv2d(share, weights, padding=padding)
+    return (result / share).view(image.shape)
+
+
+def _luminance_affine(photo: ColorStatistics, result: ColorStatistics) -> tuple[float, float]:
+    """Return the scale and shift that bring the result's luminance to that of the photo."""
+    luma = torch.tensor(LUMA, dtype=torch.float64)
+    photo_mean, result_mean = (float(luma @ each.mean) for each in (photo, result))
+    photo_std, result_std = (
+        float(luma @ each.covariance @ luma) ** 0.5 for each in (photo, result)
+    )
+    scale = min(photo_std / max(result_std, 1e-6), MAX_GAIN)
+    return scale, photo_mean - scale * result_mean
+
+
+def _keep_chroma(scale: float, shift: float, photo: Tensor, result: Tensor) -> Tensor:
+    """Join the luminance of the result and the chroma of the photo.
+
+    Chroma that does not fit between black and white at its new luminance loses saturation, not
+    hue: clipping the channels would change both, and the luminance.
+    """
+    luma = torch.tensor(LUMA, dtype=photo.dtype, device=photo.device)[:, None, None]
+    chroma = photo - (luma * photo).sum(1, keepdim=True)
+    light = (scale * (luma * result).sum(1, keepdim=True) + shift).clamp_(0, 1)
+    room = torch.where(chroma > 0, 1 - light, light)
+    fits = (room / chroma.abs().clamp_min(1e-6)).amin(1, keepdim=True).clamp_max_(1)
+    return (light + fits * chroma).clamp_(0, 1)
+
+
+def _transport(source: Tensor, target: Tensor) -> Tensor:
+    """Return the symmetric matrix T with T source T = target: least change of the colours.
+
+    The linear Monge-Kantorovitch map (Pitié and Kokaram, "The Linear Monge-Kantorovitch Linear
+    Colour Mapping for Example-Based Colour Transfer", CVMP 2007). Unlike the Cholesky and PCA
+    maps that Gatys et al. compare, it does not turn hues and needs no order of the channels.
+    """
+    noise = torch.eye(3, dtype=source.dtype) * 1e-8
+    root = _power(source + noise, 0.5)
+    inverse = _power(source + noise, -0.5)
+    transport = inverse @ _power(root @ target @ root, 0.5) @ inverse
+    values, vectors = torch.linalg.eigh(transport)
+    return vectors @ values.clamp(0, MAX_GAIN).diag() @ vectors.T
+
+
+def _power(matrix: Tensor, exponent: float) -> Tensor:
+    """Return a power of a symmetric matrix without negative eigenvalues."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return vectors @ values.clamp_min(1e-16).pow(exponent).diag() @ vectors.T
+
+
+def _apply_affine(matrix: Tensor, offset: Tensor, _: Tensor, result: Tensor) -> Tensor:
+    matrix, offset = matrix.to(result), offset.to(result)
+    mapped = torch.einsum("ij,njhw->nihw", matrix, result) + offset[:, None, None]
+    return mapped.clamp_(0, 1)
+
+
+def _quantile_tables(photo: ColorStatistics, result: ColorStatistics) -> NDArray[np.float64]:
+    """Return the photo's value of the same quantile for each step of the result's channels."""
+    edges = np.linspace(0, 1, BINS + 1)
+    tables = []
+    for wanted, given in zip(photo.histograms, result.histograms, strict=True):
+        quantiles = [
+            np.concatenate(([0.0], histogram.cumsum(0).numpy() / max(histogram.sum().item(), 1)))
+            for histogram in (given, wanted)
+        ]
+        tables.append(np.interp(quantiles[0], quantiles[1], edges))
+    return np.stack(tables)
+
+
+def _look_up(tables: NDArray[np.float64], _: Tensor, result: Tensor) -> Tensor:
+    edges = np.linspace(0, 1, BINS + 1)
+    channels = result[0].cpu().numpy()
+    mapped = [
+        np.interp(channel, edges, table) for channel, table in zip(channels, tables, strict=True)
+    ]
+    return torch.from_numpy(np.stack(mapped))[None].to(result)
+
+
+def _filter_strip(guide: Tensor, image: Tensor, radius: int, eps: float) -> Tensor:
+    """Filter `(C, H, W)` by `(3, H, W)`, in float64: variances are differences of means."""
+    guide, image = guide.double(), image.double()
+    guide_mean, image_mean = _box_mean(guide, radius), _box_mean(image, radius)
+    pairs = (guide[:, None] * guide[None]).flatten(0, 1)
+    variance = _box_mean(pairs, radius).unflatten(0, (3, 3)) - guide_mean[:, None] * guide_mean
+    pairs = (guide[:, None] * image[None]).flatten(0, 1)
+    covariance = _box_mean(pairs, radius).unflatten(0, (3, -1)) - guide_mean[:, None] * image_mean
+    ridge = eps * torch.eye(3, dtype=guide.dtype, device=guide.device)[:, :, None, None]
+    slope = _solve(variance + ridge, covariance)
+    offset = image_mean - (slope * guide_mean[:, None]).sum(0)
+    slope = _box_mean(slope.flatten(0, 1), radius).unflatten(0, (3, -1))
+    return (slope * guide[:, None]).sum(0) + _box_mean(offset, radius)
+
+
+def _box_mean(x: Tensor, radius: int) -> Tensor:
+    """Return the mean over the window around each pixel of `(C, H, W)`, cut at the border."""
+    for dim in (1, 2):
+        size = x.shape[dim]
+        places = torch.arange(size, device=x.device)
+        first, last = (places - radius).clamp_min(0), (places + radius + 1).clamp_max(size)
+        sums = F.pad(x.cumsum(dim), (1, 0) if dim == 2 else (0, 0, 1, 0))
+        window = sums.index_select(dim, last) - sums.index_select(dim, first)
+        x = window / (last - first).view((-1, 1) if dim == 1 else (1, -1))
+    return x
+
+
+def _solve(matrix: Tensor, right: Tensor) -> Tensor:
+    """Solve symmetric systems `(3, 3, H, W)` for `(3, C, H, W)` by Cramer's rule.
+
+    Much faster than a general solver, which pivots each of the millions of systems.
+    """
+    (a, b, c), (_, d, e), (_, _, f) = matrix
+    cofactors = [
+        [d * f - e * e, c * e - b * f, b * e - c * d],
+        [c * e - b * f, a * f - c * c, b * c - a * e],
+        [b * e - c * d, b * c - a * e, a * d - b * b],
+    ]
+    determinant = a * cofactors[0][0] + b * cofactors[0][1] + c * cofactors[0][2]
+    rows = [
+        sum((cofactor * value for cofactor, value in zip(row, right, strict=True)), torch.zeros(()))
+        for row in cofactors
+    ]
+    return torch.stack(rows) / determinant
