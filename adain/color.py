@@ -19,14 +19,13 @@ from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 COLOR_MODES = ("none", "luminance", "linear", "histogram")
 
-BINS = 1024
-"""Steps of a histogram; four for each level of an 8-bit picture."""
+BINS = 4096
+"""Steps of a histogram: sixteen for each level of an 8-bit picture, so that none shows."""
 
 MAX_GAIN = 4.0
 """Colour that a result lacks is amplified by no more than this: it would be noise."""
@@ -241,26 +240,23 @@ def _apply_affine(matrix: Tensor, offset: Tensor, _: Tensor, result: Tensor) -> 
     return mapped.clamp_(0, 1)
 
 
-def _quantile_tables(photo: ColorStatistics, result: ColorStatistics) -> NDArray[np.float64]:
-    """Return the photo's value of the same quantile for each step of the result's channels."""
+def _quantile_tables(photo: ColorStatistics, result: ColorStatistics) -> Tensor:
+    """Return the photo's value of the same quantile for each step of the result, `(3, BINS)`."""
     edges = np.linspace(0, 1, BINS + 1)
     tables = []
     for wanted, given in zip(photo.histograms, result.histograms, strict=True):
-        quantiles = [
-            np.concatenate(([0.0], histogram.cumsum(0).numpy() / max(histogram.sum().item(), 1)))
-            for histogram in (given, wanted)
-        ]
-        tables.append(np.interp(quantiles[0], quantiles[1], edges))
-    return np.stack(tables)
+        shares = (given / given.sum().clamp_min(1e-12)).numpy()
+        reached = np.append(0, (wanted / wanted.sum().clamp_min(1e-12)).cumsum(0).numpy())
+        # The quantile of the middle of a step: its ends can lie anywhere in a gap of the photo.
+        tables.append(np.interp(shares.cumsum() - shares / 2, reached, edges))
+    return torch.from_numpy(np.stack(tables))
 
 
-def _look_up(tables: NDArray[np.float64], _: Tensor, result: Tensor) -> Tensor:
-    edges = np.linspace(0, 1, BINS + 1)
-    channels = result[0].cpu().numpy()
-    mapped = [
-        np.interp(channel, edges, table) for channel, table in zip(channels, tables, strict=True)
-    ]
-    return torch.from_numpy(np.stack(mapped))[None].to(result)
+def _look_up(tables: Tensor, _: Tensor, result: Tensor) -> Tensor:
+    tables = tables.to(result)
+    steps = (result[0] * BINS).long().clamp_(0, BINS - 1)
+    channels = [table[step] for table, step in zip(tables, steps, strict=True)]
+    return torch.stack(channels)[None]
 
 
 def _filter_strip(guide: Tensor, image: Tensor, radius: int, eps: float) -> Tensor:
