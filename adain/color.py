@@ -225,13 +225,15 @@ def _transport(source: Tensor, target: Tensor) -> Tensor:
     inverse = _power(source + noise, -0.5)
     transport = inverse @ _power(root @ target @ root, 0.5) @ inverse
     values, vectors = torch.linalg.eigh(transport)
-    return vectors @ values.clamp(0, MAX_GAIN).diag() @ vectors.T
+    limited: Tensor = vectors @ values.clamp(0, MAX_GAIN).diag() @ vectors.T
+    return limited
 
 
 def _power(matrix: Tensor, exponent: float) -> Tensor:
     """Return a power of a symmetric matrix without negative eigenvalues."""
     values, vectors = torch.linalg.eigh(matrix)
-    return vectors @ values.clamp_min(1e-16).pow(exponent).diag() @ vectors.T
+    power: Tensor = vectors @ values.clamp_min(1e-16).pow(exponent).diag() @ vectors.T
+    return power
 
 
 def _apply_affine(matrix: Tensor, offset: Tensor, _: Tensor, result: Tensor) -> Tensor:
@@ -271,7 +273,8 @@ def _filter_strip(guide: Tensor, image: Tensor, radius: int, eps: float) -> Tens
     slope = _solve(variance + ridge, covariance)
     offset = image_mean - (slope * guide_mean[:, None]).sum(0)
     slope = _box_mean(slope.flatten(0, 1), radius).unflatten(0, (3, -1))
-    return (slope * guide[:, None]).sum(0) + _box_mean(offset, radius)
+    filtered: Tensor = (slope * guide[:, None]).sum(0) + _box_mean(offset, radius)
+    return filtered
 
 
 def _box_mean(x: Tensor, radius: int) -> Tensor:
@@ -302,4 +305,5 @@ def _solve(matrix: Tensor, right: Tensor) -> Tensor:
         sum((cofactor * value for cofactor, value in zip(row, right, strict=True)), torch.zeros(()))
         for row in cofactors
     ]
-    return torch.stack(rows) / determinant
+    solution: Tensor = torch.stack(rows) / determinant
+    return solution

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adain.images import SUFFIXES
+from adain.images import WRITABLE
 from gallery.errors import OutputError
 
 STANDARD = "-"
 """Stands for standard input as a photo, and for standard output as a result."""
-
-WRITABLE = SUFFIXES - {".gif"}  # The 256 colours of a GIF are too few for a painting.
 
 
 @dataclass(frozen=True)
