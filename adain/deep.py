@@ -1,4 +1,4 @@
-"""Files of 16 bits a channel, which Pillow cannot write in colour."""
+"""Files that Pillow cannot write: 16 bits a channel in colour, compressed TIFF with notes."""
 
 import struct
 import zlib
@@ -7,8 +7,9 @@ from io import BytesIO
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from PIL.ExifTags import Base
 
-from adain.metadata import Notes
+from adain.metadata import KEPT, Notes
 
 FORMATS = ("png", "tiff")
 
@@ -45,16 +46,20 @@ def encode_png(levels: NDArray[np.uint16], profile: bytes, notes: Notes) -> byte
     )
 
 
-def encode_tiff(levels: NDArray[np.uint16], profile: bytes, notes: Notes) -> bytes:
-    """Encode a TIFF file of 16 bits a channel, compressed without loss.
+def encode_tiff(
+    levels: NDArray[np.uint8] | NDArray[np.uint16], profile: bytes, notes: Notes
+) -> bytes:
+    """Encode a TIFF file of 8 or 16 bits a channel, compressed without loss.
 
-    Of the notes it holds the program and the comment.
+    Of the facts it holds those of the picture, not those of its capture.
 
     Args:
         levels: Shape `(H, W, 3)` or `(H, W, 4)`.
         profile: ICC profile.
         notes: What else to write.
     """
+    texts = {tag: str(notes.facts[tag]) for tag in sorted(KEPT & notes.facts.keys())}
+    caption = texts.pop(Base.ImageDescription, "")
     buffer = BytesIO()
     tifffile.imwrite(
         buffer,
@@ -65,10 +70,15 @@ def encode_tiff(levels: NDArray[np.uint16], profile: bytes, notes: Notes) -> byt
         predictor=True,
         iccprofile=profile,
         software=notes.software or False,
-        description=notes.comment or None,
+        description=_ascii(notes.comment or caption) or None,
         metadata=None,
+        extratags=[(int(tag), 2, None, _ascii(text), True) for tag, text in texts.items()],
     )
     return buffer.getvalue()
+
+
+def _ascii(text: str) -> bytes:
+    return text.encode("ascii", "replace")
 
 
 def _compress(levels: NDArray[np.uint16]) -> bytes:

@@ -46,7 +46,7 @@ _ENCODER_OPTIONS: dict[str, dict[str, Any]] = {
     "jpeg": {"subsampling": "4:4:4"},  # Chroma at full size: brush strokes are coloured edges.
     "png": {},
     "webp": {},
-    "tiff": {"compression": "tiff_adobe_deflate"},
+    "tiff": {},
     "bmp": {},
     "avif": {"subsampling": "4:4:4"},
 }
@@ -218,7 +218,7 @@ def encode_image(
             transparency: the image is laid on white.
         jpeg_quality: From 1 to 100, for the lossy formats JPEG, WebP and AVIF.
         bits: Bits of a channel: 8, or 16 in PNG and TIFF. 16 are of use for a `Picture`.
-        notes: What the file shall say. BMP has no place for it, TIFF of 16 bits none for facts.
+        notes: What the file shall say. BMP has no place for it, TIFF none for facts of capture.
 
     Raises:
         ImageError: If there is no such format, or it cannot hold an image of this size or depth.
@@ -234,9 +234,12 @@ def encode_image(
             return encode(levels, srgb_profile(), notes)
         if isinstance(image, Picture):
             image = to_image(image.pixels, image.transparency)
+        image = _plain(image, opaque=kind in ("jpeg", "bmp"))
+        if kind == "tiff":
+            return deep.encode_tiff(np.asarray(image), srgb_profile(), notes)
         options = _encoder_options(kind, jpeg_quality, notes)
         buffer = BytesIO()
-        _plain(image, opaque=kind in ("jpeg", "bmp")).save(buffer, kind, **options)
+        image.save(buffer, kind, **options)
     except ImageError:
         raise
     except Exception as error:  # Every encoder has its own exceptions.

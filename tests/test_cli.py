@@ -15,6 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from adain import weights
+from adain.images import Picture
 from adain.model import MIN_SIDE, StyleTransferModel
 from gallery import config, service
 from gallery.cli import app
@@ -377,7 +378,7 @@ def test_an_unexpected_error_is_one_line_and_debug_shows_all(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("so much\nfor that")
 
-    monkeypatch.setattr(service, "stylize_photo", fail)
+    monkeypatch.setattr(service, "stylize_picture", fail)
     result = run("stylize", "a.png", "--style", "irises")
     assert result.exit_code == 1
     assert_one_line(result, "unexpected ZeroDivisionError: so much for that", "--debug")
@@ -400,16 +401,16 @@ def test_an_unexpected_error_before_the_photos_is_one_line_too(
 def test_an_interrupt_keeps_what_is_done_and_ends_with_130(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stylize_photo = service.stylize_photo
+    stylize_picture = service.stylize_picture
 
     def interrupted(
-        model: StyleTransferModel, photo: Path, *rest: object, **options: object
+        model: StyleTransferModel, photo: Picture, *rest: object, **options: object
     ) -> object:
         if photo.name == "b.jpg":
             raise KeyboardInterrupt
-        return stylize_photo(model, photo, *rest, **options)  # type: ignore[arg-type]
+        return stylize_picture(model, photo, *rest, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(service, "stylize_photo", interrupted)
+    monkeypatch.setattr(service, "stylize_picture", interrupted)
     before = files(folder)
     result = run("stylize", "a.png", "b.jpg", "style.png", "--style", "irises")
     assert (result.exit_code, result.stdout) == (130, "a.irises.png\n")
