@@ -479,5 +479,5 @@ def _reads_heif() -> bool:
         import pillow_heif
     except ImportError:
         return False
-    pillow_heif.register_heif_opener()
+    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
     return True
