@@ -34,7 +34,7 @@ LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the luminance Y of YIQ."""
 
 STRIP_PIXELS = 2**20
-"""Pixels that are filtered at a time."""
+"""Pixels that are measured or filtered at a time."""
 
 ColorMap = Callable[[Tensor, Tensor], Tensor]
 """What takes photo and result, `(1, 3, H, W)` or a strip of both, and returns the new result."""
@@ -83,15 +83,11 @@ def measure_colors(pixels: Tensor, weight: Tensor | None = None) -> ColorStatist
         pixels: Shape `(1, 3, H, W)`, in [0, 1].
         weight: How much each pixel counts, shape `(1, 1, H, W)`, such as its transparency.
     """
-    colors = pixels[0].flatten(1).cpu().double()
-    count = float(colors.shape[1])
-    weighted, weights = colors, None
-    if weight is not None:
-        weights = weight[0, 0].flatten().cpu().double()
-        weighted, count = colors * weights, weights.sum().item()
-    bins = (colors * BINS).long().clamp_(0, BINS - 1)
-    histograms = [torch.bincount(channel, weights, BINS).double() for channel in bins]
-    return ColorStatistics(count, weighted.sum(1), weighted @ colors.T, torch.stack(histograms))
+    rows = max(1, STRIP_PIXELS // pixels.shape[3])
+    strips = pixels.split(rows, dim=2)
+    weights = [None] * len(strips) if weight is None else weight.split(rows, dim=2)
+    parts = map(_measure_strip, strips, weights)
+    return sum(parts, start=next(parts))
 
 
 def color_map(mode: str, photo: ColorStatistics, result: ColorStatistics) -> ColorMap:
@@ -186,6 +182,16 @@ def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
         result = F.conv2d(result, weights, padding=padding)
         share = F.conv2d(share, weights, padding=padding)
     return (result / share).view(image.shape)
+
+
+def _measure_strip(pixels: Tensor, weight: Tensor | None) -> ColorStatistics:
+    colors = pixels[0].flatten(1).cpu().double()
+    bins = (colors * BINS).long().clamp_(0, BINS - 1)
+    weights = None if weight is None else weight[0, 0].flatten().cpu().double()
+    histograms = [torch.bincount(channel, weights, BINS).double() for channel in bins]
+    weighted = colors if weights is None else colors * weights
+    count = float(colors.shape[1]) if weights is None else weights.sum().item()
+    return ColorStatistics(count, weighted.sum(1), weighted @ colors.T, torch.stack(histograms))
 
 
 def _luminance_affine(photo: ColorStatistics, result: ColorStatistics) -> tuple[float, float]:

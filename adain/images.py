@@ -61,6 +61,9 @@ WRITABLE = frozenset(f".{name}" for name in (*OUTPUT_FORMATS, *_ALIASES))
 SUFFIXES = WRITABLE | {".gif", ".heic", ".heif"}
 """Suffixes that pictures usually have, in lower case: for searching folders."""
 
+STRIP_ROWS = 256
+"""Rows of pixels that are converted at a time."""
+
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 """What files of phones call themselves, at byte 8."""
 
@@ -442,20 +445,29 @@ def _to_levels(pixels: Tensor, transparency: Tensor | None, dtype: torch.dtype) 
     """Return levels of `dtype`, shape `(H, W, 3)` or `(H, W, 4)`; see `to_image`."""
     if pixels.shape[:-2] not in ((1, 3), (3,)):
         raise ValueError(f"expected pixels of shape (1, 3, H, W), got {tuple(pixels.shape)}")
-    channels = pixels.detach().reshape(3, *pixels.shape[-2:])
+    channels = [pixels.detach().reshape(3, *pixels.shape[-2:])]
     if transparency is not None:
         if transparency.shape[-2:] != pixels.shape[-2:] or transparency.shape[:-2].numel() != 1:
             raise ValueError(
                 f"transparency of shape {tuple(transparency.shape)} does not fit pixels of shape "
                 f"{tuple(pixels.shape)}"
             )
-        alpha = transparency.detach().reshape(1, *pixels.shape[-2:])
-        channels = torch.cat((channels, alpha.to(channels)))
-    if not torch.isfinite(channels).all():
-        raise ImageError("the pixels are not finite numbers; check the weights and the strength")
-    # Truncation would darken the whole picture by half a level.
-    levels = channels.float().clamp(0, 1).mul(torch.iinfo(dtype).max).round().to(dtype)
-    return levels.permute(1, 2, 0).cpu().contiguous().numpy()
+        channels.append(transparency.detach().reshape(1, *pixels.shape[-2:]))
+    height, width = pixels.shape[-2:]
+    count = sum(map(len, channels))
+    result = np.empty((height, width, count), np.uint8 if dtype == torch.uint8 else np.uint16)
+    # Strip by strip: copies of a whole print would take gigabytes.
+    for top in range(0, height, STRIP_ROWS):
+        area = slice(top, top + STRIP_ROWS)
+        strip = torch.cat([part[:, area].float().cpu() for part in channels])
+        if not torch.isfinite(strip).all():
+            raise ImageError(
+                "the pixels are not finite numbers; check the weights and the strength"
+            )
+        # Truncation would darken the whole picture by half a level.
+        levels = strip.clamp_(0, 1).mul_(torch.iinfo(dtype).max).round_().to(dtype)
+        result[area] = levels.permute(1, 2, 0).numpy()
+    return result
 
 
 def _encoder_options(kind: str, jpeg_quality: int, notes: Notes) -> dict[str, Any]:

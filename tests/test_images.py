@@ -23,6 +23,7 @@ from adain.errors import ImageError, ImageExistsError, ImageTooLargeError
 from adain.images import (
     FORMATS,
     OUTPUT_FORMATS,
+    STRIP_ROWS,
     SUFFIXES,
     WRITABLE,
     ImageLimits,
@@ -768,9 +769,17 @@ def test_a_side_below_what_the_network_takes_is_a_value_error(
 
 def test_pixels_are_clamped_and_rounded() -> None:
     values = torch.tensor([-1, 0, 0.4 / 255, 0.6 / 255, 127.5 / 255 + 1e-4, 254.6 / 255, 1, 7])
-    image = to_image(values.expand(3, 2, 8))
+    pixels = values.expand(1, 3, 2, 8).contiguous()
+    image = to_image(pixels)
+    assert pixels.max() == 7, "the pixels of the caller are another thing"
     assert np.asarray(image)[0, :, 1].tolist() == [0, 0, 0, 1, 128, 255, 255, 255]
     assert image.mode == "RGB"
+
+
+def test_pixels_are_converted_in_strips_as_in_one_piece() -> None:
+    pixels = picture_of(2 * STRIP_ROWS + 3, 17).pixels
+    expected = pixels[0].permute(1, 2, 0).mul(255).round().byte().numpy()
+    np.testing.assert_array_equal(np.asarray(to_image(pixels)), expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64])

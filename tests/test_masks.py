@@ -21,7 +21,8 @@ THIRDS = np.repeat(np.array([0, 1, 2]), [20, 30, 30])[None].repeat(60, 0)
 
 
 def bands(colors: list[tuple[int, int, int]]) -> NDArray[np.uint8]:
-    return np.array(colors, np.uint8)[THIRDS]
+    painted: NDArray[np.uint8] = np.array(colors, np.uint8)[THIRDS]
+    return painted
 
 
 def mask(levels: NDArray[np.uint8]) -> Picture:
@@ -64,7 +65,7 @@ def test_a_grey_ramp_leads_from_one_style_to_the_other() -> None:
 
 
 def test_one_mask_for_each_style_and_the_photo_where_none_is_white() -> None:
-    first, second = ((band == THIRDS).astype(np.uint8) * 255 for band in (0, 2))
+    first, second = (np.equal(THIRDS, band).astype(np.uint8) * 255 for band in (0, 2))
     weights, coverage = regions([mask(first), mask(second)], 2)
     np.testing.assert_array_equal(coverage[0, 0], THIRDS != 1)
     np.testing.assert_array_equal((weights * coverage)[:, 0].numpy() * 255, [first, second])
