@@ -177,19 +177,45 @@ def resize_image(picture: Picture, max_side: int) -> Picture:
 
 def resize_shorter_side(picture: Picture, side: int) -> Picture:
     """Shrink a picture so that its shorter side is `side` pixels; never enlarge it."""
-    _check_side(side)
     shorter = min(picture.width, picture.height)
-    return picture if side >= shorter else _resize(picture, side / shorter)
+    return resize_to(picture, scaled_size(picture, min(side, shorter), shorter))
 
 
 def scale_image(picture: Picture, side: int) -> Picture:
-    """Shrink or enlarge a picture so that its longer side is `side` pixels.
+    """Shrink or enlarge a picture so that its longer side is `side` pixels."""
+    return resize_to(picture, scaled_size(picture, side))
 
-    The shorter side has at least 16 pixels, if need be at the cost of the aspect ratio.
+
+def scaled_size(picture: Picture, side: int, old: int | None = None) -> tuple[int, int]:
+    """Return the height and width of a picture whose longer side becomes `side` pixels.
+
+    Args:
+        picture: The picture as it is.
+        side: At least 16 pixels. So has the shorter side then, if need be at the cost of the
+            aspect ratio.
+        old: The side that becomes `side`; by default the longer one.
     """
-    _check_side(side)
-    longer = max(picture.width, picture.height)
-    return picture if side == longer else _resize(picture, side / longer)
+    old = old or max(picture.width, picture.height)
+    if side < MIN_SIDE and side != old:
+        raise ValueError(f"the side must be at least {MIN_SIDE} pixels, got {side}")
+    height, width = (
+        max(min(MIN_SIDE, each), round(each * side / old))
+        for each in (picture.height, picture.width)
+    )
+    return height, width
+
+
+def resize_to(picture: Picture, size: tuple[int, int]) -> Picture:
+    """Scale a picture to a height and width, by bicubic interpolation without aliases."""
+    if size == (picture.height, picture.width):
+        return picture
+    if picture.transparency is None:
+        return replace(picture, pixels=_interpolate(picture.pixels, size))
+    # Weighing by transparency keeps the fill of clear pixels out of the edges.
+    transparency = _interpolate(picture.transparency, size)
+    visible = _interpolate(picture.pixels * picture.transparency, size) / transparency
+    pixels = torch.where(transparency > 0.5 / 255, visible, _interpolate(picture.pixels, size))
+    return replace(picture, pixels=pixels.clamp(0, 1), transparency=transparency)
 
 
 def to_image(pixels: Tensor, transparency: Tensor | None = None) -> Image.Image:
@@ -405,26 +431,7 @@ def _decoding(name: str) -> Iterator[None]:
         raise ImageError(f"{name}: damaged or incomplete; get the file again") from error
 
 
-def _check_side(side: int) -> None:
-    if side < MIN_SIDE:
-        raise ValueError(f"the side must be at least {MIN_SIDE} pixels, got {side}")
-
-
-def _resize(picture: Picture, factor: float) -> Picture:
-    size = [
-        side if side <= MIN_SIDE and factor < 1 else max(MIN_SIDE, round(side * factor))
-        for side in picture.pixels.shape[2:]
-    ]
-    if picture.transparency is None:
-        return replace(picture, pixels=_interpolate(picture.pixels, size))
-    # Weighing by transparency keeps the fill of clear pixels out of the edges.
-    transparency = _interpolate(picture.transparency, size)
-    visible = _interpolate(picture.pixels * picture.transparency, size) / transparency
-    pixels = torch.where(transparency > 0.5 / 255, visible, _interpolate(picture.pixels, size))
-    return replace(picture, pixels=pixels.clamp(0, 1), transparency=transparency)
-
-
-def _interpolate(image: Tensor, size: list[int]) -> Tensor:
+def _interpolate(image: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
 
 

@@ -12,14 +12,21 @@ Scaled down again, the result is `painted`: preview and print are the same pictu
 network changes nothing, the result is the photo to the bit.
 """
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from adain.model import MIN_SIDE
 
 STROKE_SIDE = 1024
 """Longer side in pixels at which larger photos are stylized, for strokes of size 1."""
 
 MAX_SIDE = 8192
 """Longer side in pixels to which a photo is enlarged for finer strokes."""
+
+
+STRIP_ROWS = 128
+"""Rows of the result that are made at a time."""
 
 
 def working_side(photo_side: int, result_side: int, stroke: float) -> int:
@@ -36,7 +43,7 @@ def working_side(photo_side: int, result_side: int, stroke: float) -> int:
     if stroke == 0:
         return result_side
     side = round(min(photo_side, STROKE_SIDE) / stroke)
-    return min(side, max(MAX_SIDE, photo_side))
+    return min(max(side, MIN_SIDE), max(MAX_SIDE, photo_side))
 
 
 def transfer_detail(photo: Tensor, working: Tensor, painted: Tensor) -> Tensor:
@@ -51,6 +58,43 @@ def transfer_detail(photo: Tensor, working: Tensor, painted: Tensor) -> Tensor:
         Shape `(1, 3, H, W)`, in [0, 1], on the device of `photo`.
     """
     change = (painted - working.to(painted)).to(photo)
-    size = list(photo.shape[2:])
-    enlarged = F.interpolate(change, size, mode="bicubic", antialias=True)
-    return enlarged.add_(photo).clamp_(0, 1)
+    height, width = photo.shape[2:]
+    result = torch.empty_like(photo)
+    # Strip by strip: beside photo and result nothing of their size is ever in memory.
+    for top in range(0, height, STRIP_ROWS):
+        rows = slice(top, min(top + STRIP_ROWS, height))
+        enlarged = enlarge_rows(change, height, width, rows)
+        result[:, :, rows] = enlarged.add_(photo[:, :, rows]).clamp_(0, 1)
+    return result
+
+
+def enlarge_rows(image: Tensor, height: int, width: int, rows: slice) -> Tensor:
+    """Return some rows of an image enlarged by bicubic interpolation.
+
+    Args:
+        image: Shape `(1, C, h, w)`.
+        height: Height of the enlarged image.
+        width: Width of the enlarged image.
+        rows: Rows of the enlarged image, as `slice(top, bottom)`.
+
+    Returns:
+        Shape `(1, C, bottom - top, width)`: those rows of
+        `torch.nn.functional.interpolate(image, (height, width), mode="bicubic")`.
+    """
+    places = torch.arange(rows.start, rows.stop, dtype=torch.float64, device=image.device)
+    places = (places + 0.5) * (image.shape[2] / height) - 0.5
+    first = places.floor()
+    strip = image.new_zeros((*image.shape[:2], len(places), image.shape[3]))
+    for tap in range(-1, 3):
+        weights = _cubic(places - first - tap)[:, None].to(image)
+        sources = (first + tap).clamp(0, image.shape[2] - 1).long()
+        strip.addcmul_(image.index_select(2, sources), weights)
+    return F.interpolate(strip, (len(places), width), mode="bicubic")
+
+
+def _cubic(distance: Tensor) -> Tensor:
+    """Return Keys' kernel, with the parameter that `interpolate` uses: -0.75."""
+    x = distance.abs()
+    near = 1.25 * x**3 - 2.25 * x**2 + 1
+    far = -0.75 * (x**3 - 5 * x**2 + 8 * x - 4)
+    return torch.where(x <= 1, near, torch.where(x < 2, far, 0))

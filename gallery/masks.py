@@ -39,8 +39,8 @@ def strength_map(mask: Picture, photo: Picture, size: tuple[int, int]) -> Tensor
 
 def region_weights(
     masks: Sequence[Picture], styles: int, photo: Picture, size: tuple[int, int], feather: float
-) -> tuple[Tensor, Tensor]:
-    """Return how much each style counts at each pixel, and how far the styles cover it.
+) -> Tensor:
+    """Return how much each style counts at each pixel.
 
     Args:
         masks: One grey picture for each style, or one picture with a colour for each.
@@ -50,8 +50,8 @@ def region_weights(
         feather: Pixels of this size over which regions fade into one another.
 
     Returns:
-        Weights of shape `(styles, 1, *size)` that sum to 1, and coverage of shape
-        `(1, 1, *size)` in [0, 1]: 0 where no mask is white, and the photo stays.
+        Shape `(styles, 1, *size)`, in [0, 1]. Where the masks add up to more than 1, the styles
+        share the place in their proportion; where to less, the photo keeps the rest.
 
     Raises:
         MaskError: If a mask has not the shape of the photo, or the masks do not fit the styles.
@@ -69,9 +69,7 @@ def region_weights(
         )
     if feather:
         weights = gaussian_blur(weights, feather / 2)
-    total = weights.sum(0, keepdim=True)
-    shares = torch.where(total > 1e-6, weights / total.clamp_min(1e-6), 1 / styles)
-    return shares, total.clamp(0, 1)
+    return weights / weights.sum(0, keepdim=True).clamp_min(1)
 
 
 def _check_shape(mask: Picture, photo: Picture) -> None:

@@ -20,7 +20,9 @@ from adain.images import (
     load_image,
     resize_image,
     resize_shorter_side,
+    resize_to,
     scale_image,
+    scaled_size,
     to_image,
 )
 from adain.model import STYLE_LAYERS, StyleTransferModel
@@ -128,7 +130,7 @@ def stylize_picture(
             result = resize_image(photo, side)
             pixels = transfer_detail(result.pixels, working.pixels, painted)
             return replace(result, pixels=pixels)
-        return scale_image(replace(working, pixels=painted), side)
+        return resize_to(replace(working, pixels=painted), scaled_size(photo, side))
     except (MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
             raise
@@ -148,20 +150,21 @@ def _repaint(
 ) -> Tensor:
     """Return `working`, the photo at another size, stylized: the network and what follows it."""
     size = (working.height, working.width)
-    strength, regions = None, None
+    strength, regions, extent = None, None, None
+    if controls.strength is not None:
+        extent = strength = strength_map(load_image(controls.strength), photo, size)
     if controls.masks:
         masks = [load_image(mask) for mask in controls.masks]
         feather = controls.feather * working.width / photo.width
-        regions, strength = region_weights(masks, _count(style), photo, size, feather)
-    if controls.strength is not None:
-        grey = strength_map(load_image(controls.strength), photo, size)
-        strength = grey if strength is None else strength * grey
+        regions = region_weights(masks, len(style.to_vector()), photo, size, feather)
+        covered = regions.sum(0, keepdim=True)
+        extent = covered if strength is None else covered * strength
     painted = _paint(model, working.pixels, style, alpha, strength, regions).cpu()
-    painted = _finish(working, painted, strength, controls)
-    if strength is None:
+    painted = _finish(working, painted, extent, controls)
+    if extent is None:
         return painted
     # The network gives a photo back nearly, not exactly.
-    return torch.lerp(working.pixels, painted, (strength / UNTOUCHED).clamp_max(1))
+    return torch.lerp(working.pixels, painted, (extent / UNTOUCHED).clamp_max(1))
 
 
 def _paint(
@@ -180,26 +183,28 @@ def _paint(
         style: One style, or `K`.
         alpha: Strength everywhere.
         strength: What `alpha` is multiplied by, shape `(1, 1, H, W)`.
-        regions: How much each style counts, shape `(K, 1, H, W)`, summing to 1.
+        regions: How much each style counts, shape `(K, 1, H, W)`; the photo keeps the rest.
     """
-    if regions is None:
-        painted = model.stylize(pixels, style, alpha)
-    else:
-        vectors = style.to_vector().split(1)
-        parts = [model.stylize(pixels, _unpack_vector(model, vector), alpha) for vector in vectors]
-        painted = (torch.cat(parts) * regions.to(parts[0])).sum(0, keepdim=True)
-    return (
-        painted
-        if strength is None
-        else torch.lerp(pixels.to(painted), painted, strength.to(painted))
-    )
-
-
-def _finish(photo: Picture, painted: Tensor, strength: Tensor | None, controls: Controls) -> Tensor:
-    """Apply what works on the pixels of photo and result."""
-    weight = photo.transparency
+    if regions is None and strength is None:
+        return model.stylize(pixels, style, alpha)
+    shares = torch.ones_like(pixels[:, :1]) if regions is None else regions
     if strength is not None:
-        weight = strength if weight is None else weight * strength
+        shares = shares * strength
+    result = pixels * (1 - shares.sum(0, keepdim=True))
+    for share, vector in zip(shares, style.to_vector().split(1), strict=True):
+        part = model.stylize(pixels, _unpack_vector(model, vector), alpha)
+        result += share * part.to(result)
+    return result
+
+
+def _finish(photo: Picture, painted: Tensor, extent: Tensor | None, controls: Controls) -> Tensor:
+    """Apply what works on the pixels of photo and result.
+
+    Only what is visible, and painted by `extent`, counts for the colours.
+    """
+    weight = photo.transparency
+    if extent is not None:
+        weight = extent if weight is None else weight * extent
     if controls.preserve_color != "none":
         colors = [measure_colors(pixels, weight) for pixels in (photo.pixels, painted)]
         painted = color_map(controls.preserve_color, *colors)(photo.pixels, painted)
@@ -341,10 +346,6 @@ def _unpack(model: StyleTransferModel, vectors: NDArray[np.float32]) -> StyleSta
 def _unpack_vector(model: StyleTransferModel, vectors: Tensor) -> StyleStatistics:
     widths = {layer: model.encoder.widths[layer] for layer in STYLE_LAYERS}
     return StyleStatistics.from_vector(vectors, widths)
-
-
-def _count(style: StyleStatistics) -> int:
-    return len(style.to_vector())
 
 
 def _out_of_memory(error: Exception) -> bool:

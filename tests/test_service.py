@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from adain.color import measure_colors
 from adain.errors import ImageError, ImageTooLargeError
-from adain.images import ImageLimits, Picture, from_image, load_image
+from adain.images import ImageLimits, Picture, from_image, load_image, resize_image
 from adain.model import STYLE_LAYERS, StyleTransferModel
 from adain.normalization import StyleStatistics, channel_statistics
 from gallery.config import STYLE_SIDE, Controls, database_url
@@ -110,7 +112,7 @@ def together(model: StyleTransferModel, *styles: StyleStatistics) -> StyleStatis
     )
 
 
-@pytest.mark.parametrize("size", [(1500, 300), (2048, 512)])
+@pytest.mark.parametrize("size", [(1500, 333), (2048, 512)])
 def test_a_preview_and_a_print_are_the_same_picture(
     lively_model: StyleTransferModel, styles: list[StyleStatistics], size: tuple[int, int]
 ) -> None:
@@ -145,6 +147,25 @@ def test_the_stroke_decides_at_which_size_the_network_sees_the_photo(
     monkeypatch.setattr(tiny_model, "stylize", record)
     result = stylized(tiny_model, picture(side, 100), style, stroke=stroke)
     assert (widths, tuple(result.shape[2:])) == ([seen], (100, side))
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    width=st.integers(16, 90),
+    height=st.integers(16, 90),
+    stroke=st.sampled_from([0, 0.3, 0.7, 1, 1.3, 3]),
+    max_side=st.none() | st.integers(16, 99),
+)
+def test_the_size_of_the_result_does_not_depend_on_the_stroke(
+    tiny_model: StyleTransferModel, width: int, height: int, stroke: float, max_side: int | None
+) -> None:
+    photo = load_image(picture(width, height))
+    style = tiny_model.measure_style(photo.pixels)
+    result = stylize_picture(
+        tiny_model, photo, style, max_side=max_side, controls=Controls(stroke=stroke)
+    )
+    expected = photo if max_side is None else resize_image(photo, max_side)
+    assert result.pixels.shape == expected.pixels.shape
 
 
 def test_a_black_strength_keeps_the_photo_to_the_bit_and_a_white_one_changes_nothing(
