@@ -268,48 +268,49 @@ def _look_up(tables: Tensor, _: Tensor, result: Tensor) -> Tensor:
 
 
 def _filter_strip(guide: Tensor, image: Tensor, radius: int, eps: float) -> Tensor:
-    """Filter `(C, H, W)` by `(3, H, W)`, in float64: variances are differences of means."""
-    guide, image = guide.double(), image.double()
+    """Filter `(C, H, W)` by `(3, H, W)`."""
+    # Small numbers lose less in the sums: variances are differences of means.
+    center = guide.mean((1, 2), keepdim=True)
+    guide = guide - center
     guide_mean, image_mean = _box_mean(guide, radius), _box_mean(image, radius)
-    pairs = (guide[:, None] * guide[None]).flatten(0, 1)
-    variance = _box_mean(pairs, radius).unflatten(0, (3, 3)) - guide_mean[:, None] * guide_mean
-    pairs = (guide[:, None] * image[None]).flatten(0, 1)
-    covariance = _box_mean(pairs, radius).unflatten(0, (3, -1)) - guide_mean[:, None] * image_mean
-    ridge = eps * torch.eye(3, dtype=guide.dtype, device=guide.device)[:, :, None, None]
-    slope = _solve(variance + ridge, covariance)
+    variance = _products_mean(guide, guide, radius) - guide_mean[:, None] * guide_mean
+    covariance = _products_mean(guide, image, radius) - guide_mean[:, None] * image_mean
+    ridge = eps * torch.eye(3, dtype=guide.dtype, device=guide.device)
+    slope = torch.linalg.solve(
+        variance.permute(2, 3, 0, 1) + ridge, covariance.permute(2, 3, 0, 1)
+    ).permute(2, 3, 0, 1)
     offset = image_mean - (slope * guide_mean[:, None]).sum(0)
     slope = _box_mean(slope.flatten(0, 1), radius).unflatten(0, (3, -1))
     filtered: Tensor = (slope * guide[:, None]).sum(0) + _box_mean(offset, radius)
     return filtered
 
 
+def _products_mean(one: Tensor, other: Tensor, radius: int) -> Tensor:
+    """Return the box means of all products of channels, `(C, D, H, W)`."""
+    products = (one[:, None] * other).flatten(0, 1)
+    return _box_mean(products, radius).unflatten(0, (len(one), len(other)))
+
+
 def _box_mean(x: Tensor, radius: int) -> Tensor:
     """Return the mean over the window around each pixel of `(C, H, W)`, cut at the border."""
     for dim in (1, 2):
         size = x.shape[dim]
+        sums = x.cumsum(dim)
+        # Windows end where the picture does: before it the sums are 0, behind it the last one.
+        before = torch.zeros_like(sums.narrow(dim, 0, 1))
+        reach = min(radius, size)
+        shape = list(x.shape)
+        shape[dim] = reach
+        sums = torch.cat(
+            (
+                *(before.expand(shape), before),
+                sums,
+                sums.narrow(dim, size - 1, 1).expand(shape),
+            ),
+            dim,
+        )
         places = torch.arange(size, device=x.device)
-        first, last = (places - radius).clamp_min(0), (places + radius + 1).clamp_max(size)
-        sums = F.pad(x.cumsum(dim), (1, 0) if dim == 2 else (0, 0, 1, 0))
-        window = sums.index_select(dim, last) - sums.index_select(dim, first)
-        x = window / (last - first).view((-1, 1) if dim == 1 else (1, -1))
+        counts = (places + reach + 1).clamp_max(size) - (places - reach).clamp_min(0)
+        window = sums.narrow(dim, 2 * reach + 1, size) - sums.narrow(dim, 0, size)
+        x = window / counts.view((-1, 1) if dim == 1 else (1, -1))
     return x
-
-
-def _solve(matrix: Tensor, right: Tensor) -> Tensor:
-    """Solve symmetric systems `(3, 3, H, W)` for `(3, C, H, W)` by Cramer's rule.
-
-    Much faster than a general solver, which pivots each of the millions of systems.
-    """
-    (a, b, c), (_, d, e), (_, _, f) = matrix
-    cofactors = [
-        [d * f - e * e, c * e - b * f, b * e - c * d],
-        [c * e - b * f, a * f - c * c, b * c - a * e],
-        [b * e - c * d, b * c - a * e, a * d - b * b],
-    ]
-    determinant = a * cofactors[0][0] + b * cofactors[0][1] + c * cofactors[0][2]
-    rows = [
-        sum((cofactor * value for cofactor, value in zip(row, right, strict=True)), torch.zeros(()))
-        for row in cofactors
-    ]
-    solution: Tensor = torch.stack(rows) / determinant
-    return solution

@@ -19,7 +19,7 @@ Strokes have a size in pixels, so one rule for all makes styles comparable.
 """
 
 MAX_STYLE_SIDE = 4096
-"""Paintings are measured in one piece, which takes 170 bytes a pixel or so."""
+"""Paintings are measured in one piece, in memory."""
 
 DATABASE_VARIABLE = "ADAIN_DATABASE"
 
