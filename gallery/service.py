@@ -228,7 +228,7 @@ def measure_style(
         painting: A picture file.
         name: What error messages call it.
         side: Its shorter side in pixels; a smaller painting is measured as it is. At a larger
-            one the strokes are larger.
+            one the strokes are broader and softer.
 
     Raises:
         ImageError: If the painting cannot be read.
