@@ -312,5 +312,6 @@ def _box_mean(x: Tensor, radius: int) -> Tensor:
         places = torch.arange(size, device=x.device)
         counts = (places + reach + 1).clamp_max(size) - (places - reach).clamp_min(0)
         window = sums.narrow(dim, 2 * reach + 1, size) - sums.narrow(dim, 0, size)
-        x = window / counts.view((-1, 1) if dim == 1 else (1, -1))
+        mean: Tensor = window / counts.view((-1, 1) if dim == 1 else (1, -1))
+        x = mean
     return x

@@ -161,10 +161,11 @@ def _repaint(
         extent = covered if strength is None else covered * strength
     painted = _paint(model, working.pixels, style, alpha, strength, regions).cpu()
     painted = _finish(working, painted, extent, controls)
-    if extent is None:
+    if extent is None and abs(alpha) >= UNTOUCHED:
         return painted
     # The network gives a photo back nearly, not exactly.
-    return torch.lerp(working.pixels, painted, (extent / UNTOUCHED).clamp_max(1))
+    applied = abs(alpha) * (torch.ones(1) if extent is None else extent)
+    return torch.lerp(working.pixels, painted, (applied / UNTOUCHED).clamp_max(1))
 
 
 def _paint(

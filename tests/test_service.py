@@ -180,6 +180,21 @@ def test_a_black_strength_keeps_the_photo_to_the_bit_and_a_white_one_changes_not
     assert (plain - original)[..., :32].abs().mean() > 0.02
 
 
+@pytest.mark.parametrize("width", [64, 1400])
+def test_alpha_zero_keeps_the_photo_to_the_bit_and_little_changes_it_little(
+    lively_model: StyleTransferModel, styles: list[StyleStatistics], width: int
+) -> None:
+    photo = load_image(scenery(width, 60))
+    steps = [
+        stylize_picture(lively_model, photo, styles[0], alpha=alpha).pixels
+        for alpha in (0, 0.02, 0.05, 0.099, 0.101)
+    ]
+    assert torch.equal(steps[0], photo.pixels)
+    changes = [(step - photo.pixels).abs().mean().item() for step in steps]
+    assert changes == sorted(changes)
+    assert changes[4] - changes[3] < 0.1 * changes[4]
+
+
 def test_the_strength_of_a_large_photo_keeps_it_to_the_bit_as_well(
     lively_model: StyleTransferModel, styles: list[StyleStatistics]
 ) -> None:
