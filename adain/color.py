@@ -288,7 +288,8 @@ def _filter_strip(guide: Tensor, image: Tensor, radius: int, eps: float) -> Tens
 def _products_mean(one: Tensor, other: Tensor, radius: int) -> Tensor:
     """Return the box means of all products of channels, `(C, D, H, W)`."""
     products = (one[:, None] * other).flatten(0, 1)
-    return _box_mean(products, radius).unflatten(0, (len(one), len(other)))
+    means: Tensor = _box_mean(products, radius).unflatten(0, (len(one), len(other)))
+    return means
 
 
 def _box_mean(x: Tensor, radius: int) -> Tensor:
@@ -312,6 +313,5 @@ def _box_mean(x: Tensor, radius: int) -> Tensor:
         places = torch.arange(size, device=x.device)
         counts = (places + reach + 1).clamp_max(size) - (places - reach).clamp_min(0)
         window = sums.narrow(dim, 2 * reach + 1, size) - sums.narrow(dim, 0, size)
-        mean: Tensor = window / counts.view((-1, 1) if dim == 1 else (1, -1))
-        x = mean
+        x = window / counts.view((-1, 1) if dim == 1 else (1, -1))
     return x
