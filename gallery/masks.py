@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from adain.color import LUMA, gaussian_blur
+from adain.color import LUMA
+from adain.filters import gaussian_blur
 from adain.images import Picture
 from gallery.errors import MaskError
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from adain.color import color_map, guided_filter, measure_colors, sharpen, smooth
+from adain.color import color_map, measure_colors
 from adain.errors import ImageTooLargeError
+from adain.filters import guided_filter, sharpen, smooth
 from adain.images import (
     ImageLimits,
     Picture,
