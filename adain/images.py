@@ -4,16 +4,16 @@
     Pillow image ───────── from_image ──┴─ Picture ── resize_image ── the network
     file ── save_image ── encode_image ── Pillow image ── to_image ── pixels and transparency
 
-A loaded picture is upright, in sRGB, of 8 bits a channel whatever its file holds.
+A loaded picture is upright, in sRGB, of 8 bits a channel whatever its file holds. HEIC is read
+with the extra `heic`.
 """
 
 import os
-import secrets
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -22,11 +22,21 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
+from adain import deep
+from adain.conversion import (
+    convert_to_srgb,
+    fill_clear,
+    split_alpha,
+    srgb_profile,
+    turn_upright,
+)
 from adain.errors import ImageError, ImageExistsError, ImageTooLargeError
+from adain.files import one_line, reason, write_atomically
+from adain.metadata import Facts, Notes, read_facts
 from adain.model import MIN_SIDE
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
@@ -36,7 +46,7 @@ _ENCODER_OPTIONS: dict[str, dict[str, Any]] = {
     "jpeg": {"subsampling": "4:4:4"},  # Chroma at full size: brush strokes are coloured edges.
     "png": {},
     "webp": {},
-    "tiff": {"compression": "tiff_adobe_deflate"},
+    "tiff": {},
     "bmp": {},
     "avif": {"subsampling": "4:4:4"},
 }
@@ -45,22 +55,17 @@ OUTPUT_FORMATS = tuple(_ENCODER_OPTIONS)
 
 _ALIASES = {"jpg": "jpeg", "jpe": "jpeg", "jfif": "jpeg", "tif": "tiff"}
 
-SUFFIXES = frozenset(f".{name}" for name in (*OUTPUT_FORMATS, *_ALIASES, "gif"))
-"""Suffixes that such files usually have, in lower case: for searching folders."""
+WRITABLE = frozenset(f".{name}" for name in (*OUTPUT_FORMATS, *_ALIASES))
+"""Suffixes that name an output format, in lower case."""
 
-MAX_PROFILE_BYTES = 4 * 2**20
-"""Larger colour profiles are ignored; those of printers take 2 MB at most."""
+SUFFIXES = WRITABLE | {".gif", ".heic", ".heif"}
+"""Suffixes that pictures usually have, in lower case: for searching folders."""
 
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What turns a picture upright, by its EXIF orientation."""
+STRIP_ROWS = 256
+"""Rows of pixels that are converted at a time."""
+
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
+"""What files of phones call themselves, at byte 8."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +96,13 @@ class Picture:
         transparency: Alpha channel `(1, 1, H, W)` in [0, 1]: 0 is clear, 1 is opaque. None when
             the whole picture is opaque.
         name: What error messages call it.
+        facts: What its file says about the photo; never its place.
     """
 
     pixels: Tensor
     transparency: Tensor | None = None
     name: str = "picture"
+    facts: Facts = field(default_factory=dict)
 
     @property
     def width(self) -> int:
@@ -125,9 +132,12 @@ def load_image(
         ImageError: If it is missing, unreadable, empty, damaged, incomplete, in another format,
             too small or too thin.
     """
-    name = _one_line(name or (str(source) if isinstance(source, str | Path) else "picture"))
-    content = BytesIO(_read(source, limits, name))
-    with _decoding(name), Image.open(content, formats=FORMATS) as image:
+    name = one_line(name or (str(source) if isinstance(source, str | Path) else "picture"))
+    data = _read(source, limits, name)
+    formats = FORMATS + (("HEIF",) if _reads_heif() else ())
+    if data[8:12] in _HEIC_BRANDS and "HEIF" not in formats:
+        raise ImageError(f"{name}: is HEIC; install the extra: pip install 'adain[heic]'")
+    with _decoding(name), Image.open(BytesIO(data), formats=formats) as image:
         _check_size(image.width, image.height, limits, name)
         return from_image(image, name)
 
@@ -144,15 +154,17 @@ def from_image(image: Image.Image, name: str = "picture") -> Picture:
     """
     with _decoding(name):
         image.load()
-        colors, alpha = _split_alpha(_turn_upright(image), name)
+        colors, alpha = split_alpha(turn_upright(image), name)
         profile = image.info.get("icc_profile")
-        rgb = np.asarray(_convert_to_srgb(colors, profile)).transpose(2, 0, 1)[None]
+        rgb = np.asarray(convert_to_srgb(colors, profile)).transpose(2, 0, 1)[None]
         pixels = np.divide(rgb, 255, dtype=np.float32, order="C")
         if alpha is None or alpha.getextrema()[0] == 255:
-            return Picture(torch.from_numpy(pixels), None, name)
+            return Picture(torch.from_numpy(pixels), None, name, read_facts(image))
         transparency = np.divide(np.asarray(alpha)[None, None], 255, dtype=np.float32)
-        _fill_clear(pixels, transparency)
-        return Picture(torch.from_numpy(pixels), torch.from_numpy(transparency), name)
+        fill_clear(pixels, transparency)
+        return Picture(
+            torch.from_numpy(pixels), torch.from_numpy(transparency), name, read_facts(image)
+        )
 
 
 def resize_image(picture: Picture, max_side: int) -> Picture:
@@ -160,12 +172,50 @@ def resize_image(picture: Picture, max_side: int) -> Picture:
 
     The shorter side keeps at least 16 pixels, if need be at the cost of the aspect ratio.
     """
-    return _shrink(picture, max_side, max(picture.width, picture.height))
+    return scale_image(picture, min(max_side, max(picture.width, picture.height)))
 
 
 def resize_shorter_side(picture: Picture, side: int) -> Picture:
     """Shrink a picture so that its shorter side is `side` pixels; never enlarge it."""
-    return _shrink(picture, side, min(picture.width, picture.height))
+    shorter = min(picture.width, picture.height)
+    return resize_to(picture, scaled_size(picture, min(side, shorter), shorter))
+
+
+def scale_image(picture: Picture, side: int) -> Picture:
+    """Shrink or enlarge a picture so that its longer side is `side` pixels."""
+    return resize_to(picture, scaled_size(picture, side))
+
+
+def scaled_size(picture: Picture, side: int, old: int | None = None) -> tuple[int, int]:
+    """Return the height and width of a picture whose longer side becomes `side` pixels.
+
+    Args:
+        picture: The picture as it is.
+        side: At least 16 pixels. So has the shorter side then, if need be at the cost of the
+            aspect ratio.
+        old: The side that becomes `side`; by default the longer one.
+    """
+    old = old or max(picture.width, picture.height)
+    if side < MIN_SIDE and side != old:
+        raise ValueError(f"the side must be at least {MIN_SIDE} pixels, got {side}")
+    height, width = (
+        max(min(MIN_SIDE, each), round(each * side / old))
+        for each in (picture.height, picture.width)
+    )
+    return height, width
+
+
+def resize_to(picture: Picture, size: tuple[int, int]) -> Picture:
+    """Scale a picture to a height and width, by bicubic interpolation without aliases."""
+    if size == (picture.height, picture.width):
+        return picture
+    if picture.transparency is None:
+        return replace(picture, pixels=_interpolate(picture.pixels, size))
+    # Weighing by transparency keeps the fill of clear pixels out of the edges.
+    transparency = _interpolate(picture.transparency, size)
+    visible = _interpolate(picture.pixels * picture.transparency, size) / transparency
+    pixels = torch.where(transparency > 0.5 / 255, visible, _interpolate(picture.pixels, size))
+    return replace(picture, pixels=pixels.clamp(0, 1), transparency=transparency)
 
 
 def to_image(pixels: Tensor, transparency: Tensor | None = None) -> Image.Image:
@@ -179,60 +229,77 @@ def to_image(pixels: Tensor, transparency: Tensor | None = None) -> Image.Image:
         ValueError: If the shapes are others.
         ImageError: If a value is not finite.
     """
-    if pixels.shape[:-2] not in ((1, 3), (3,)):
-        raise ValueError(f"expected pixels of shape (1, 3, H, W), got {tuple(pixels.shape)}")
-    channels = pixels.detach().reshape(3, *pixels.shape[-2:])
-    if transparency is not None:
-        if transparency.shape[-2:] != pixels.shape[-2:] or transparency.shape[:-2].numel() != 1:
-            raise ValueError(
-                f"transparency of shape {tuple(transparency.shape)} does not fit pixels of shape "
-                f"{tuple(pixels.shape)}"
-            )
-        alpha = transparency.detach().reshape(1, *pixels.shape[-2:])
-        channels = torch.cat((channels, alpha.to(channels)))
-    if not torch.isfinite(channels).all():
-        raise ImageError("the pixels are not finite numbers; check the weights and the strength")
-    # Truncation would darken the whole picture by half a level.
-    levels = channels.float().clamp(0, 1).mul(255).round().byte()
-    return Image.fromarray(levels.permute(1, 2, 0).cpu().contiguous().numpy())
+    return Image.fromarray(_to_levels(pixels, transparency, torch.uint8))
 
 
-def encode_image(image: Image.Image, format: str, jpeg_quality: int = 95) -> bytes:
-    """Encode an image, tagged as sRGB and with no other metadata.
+def encode_image(
+    image: Image.Image | Picture,
+    format: str,
+    jpeg_quality: int = 95,
+    bits: int = 8,
+    notes: Notes = Notes(),
+) -> bytes:
+    """Encode an image, tagged as sRGB and with no other metadata than `notes`.
 
     Args:
         image: sRGB; modes other than RGB and RGBA are converted.
         format: One of `OUTPUT_FORMATS`, or a usual suffix such as `jpg`. JPEG and BMP have no
             transparency: the image is laid on white.
         jpeg_quality: From 1 to 100, for the lossy formats JPEG, WebP and AVIF.
+        bits: Bits of a channel: 8, or 16 in PNG and TIFF. 16 are of use for a `Picture`.
+        notes: What the file shall say. BMP has no place for it, TIFF none for facts of capture.
 
     Raises:
-        ImageError: If there is no such format, or it cannot hold an image of this size.
+        ImageError: If there is no such format, or it cannot hold an image of this size or depth.
     """
     if not 1 <= jpeg_quality <= 100:
         raise ValueError(f"jpeg_quality must be from 1 to 100, got {jpeg_quality}")
-    kind = _ALIASES.get(format.lower(), format.lower())
-    if kind not in OUTPUT_FORMATS:
-        raise ImageError(f"no output format {format!r}; use one of {', '.join(OUTPUT_FORMATS)}")
-    buffer = BytesIO()
-    options = _ENCODER_OPTIONS[kind] | {"icc_profile": _srgb_profile()}
-    if kind in ("jpeg", "webp", "avif"):
-        options["quality"] = jpeg_quality
+    kind = output_format(format, bits)
     try:
-        _plain(image, opaque=kind in ("jpeg", "bmp")).save(buffer, kind, **options)
+        if bits == 16:
+            picture = image if isinstance(image, Picture) else from_image(image)
+            levels = _to_levels(picture.pixels, picture.transparency, torch.uint16)
+            encode = deep.encode_png if kind == "png" else deep.encode_tiff
+            return encode(levels, srgb_profile(), notes)
+        if isinstance(image, Picture):
+            image = to_image(image.pixels, image.transparency)
+        image = _plain(image, opaque=kind in ("jpeg", "bmp"))
+        if kind == "tiff":
+            return deep.encode_tiff(np.asarray(image), srgb_profile(), notes)
+        options = _encoder_options(kind, jpeg_quality, notes)
+        buffer = BytesIO()
+        image.save(buffer, kind, **options)
+    except ImageError:
+        raise
     except Exception as error:  # Every encoder has its own exceptions.
         size = f"{image.width}x{image.height}"
         raise ImageError(f"cannot encode {size} pixels as {kind}; use png or shrink it") from error
     return buffer.getvalue()
 
 
+def output_format(format: str, bits: int = 8) -> str:
+    """Return the one of `OUTPUT_FORMATS` that a name or a usual suffix means.
+
+    Raises:
+        ImageError: If there is none, or it cannot hold `bits` bits a channel.
+    """
+    kind = _ALIASES.get(format.lower(), format.lower())
+    if kind not in OUTPUT_FORMATS:
+        raise ImageError(f"no output format {format!r}; use one of {', '.join(OUTPUT_FORMATS)}")
+    if bits == 16 and kind not in deep.FORMATS:
+        raise ImageError(f"{kind} has 8 bits a channel; use png or tiff for 16")
+    return kind
+
+
 def save_image(
-    image: Image.Image,
+    image: Image.Image | Picture,
     destination: Path,
     *,
     format: str | None = None,
     jpeg_quality: int = 95,
     overwrite: bool = False,
+    bits: int = 8,
+    notes: Notes = Notes(),
 ) -> None:
     """Write an image file, whole or not at all.
 
@@ -242,12 +309,14 @@ def save_image(
         format: One of `OUTPUT_FORMATS`; by default the suffix of the file decides.
         jpeg_quality: From 1 to 100; see `encode_image`.
         overwrite: Replace a file that exists.
+        bits: 8 or 16; see `encode_image`.
+        notes: What the file shall say; see `encode_image`.
 
     Raises:
         ImageExistsError: If the file exists and `overwrite` is false.
         ImageError: If it cannot be encoded or written; nothing is left behind then.
     """
-    name = _one_line(str(destination))
+    name = one_line(str(destination))
     exists = f"{name}: exists already; choose another name or allow overwriting"
     if not overwrite and os.path.lexists(destination):
         raise ImageExistsError(exists)
@@ -255,16 +324,17 @@ def save_image(
     if os.path.exists(destination) and not os.path.isfile(destination):
         raise ImageError(f"{name}: not a regular file; choose another name")
     try:
-        data = encode_image(image, format or destination.suffix[1:], jpeg_quality)
+        kind = format or destination.suffix[1:]
+        data = encode_image(image, kind, jpeg_quality, bits, notes)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
     try:
-        _write_atomically(data, destination, overwrite)
+        write_atomically(data, destination, overwrite)
     except FileExistsError as error:
         raise ImageExistsError(exists) from error
     except (OSError, ValueError) as error:
         raise ImageError(
-            f"{name}: cannot be written ({_reason(error)}); check that its folder exists, its "
+            f"{name}: cannot be written ({reason(error)}); check that its folder exists, its "
             "permissions and the free space"
         ) from error
 
@@ -281,7 +351,7 @@ def _read(source: Path | str | bytes | BinaryIO, limits: ImageLimits, name: str)
             data = source.read(limits.max_bytes + 1)
     except (OSError, ValueError) as error:
         raise ImageError(
-            f"{name}: cannot be read ({_reason(error)}); check the path and its permissions"
+            f"{name}: cannot be read ({reason(error)}); check the path and its permissions"
         ) from error
     if not data:
         raise ImageError(f"{name}: is empty; get the file again")
@@ -361,98 +431,7 @@ def _decoding(name: str) -> Iterator[None]:
         raise ImageError(f"{name}: damaged or incomplete; get the file again") from error
 
 
-def _turn_upright(image: Image.Image) -> Image.Image:
-    try:
-        method = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # The pixels are good even when the EXIF block is not.
-        method = None
-    return image if method is None else image.transpose(method)
-
-
-def _split_alpha(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image | None]:
-    """Return the colours, in L if they are grey, and the alpha channel if there is one."""
-    if image.mode.startswith(("I", "F")):
-        # Pillow would clip to 255 and turn a 16-bit scan white.
-        grey = _scale_grey(image, name)
-        if (clear := image.info.get("transparency")) is None:
-            return grey, None
-        return grey, Image.fromarray((np.asarray(image) != clear).astype(np.uint8) * 255)
-    if not image.has_transparency_data:
-        return image, None
-    rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-    grey_modes = ("1", "L", "LA", "La")
-    colors = rgba.getchannel("R") if image.mode in grey_modes else rgba.convert("RGB")
-    return colors, rgba.getchannel("A")
-
-
-def _scale_grey(image: Image.Image, name: str) -> Image.Image:
-    """Scale 16-bit, 32-bit and floating-point grey to 8 bits, as `from_image` says."""
-    values = np.asarray(image).astype(np.float32)
-    low, high = float(values.min()), float(values.max())
-    if not np.isfinite(values).all():
-        raise ImageError(f"{name}: holds values that are not finite numbers; export it again")
-    if image.mode.startswith("I;16"):
-        low, high = 0, 65535
-    elif low >= 0 and high <= 65535:
-        whites = (1, 255, 65535) if image.mode == "F" else (255, 65535)
-        low, high = 0, next(white for white in whites if high <= white)
-    scaled = (values - low) * (255 / max(high - low, 1e-12))
-    return Image.fromarray(np.rint(scaled).astype(np.uint8))
-
-
-def _convert_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert to RGB through the embedded profile; one that is broken or unfit is ignored."""
-    if profile and len(profile) <= MAX_PROFILE_BYTES:
-        try:
-            source = ImageCms.ImageCmsProfile(BytesIO(profile))
-            space = source.profile.xcolor_space.strip()
-            # Grey files often carry the RGB profile of the program that wrote them.
-            mode = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}[space]
-            if image.mode == mode or (mode == "RGB" and image.mode != "CMYK"):
-                converted = ImageCms.profileToProfile(
-                    image.convert(mode),
-                    source,
-                    ImageCms.createProfile("sRGB"),
-                    renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-                    outputMode="RGB",
-                    flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-                )
-                assert converted is not None
-                return converted
-        except (ImageCms.PyCMSError, OSError, KeyError, TypeError, ValueError):
-            pass
-    return image.convert("RGB")
-
-
-def _fill_clear(pixels: NDArray[np.float32], transparency: NDArray[np.float32]) -> None:
-    """Give fully clear pixels the mean visible colour, in place.
-
-    Their hidden colour, often black, would otherwise count in the statistics of the style and
-    shine through at the edges. The mean shifts the statistics least.
-    """
-    total = transparency.sum(dtype=np.float64)
-    mean = np.tensordot(pixels[0], transparency[0, 0], 2) / total if total else np.full(3, 0.5)
-    pixels[0][:, transparency[0, 0] == 0] = np.clip(mean, 0, 1)[:, None]
-
-
-def _shrink(picture: Picture, target: int, side: int) -> Picture:
-    """Scale a picture by `target / side` if that is below 1."""
-    if target < MIN_SIDE:
-        raise ValueError(f"the side must be at least {MIN_SIDE} pixels, got {target}")
-    if target >= side:
-        return picture
-    scaled = (max(MIN_SIDE, round(s * target / side)) for s in picture.pixels.shape[2:])
-    size = [min(new, old) for new, old in zip(scaled, picture.pixels.shape[2:], strict=True)]
-    if picture.transparency is None:
-        return Picture(_interpolate(picture.pixels, size), None, picture.name)
-    # Weighing by transparency keeps the fill of clear pixels out of the edges.
-    transparency = _interpolate(picture.transparency, size)
-    visible = _interpolate(picture.pixels * picture.transparency, size) / transparency
-    pixels = torch.where(transparency > 0.5 / 255, visible, _interpolate(picture.pixels, size))
-    return Picture(pixels.clamp(0, 1), transparency, picture.name)
-
-
-def _interpolate(image: Tensor, size: list[int]) -> Tensor:
+def _interpolate(image: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
 
 
@@ -469,50 +448,55 @@ def _plain(image: Image.Image, opaque: bool) -> Image.Image:
     return plain
 
 
+def _to_levels(pixels: Tensor, transparency: Tensor | None, dtype: torch.dtype) -> NDArray[Any]:
+    """Return levels of `dtype`, shape `(H, W, 3)` or `(H, W, 4)`; see `to_image`."""
+    if pixels.shape[:-2] not in ((1, 3), (3,)):
+        raise ValueError(f"expected pixels of shape (1, 3, H, W), got {tuple(pixels.shape)}")
+    channels = [pixels.detach().reshape(3, *pixels.shape[-2:])]
+    if transparency is not None:
+        if transparency.shape[-2:] != pixels.shape[-2:] or transparency.shape[:-2].numel() != 1:
+            raise ValueError(
+                f"transparency of shape {tuple(transparency.shape)} does not fit pixels of shape "
+                f"{tuple(pixels.shape)}"
+            )
+        channels.append(transparency.detach().reshape(1, *pixels.shape[-2:]))
+    height, width = pixels.shape[-2:]
+    count = sum(map(len, channels))
+    result = np.empty((height, width, count), np.uint8 if dtype == torch.uint8 else np.uint16)
+    # Strip by strip: copies of a whole print would take gigabytes.
+    for top in range(0, height, STRIP_ROWS):
+        area = slice(top, top + STRIP_ROWS)
+        strip = torch.cat([part[:, area].float().cpu() for part in channels])
+        if not torch.isfinite(strip).all():
+            raise ImageError(
+                "the pixels are not finite numbers; check the weights and the strength"
+            )
+        # Truncation would darken the whole picture by half a level.
+        levels = strip.clamp_(0, 1).mul_(torch.iinfo(dtype).max).round_().to(dtype)
+        result[area] = levels.permute(1, 2, 0).numpy()
+    return result
+
+
+def _encoder_options(kind: str, jpeg_quality: int, notes: Notes) -> dict[str, Any]:
+    options = _ENCODER_OPTIONS[kind] | {"icc_profile": srgb_profile()}
+    if kind in ("jpeg", "webp", "avif"):
+        options["quality"] = jpeg_quality
+    if kind == "png":
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        for key, text in notes.to_text().items():
+            options["pnginfo"].add_text(key, text)
+    # PNG has texts of its own for the rest.
+    if exif := notes.to_exif() if kind != "png" or notes.facts else b"":
+        options["exif"] = exif
+    return options
+
+
 @cache
-def _srgb_profile() -> bytes:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    # Without the date of creation, equal pictures make equal files.
-    return profile[:24] + bytes(12) + profile[36:]
-
-
-def _write_atomically(data: bytes, destination: Path, overwrite: bool) -> None:
-    # Not tempfile, which creates files that only their owner can read.
-    temporary = destination.with_name(f".adain-{secrets.token_hex(8)}.tmp")
+def _reads_heif() -> bool:
+    """Teach Pillow to read HEIF, if the extra is there; return whether it is."""
     try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if overwrite:
-            os.replace(temporary, destination)
-        else:
-            _publish(temporary, destination)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _publish(temporary: Path, destination: Path) -> None:
-    """Give a file its name unless another one has it, even since a moment ago."""
-    try:
-        os.link(temporary, destination)
-        return
-    except FileExistsError:
-        raise
-    except OSError:
-        # No hard links here (FAT, some network shares): claim the name, then fill the claim.
-        open(destination, "xb").close()
-    try:
-        os.replace(temporary, destination)
-    except BaseException:
-        destination.unlink()
-        raise
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or "not a valid path"
-
-
-def _one_line(name: str) -> str:
-    """Return a name that cannot break a line or a terminal."""
-    return name if name and name.isprintable() else ascii(name)
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
+    return True

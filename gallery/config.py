@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,64 @@ STYLE_SIDE = 512
 Strokes have a size in pixels, so one rule for all makes styles comparable.
 """
 
+MAX_STYLE_SIDE = 4096
+"""Paintings are measured in one piece, in memory."""
+
 DATABASE_VARIABLE = "ADAIN_DATABASE"
+
+
+COLOR_MODES = ("none", "luminance", "linear", "histogram")
+"""Ways to keep the photo's colours (`adain.color.COLOR_MODES`)."""
+
+STROKE_RANGE = (0.125, 8.0)
+"""Sizes of strokes, besides 0; beyond, a picture falls apart or takes the memory."""
+
+PictureFile = Path | bytes
+"""A picture that goes with a photo: a file or its content."""
+
+
+@dataclass(frozen=True)
+class Controls:
+    """How a photo is repainted, besides its style and strength.
+
+    Attributes:
+        strength: Grey picture of the photo's shape: the strength is multiplied by it. White is 1;
+            where it is black, the photo stays as it is.
+        masks: Where each style goes, in the order of the styles: one grey picture for each, or
+            one picture with a colour for each, from dark to bright. None: one style everywhere.
+        feather: Pixels of the photo over which the regions of masks fade into one another.
+        stroke: Size of the strokes against the picture: 1 is as on a picture of 1024 pixels
+            (`adain.strokes`), 2 twice as large; 0 is the finest, whatever the size.
+        preserve_color: What of the photo's colours is kept, one of `COLOR_MODES`.
+        photorealistic: Whether only colours change, and edges stay those of the photo.
+        smooth: From 0 to 1: how far faint strokes and noise are evened out.
+        sharpen: From 0 to 3: how much edges and strokes are stressed.
+    """
+
+    strength: PictureFile | None = None
+    masks: tuple[PictureFile, ...] = ()
+    feather: float = 8.0
+    stroke: float = 1.0
+    preserve_color: str = "none"
+    photorealistic: bool = False
+    smooth: float = 0.0
+    sharpen: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.preserve_color not in COLOR_MODES:
+            raise ValueError(
+                f"preserve-color must be {_alternatives(COLOR_MODES)}, got {self.preserve_color!r}"
+            )
+        low, high = STROKE_RANGE
+        if self.stroke != 0 and not low <= self.stroke <= high:
+            raise ValueError(f"stroke must be 0 or from {low:g} to {high:g}, got {self.stroke}")
+        for name, value, top in (
+            ("feather", self.feather, 1000),
+            ("smooth", self.smooth, 1),
+            ("sharpen", self.sharpen, 3),
+        ):
+            if not 0 <= value <= top:
+                raise ValueError(f"{name} must be from 0 to {top}, got {value}")
 
 
 @dataclass(frozen=True)
@@ -26,13 +84,19 @@ class StylizeConfig:
 
     Attributes:
         alpha: Strength: 0 keeps the photo, 1 is the full style; values beyond extrapolate.
-        max_side: Longest side of the result in pixels; larger photos are made smaller first.
+        max_side: Longest side of the result in pixels; larger photos are made smaller.
             None keeps the photo's size.
         model: Name of a shipped model, or the path of a decoder file.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         format: Format of the result, by the name of its suffix; None goes by the file name.
         jpeg_quality: 1 to 100.
         overwrite: Whether a result may replace a file.
+        controls: How the photo is repainted.
+        style_side: Shorter side in pixels at which paintings are measured; smaller ones as they
+            are.
+        bits: Bits of a channel of the result: 8, or 16 for PNG and TIFF.
+        keep_metadata: Whether the facts of the photo go into the result, never its place.
+        provenance: Whether the result says what made it.
     """
 
     alpha: float = 1.0
@@ -42,6 +106,11 @@ class StylizeConfig:
     format: str | None = None
     jpeg_quality: int = 95
     overwrite: bool = False
+    controls: Controls = Controls()
+    style_side: int = STYLE_SIDE
+    bits: int = 8
+    keep_metadata: bool = False
+    provenance: bool = True
 
     def __post_init__(self) -> None:
         low, high = ALPHA_RANGE
@@ -51,6 +120,13 @@ class StylizeConfig:
             raise ValueError(f"max-side must be at least {MIN_SIDE} pixels, got {self.max_side}")
         if not 1 <= self.jpeg_quality <= 100:
             raise ValueError(f"jpeg-quality must be from 1 to 100, got {self.jpeg_quality}")
+        if not MIN_SIDE <= self.style_side <= MAX_STYLE_SIDE:
+            raise ValueError(
+                f"style-size must be from {MIN_SIDE} to {MAX_STYLE_SIDE} pixels, "
+                f"got {self.style_side}"
+            )
+        if self.bits not in (8, 16):
+            raise ValueError(f"bits must be 8 or 16, got {self.bits}")
 
 
 @dataclass(frozen=True)
@@ -72,6 +148,10 @@ class IngestConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.jobs <= 64:
             raise ValueError(f"jobs must be from 1 to 64, got {self.jobs}")
+
+
+def _alternatives(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def database_url(database: str | None = None) -> str:

@@ -3,6 +3,7 @@
 GalleryError
 ├── StyleNotFound   neither a painting of the gallery nor a picture
 ├── StylesError     style statistics are missing, damaged or of another encoder
+├── MaskError       a mask does not fit the photo or the styles
 ├── OutputError     a result cannot be put where it was asked for
 ├── ManifestError   a list of pictures, or a line of it, cannot be used
 ├── DownloadError   a file cannot be had from the web, or must not be
@@ -24,6 +25,10 @@ class StyleNotFound(GalleryError):
 
 class StylesError(GalleryError):
     """Style statistics are missing, damaged or of another encoder."""
+
+
+class MaskError(GalleryError):
+    """A mask does not fit the photo or the styles."""
 
 
 class OutputError(GalleryError):

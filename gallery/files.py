@@ -1,12 +1,11 @@
-"""Files that are written whole or not at all."""
+"""Files of the application that are written whole or not at all."""
 
-import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from adain import files
 from gallery.errors import OutputError
 
 
@@ -18,17 +17,9 @@ def new_file(path: Path, overwrite: bool = False) -> Iterator[BinaryIO]:
         OutputError: If there is one of this name already and it must not be replaced, or it
             cannot be written.
     """
-    temporary = path.with_name(f".adain-{secrets.token_hex(8)}.tmp")
     try:
-        if not overwrite and os.path.lexists(path):
-            raise FileExistsError
-        with open(temporary, "xb") as file:
+        with files.new_file(path, overwrite) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if not overwrite and os.path.lexists(path):
-            raise FileExistsError
-        os.replace(temporary, path)
     except FileExistsError as error:
         raise OutputError(
             f"{path}: exists; choose another name, or replace it with --overwrite"
@@ -37,5 +28,3 @@ def new_file(path: Path, overwrite: bool = False) -> Iterator[BinaryIO]:
         raise OutputError(
             f"{path}: cannot be written ({error.strerror}); check the folder and the free space"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)

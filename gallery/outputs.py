@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adain.images import SUFFIXES
+from adain.images import WRITABLE
 from gallery.errors import OutputError
 
 STANDARD = "-"
 """Stands for standard input as a photo, and for standard output as a result."""
 
-WRITABLE = SUFFIXES - {".gif"}  # The 256 colours of a GIF are too few for a painting.
+
+DEEP = frozenset({".png", ".tif", ".tiff"})
+"""Suffixes of formats that hold 16 bits a channel."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,11 @@ class Output:
 
 
 def plan_outputs(
-    photos: Sequence[str], style: str, output: str | None = None, format: str | None = None
+    photos: Sequence[str],
+    style: str,
+    output: str | None = None,
+    format: str | None = None,
+    bits: int = 8,
 ) -> list[Output]:
     """Decide where the result of each photo goes.
 
@@ -46,6 +52,7 @@ def plan_outputs(
         output: File, folder or `-`.
         format: Format by the name of its suffix; by default the suffix of `output`, else that of
             the photo, else PNG.
+        bits: Bits of a channel, which the format must be able to hold.
 
     Raises:
         OutputError: If the photos, the output and the format cannot go together.
@@ -53,6 +60,16 @@ def plan_outputs(
     if format is not None and f".{format.lower()}" not in WRITABLE:
         known = ", ".join(sorted(suffix[1:] for suffix in WRITABLE))
         raise OutputError(f"no output format {format!r}; use one of {known}")
+    outputs = _plan(photos, style, output, format, bits)
+    for each in outputs:
+        if bits == 16 and f".{each.format.lower()}" not in DEEP:
+            raise OutputError(f"{each.format} has 8 bits a channel; use png or tiff for 16")
+    return outputs
+
+
+def _plan(
+    photos: Sequence[str], style: str, output: str | None, format: str | None, bits: int
+) -> list[Output]:
     if photos.count(STANDARD) > 1:
         raise OutputError("standard input holds one photo; give '-' once")
     if output == STANDARD or (output is None and list(photos) == [STANDARD]):
@@ -63,7 +80,7 @@ def plan_outputs(
     if output is not None and folder is None:
         path = Path(output)
         return [Output(photos[0], path, _format_of(path, format))]
-    outputs = [_in_folder(photo, style, folder, format) for photo in photos]
+    outputs = [_in_folder(photo, style, folder, format, bits) for photo in photos]
     _refuse_clashes(outputs)
     return outputs
 
@@ -87,9 +104,12 @@ def _format_of(path: Path, format: str | None) -> str:
     return format or path.suffix[1:]
 
 
-def _in_folder(photo: str, style: str, folder: Path | None, format: str | None) -> Output:
+def _in_folder(
+    photo: str, style: str, folder: Path | None, format: str | None, bits: int
+) -> Output:
     path = Path("stdin" if photo == STANDARD else photo)
-    own = path.suffix[1:] if path.suffix.lower() in WRITABLE else "png"
+    fitting = DEEP if bits == 16 else WRITABLE
+    own = path.suffix[1:] if path.suffix.lower() in fitting else "png"
     chosen = format or own
     name = f"{path.stem}.{style}.{chosen}"
     return Output(photo, (folder or path.parent) / name, chosen, folder is not None)

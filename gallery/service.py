@@ -1,6 +1,7 @@
 """The use cases that the command line and the web share."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -9,13 +10,28 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
+from adain.color import color_map, measure_colors
 from adain.errors import ImageTooLargeError
-from adain.images import ImageLimits, load_image, resize_image, resize_shorter_side, to_image
+from adain.filters import guided_filter, sharpen, smooth
+from adain.images import (
+    ImageLimits,
+    Picture,
+    load_image,
+    resize_image,
+    resize_shorter_side,
+    resize_to,
+    scale_image,
+    scaled_size,
+    to_image,
+)
 from adain.model import STYLE_LAYERS, StyleTransferModel
 from adain.normalization import StyleStatistics, interpolate_styles, pool_styles
-from gallery.config import STYLE_SIDE
+from adain.strokes import transfer_detail, working_side
+from gallery.config import STYLE_SIDE, Controls
 from gallery.errors import StylesError
+from gallery.masks import region_weights, strength_map
 from gallery.paintings import Painting
 from gallery.references import STANDARD, Reference, file_slug, find_target
 from gallery.store import Gallery, Group
@@ -28,6 +44,15 @@ Measure = Callable[[StyleTransferModel], StyleStatistics]
 MAX_SLUG = 120
 """Characters of a style's slug; a file name holds 255 bytes."""
 
+UNTOUCHED = 0.1
+"""Strength below which the photo itself fades in, to be whole at 0."""
+
+WINDOW_SHARE = 1 / 32
+"""Radius of the photorealistic filter against the longer side of the picture."""
+
+WINDOW_EPS = 1e-4
+"""Variance below which it takes an area for flat: 1 % of contrast, about the noise of a photo."""
+
 
 def stylize_photo(
     model: StyleTransferModel,
@@ -36,17 +61,19 @@ def stylize_photo(
     *,
     alpha: float = 1.0,
     max_side: int | None = None,
+    controls: Controls = Controls(),
     limits: ImageLimits = ImageLimits(),
     name: str | None = None,
 ) -> Image.Image:
-    """Repaint a photo in a style.
+    """Repaint a photo in a style; see `stylize_picture`.
 
     Args:
         model: The network.
         photo: A picture file.
-        style: From `measure_style` or `stored_style`.
+        style: From `measure_style` or `stored_style`; one for each mask of `controls`.
         alpha: Strength: 0 keeps the photo, 1 is the full style; values beyond extrapolate.
         max_side: Longest side of the result in pixels; None keeps the photo's size.
+        controls: How to repaint it.
         limits: What photos to refuse.
         name: What error messages call the photo.
 
@@ -54,48 +81,192 @@ def stylize_photo(
         An image of the photo's size, with its transparency.
 
     Raises:
-        ImageError: If the photo cannot be read.
+        ImageError: If the photo or a mask cannot be read.
         ImageTooLargeError: If it exceeds the limits or the memory.
+        MaskError: If a mask does not fit.
     """
     picture = load_image(photo, limits, name)
-    if max_side is not None:
-        picture = resize_image(picture, max_side)
+    result = stylize_picture(
+        model, picture, style, alpha=alpha, max_side=max_side, controls=controls
+    )
+    return to_image(result.pixels, result.transparency)
+
+
+def stylize_picture(
+    model: StyleTransferModel,
+    photo: Picture,
+    style: StyleStatistics,
+    *,
+    alpha: float = 1.0,
+    max_side: int | None = None,
+    controls: Controls = Controls(),
+) -> Picture:
+    """Repaint a loaded photo in a style.
+
+    Preview and print look alike: the size at which the network sees the photo depends on the
+    photo, not on `max_side` (see `adain.strokes`).
+
+    Args:
+        model: The network.
+        photo: From `load_image`.
+        style: One style, or one for each mask of `controls`.
+        alpha: Strength: 0 keeps the photo, 1 is the full style; values beyond extrapolate.
+        max_side: Longest side of the result in pixels; None keeps the photo's size.
+        controls: How to repaint it.
+
+    Returns:
+        A picture of the photo's size, with its transparency, name and facts.
+
+    Raises:
+        ImageError: If a mask cannot be read.
+        ImageTooLargeError: If the memory does not suffice.
+        MaskError: If a mask does not fit.
+    """
+    photo_side = max(photo.width, photo.height)
+    side = min(photo_side, max_side or photo_side)
     try:
-        pixels = model.stylize(picture.pixels, style, alpha)
+        working = scale_image(photo, working_side(photo_side, side, controls.stroke))
+        painted = _repaint(model, photo, working, style, alpha, controls)
+        if side > max(working.width, working.height):
+            result = resize_image(photo, side)
+            pixels = transfer_detail(result.pixels, working.pixels, painted)
+            return replace(result, pixels=pixels)
+        return resize_to(replace(working, pixels=painted), scaled_size(photo, side))
     except (MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
             raise
         raise ImageTooLargeError(
-            f"{picture.name}: not enough memory for {picture.width}x{picture.height} pixels; "
+            f"{photo.name}: not enough memory for {photo.width}x{photo.height} pixels; "
             "give a smaller max-side"
         ) from error
-    return to_image(pixels, picture.transparency)
+
+
+def _repaint(
+    model: StyleTransferModel,
+    photo: Picture,
+    working: Picture,
+    style: StyleStatistics,
+    alpha: float,
+    controls: Controls,
+) -> Tensor:
+    """Return `working`, the photo at another size, stylized: the network and what follows it."""
+    size = (working.height, working.width)
+    strength, regions, extent = None, None, None
+    if controls.strength is not None:
+        extent = strength = strength_map(load_image(controls.strength), photo, size)
+    if controls.masks:
+        masks = [load_image(mask) for mask in controls.masks]
+        feather = controls.feather * working.width / photo.width
+        regions = region_weights(masks, len(style.to_vector()), photo, size, feather)
+        covered = regions.sum(0, keepdim=True)
+        extent = covered if strength is None else covered * strength
+    painted = _paint(model, working.pixels, style, alpha, strength, regions).cpu()
+    painted = _finish(working, painted, extent, controls)
+    if extent is None and abs(alpha) >= UNTOUCHED:
+        return painted
+    # The network gives a photo back nearly, not exactly.
+    applied = abs(alpha) * (torch.ones(1) if extent is None else extent)
+    return torch.lerp(working.pixels, painted, (applied / UNTOUCHED).clamp_max(1))
+
+
+def _paint(
+    model: StyleTransferModel,
+    pixels: Tensor,
+    style: StyleStatistics,
+    alpha: float,
+    strength: Tensor | None,
+    regions: Tensor | None,
+) -> Tensor:
+    """Run the network: `(1, 3, H, W)` in one style, or in `K` of them.
+
+    Args:
+        model: The network.
+        pixels: The photo.
+        style: One style, or `K`.
+        alpha: Strength everywhere.
+        strength: What `alpha` is multiplied by, shape `(1, 1, H, W)`.
+        regions: How much each style counts, shape `(K, 1, H, W)`; the photo keeps the rest.
+    """
+    if regions is None and strength is None:
+        return model.stylize(pixels, style, alpha)
+    shares = torch.ones_like(pixels[:, :1]) if regions is None else regions
+    if strength is not None:
+        shares = shares * strength
+    result = pixels * (1 - shares.sum(0, keepdim=True))
+    for share, vector in zip(shares, style.to_vector().split(1), strict=True):
+        part = model.stylize(pixels, _unpack_vector(model, vector), alpha)
+        result += share * part.to(result)
+    return result
+
+
+def _finish(photo: Picture, painted: Tensor, extent: Tensor | None, controls: Controls) -> Tensor:
+    """Apply what works on the pixels of photo and result.
+
+    Only what is visible, and painted by `extent`, counts for the colours.
+    """
+    weight = photo.transparency
+    if extent is not None:
+        weight = extent if weight is None else weight * extent
+    if controls.preserve_color != "none":
+        colors = [measure_colors(pixels, weight) for pixels in (photo.pixels, painted)]
+        painted = color_map(controls.preserve_color, *colors)(photo.pixels, painted)
+    if controls.photorealistic:
+        radius = max(1, round(max(photo.width, photo.height) * WINDOW_SHARE))
+        painted = guided_filter(photo.pixels, painted, radius, WINDOW_EPS).clamp_(0, 1)
+    if controls.smooth:
+        painted = smooth(painted, controls.smooth)
+    if controls.sharpen:
+        painted = sharpen(painted, controls.sharpen)
+    return painted
 
 
 def measure_style(
-    model: StyleTransferModel, painting: Source, name: str | None = None
+    model: StyleTransferModel, painting: Source, name: str | None = None, side: int = STYLE_SIDE
 ) -> StyleStatistics:
     """Measure the style of a painting.
+
+    Args:
+        model: The network.
+        painting: A picture file.
+        name: What error messages call it.
+        side: Its shorter side in pixels; a smaller painting is measured as it is. At a larger
+            one the strokes are broader and softer.
 
     Raises:
         ImageError: If the painting cannot be read.
     """
-    picture = resize_shorter_side(load_image(painting, name=name), STYLE_SIDE)
+    picture = resize_shorter_side(load_image(painting, name=name), side)
     return model.measure_style(picture.pixels)
 
 
 def stored_style(
-    model: StyleTransferModel, gallery: Gallery, target: Painting | Group
+    model: StyleTransferModel,
+    gallery: Gallery,
+    target: Painting | Group,
+    side: int = STYLE_SIDE,
 ) -> StyleStatistics:
     """Return the style of a painting of the gallery, or of all paintings of an artist or style.
 
     What was not measured by this model's encoder yet is measured now, where the picture is at
     hand, and kept.
 
+    Args:
+        model: The network.
+        gallery: Where the painting is.
+        target: The painting or the group.
+        side: As for `measure_style`. Only what is measured at `STYLE_SIDE` is kept.
+
     Raises:
-        StylesError: If it was not, and there is no picture.
+        StylesError: If it was not measured, and there is no picture.
         ImageError: If the picture cannot be read.
     """
+    if side != STYLE_SIDE:
+        if isinstance(target, Group) or target.path is None:
+            raise StylesError(
+                f"{target.slug}: measured at {STYLE_SIDE} pixels, and its picture is not here; "
+                "leave --style-size out, or give a picture of it as the style"
+            )
+        return measure_style(model, Path(target.path), side=side)
     if isinstance(target, Group):
         vector = gallery.pooled(target, model.fingerprint, partial(pool_vectors, model))
         return _unpack(model, vector)
@@ -116,6 +287,8 @@ def find_style(
     references: Sequence[Reference],
     open_gallery: Callable[[], Gallery],
     standard_input: BinaryIO | None = None,
+    side: int = STYLE_SIDE,
+    separate: bool = False,
 ) -> tuple[str, Measure]:
     """Find what references stand for, before any network is loaded.
 
@@ -123,6 +296,8 @@ def find_style(
         references: The parts of the style.
         open_gallery: Called once, when a part is not a file.
         standard_input: What the reference `-` reads.
+        side: Shorter side in pixels at which paintings are measured.
+        separate: Whether the styles stay apart, one for each mask, instead of being mixed.
 
     Returns:
         A slug for the names of results, and what measures the style or looks it up.
@@ -135,21 +310,27 @@ def find_style(
     gallery = None
     for reference in references:
         if reference.name == STANDARD and standard_input is not None:
-            measure = partial(measure_style, painting=standard_input, name="standard input")
+            measure = partial(
+                measure_style, painting=standard_input, name="standard input", side=side
+            )
             parts.append(("stdin", measure))
         elif reference.is_file:
             painting = Path(reference.name)
-            parts.append((file_slug(reference), partial(measure_style, painting=painting)))
+            measure = partial(measure_style, painting=painting, side=side)
+            parts.append((file_slug(reference), measure))
         else:
             gallery = gallery or open_gallery()
             target = find_target(gallery, reference.name)
-            parts.append((target.slug, partial(stored_style, gallery=gallery, target=target)))
+            measure = partial(stored_style, gallery=gallery, target=target, side=side)
+            parts.append((target.slug, measure))
     slug = "+".join(slug for slug, _ in parts)[:MAX_SLUG]
     if len(parts) == 1:
         return slug, parts[0][1]
 
     def mix(model: StyleTransferModel) -> StyleStatistics:
         styles = [measure(model) for _, measure in parts]
+        if separate:
+            return _unpack_vector(model, torch.cat([style.to_vector() for style in styles]))
         return interpolate_styles(styles, [reference.weight for reference in references])
 
     return slug, mix
@@ -161,8 +342,12 @@ def pool_vectors(model: StyleTransferModel, vectors: NDArray[np.float32]) -> NDA
 
 
 def _unpack(model: StyleTransferModel, vectors: NDArray[np.float32]) -> StyleStatistics:
+    return _unpack_vector(model, torch.from_numpy(vectors))
+
+
+def _unpack_vector(model: StyleTransferModel, vectors: Tensor) -> StyleStatistics:
     widths = {layer: model.encoder.widths[layer] for layer in STYLE_LAYERS}
-    return StyleStatistics.from_vector(torch.from_numpy(vectors), widths)
+    return StyleStatistics.from_vector(vectors, widths)
 
 
 def _out_of_memory(error: Exception) -> bool:

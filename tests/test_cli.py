@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from typer.testing import CliRunner, Result
 
 from adain import weights
+from adain.color import COLOR_MODES
+from adain.images import Picture
 from adain.model import MIN_SIDE, StyleTransferModel
 from gallery import config, service
 from gallery.cli import app
-from gallery.config import StylizeConfig
+from gallery.config import Controls, StylizeConfig
 from gallery.paintings import Painting
 from gallery.styles import StyleFile
 
@@ -159,6 +161,107 @@ def test_alpha_and_model_reach_the_network(
     options = ["--alpha", "0.25", "--model", model, "--device", "cpu"]
     assert run("stylize", "a.png", "--style", "irises", *options).exit_code == 0
     assert calls == [0.25]
+
+
+def test_the_controls_reach_the_service(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    stylize_picture = service.stylize_picture
+
+    def record(*arguments: object, **options: object) -> object:
+        calls.append(options)
+        return stylize_picture(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(service, "stylize_picture", record)
+    draw(Path("where.png"))
+    given = ["--alpha", "where.png", "--mask", "where.png", "--feather", "3", "--stroke", "2"]
+    given += ["--preserve-color", "linear", "--photorealistic", "--smooth", "0.5", "--sharpen", "1"]
+    result = run("stylize", "a.png", "--style", "irises", *given)
+    assert result.exit_code == 0, result.stderr
+    expected = Controls(
+        strength=Path("where.png"),
+        masks=(Path("where.png"),),
+        feather=3,
+        stroke=2,
+        preserve_color="linear",
+        photorealistic=True,
+        smooth=0.5,
+        sharpen=1,
+    )
+    assert calls == [{"alpha": 1.0, "max_side": None, "controls": expected}]
+    assert run("stylize", "b.jpg", "--style", "irises").exit_code == 0
+    assert calls[1]["controls"] == Controls()
+
+
+def test_a_mask_gives_each_style_its_place(run: Run, folder: Path) -> None:
+    halves = np.repeat(np.array([0, 255], np.uint8), 20)[None].repeat(30, 0)
+    Image.fromarray(halves).save("halves.png")
+    parts = ["--style", "irises", "--style", "senecio"]
+    result = run("stylize", "a.png", *parts, "--mask", "halves.png", "--feather", "0")
+    assert (result.exit_code, result.stdout) == (0, "a.irises+senecio.png\n"), result.stderr
+    assert run("stylize", "a.png", *parts, "-o", "mixed.png").exit_code == 0
+    one, other = (np.asarray(Image.open(name)) for name in ("a.irises+senecio.png", "mixed.png"))
+    assert not np.array_equal(one, other)
+
+
+def test_masks_that_do_not_fit_are_one_line_and_leave_nothing(run: Run, folder: Path) -> None:
+    draw(Path("square.png"), (30, 30))
+    draw(Path("noise.png"))
+    (folder / "text.png").write_text("no picture")
+    before = files(folder)
+    for options, part in [
+        (["--mask", "square.png"], "square.png: 30x30 has not the shape of a.png, 40x30"),
+        (["--alpha", "square.png"], "square.png: 30x30 has not the shape of a.png, 40x30"),
+        (["--mask", "text.png"], "text.png: cannot be read"),
+        (["--mask", "gone.png"], "gone.png: cannot be read"),
+        (["--style", "senecio", "--mask", "noise.png"], "noise.png: has 9 colours (#"),
+    ]:
+        result = run("stylize", "a.png", "--style", "irises", *options)
+        assert (result.exit_code, result.stdout) == (4, ""), options
+        assert_one_line(result, part)
+    assert files(folder) == before
+
+
+def test_a_result_says_what_made_it_unless_told_not_to(run: Run, folder: Path) -> None:
+    (folder / "b.jpg").unlink()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "Ann Onym"
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSAreaInformation] = b"NEXT-DOOR"
+    Image.open("a.png").convert("RGB").save("b.jpg", exif=exif)
+    for options, made, kept in [
+        ([], True, False),
+        (["--keep-metadata"], True, True),
+        (["--no-provenance"], False, False),
+    ]:
+        result = run("stylize", "b.jpg", "--style", "irises", "--overwrite", *options)
+        assert result.exit_code == 0
+        data = (folder / "b.irises.jpg").read_bytes()
+        assert (b'"style": "irises"' in data, b"Ann Onym" in data) == (made, kept)
+        assert b"NEXT-DOOR" not in data and str(folder).encode() not in data
+
+
+def test_16_bits_go_into_png_unless_a_format_is_asked_for(run: Run) -> None:
+    result = run("stylize", "b.jpg", "--style", "irises", "--bits", "16")
+    assert (result.exit_code, result.stdout) == (0, "b.irises.png\n")
+    assert Path("b.irises.png").read_bytes()[24] == 16
+    result = run("stylize", "b.jpg", "--style", "irises", "--bits", "16", "-o", "x.tif")
+    assert result.exit_code == 0
+    with Image.open("x.tif") as image:
+        assert image.tag_v2[258] == (16, 16, 16)  # type: ignore[attr-defined]
+
+
+def test_the_style_size_decides_how_a_painting_is_measured(run: Run) -> None:
+    draw(Path("large.png"), (120, 90))
+    for size in ("16", "90"):
+        result = run(
+            "stylize", "a.png", "--style", "large.png", "--style-size", size, "-o", f"{size}.png"
+        )
+        assert result.exit_code == 0
+    assert Path("16.png").read_bytes() != Path("90.png").read_bytes()
+    result = run("stylize", "a.png", "--style", "irises", "--style-size", "16")
+    assert result.exit_code == 7
+    assert_one_line(result, "irises: measured at 512 pixels", "--style-size")
 
 
 def test_standard_input_to_standard_output(run: Run, folder: Path) -> None:
@@ -347,6 +450,19 @@ def test_contradictions_and_wrong_values_are_usage_errors(run: Run, folder: Path
         (["--alpha", "nan"], "alpha must be a number from -1 to 3, got nan"),
         (["--alpha", "inf"], "alpha"),
         (["--alpha", "3.1"], "alpha"),
+        (["--alpha", "gone.png"], "alpha must be a number or a picture file, got 'gone.png'"),
+        (["--stroke", "9"], "stroke must be 0 or from 0.125 to 8, got 9"),
+        (["--stroke", "nan"], "stroke"),
+        (["--feather", "-1"], "feather must be from 0 to 1000, got -1"),
+        (["--smooth", "1.5"], "smooth must be from 0 to 1, got 1.5"),
+        (["--sharpen", "nan"], "sharpen must be from 0 to 3, got nan"),
+        (["--preserve-color", "hue"], "none, luminance, linear or histogram, got 'hue'"),
+        (["--style-size", "15"], "style-size must be from 16 to 4096 pixels, got 15"),
+        (["--bits", "12"], "bits must be 8 or 16, got 12"),
+        (["--bits", "16", "-o", "x.jpg"], "jpg has 8 bits a channel; use png or tiff"),
+        (["--bits", "16", "--format", "webp"], "webp has 8 bits"),
+        (["--mask", "a.png", "--mask", "a.png"], "2 --mask for 1 --style"),
+        (["--style", "senecio=2", "--mask", "a.png"], "no weights"),
         (["--max-side", "15"], "max-side must be at least 16 pixels, got 15"),
         (["--jpeg-quality", "0"], "jpeg-quality must be from 1 to 100, got 0"),
         (["--jpeg-quality", "101"], "jpeg-quality"),
@@ -377,7 +493,7 @@ def test_an_unexpected_error_is_one_line_and_debug_shows_all(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("so much\nfor that")
 
-    monkeypatch.setattr(service, "stylize_photo", fail)
+    monkeypatch.setattr(service, "stylize_picture", fail)
     result = run("stylize", "a.png", "--style", "irises")
     assert result.exit_code == 1
     assert_one_line(result, "unexpected ZeroDivisionError: so much for that", "--debug")
@@ -400,16 +516,16 @@ def test_an_unexpected_error_before_the_photos_is_one_line_too(
 def test_an_interrupt_keeps_what_is_done_and_ends_with_130(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stylize_photo = service.stylize_photo
+    stylize_picture = service.stylize_picture
 
     def interrupted(
-        model: StyleTransferModel, photo: Path, *rest: object, **options: object
+        model: StyleTransferModel, photo: Picture, *rest: object, **options: object
     ) -> object:
         if photo.name == "b.jpg":
             raise KeyboardInterrupt
-        return stylize_photo(model, photo, *rest, **options)  # type: ignore[arg-type]
+        return stylize_picture(model, photo, *rest, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(service, "stylize_photo", interrupted)
+    monkeypatch.setattr(service, "stylize_picture", interrupted)
     before = files(folder)
     result = run("stylize", "a.png", "b.jpg", "style.png", "--style", "irises")
     assert (result.exit_code, result.stdout) == (130, "a.irises.png\n")
@@ -423,6 +539,7 @@ def test_an_interrupt_keeps_what_is_done_and_ends_with_130(
 def test_the_defaults_are_those_of_the_library() -> None:
     assert StylizeConfig().model == weights.DEFAULT_MODEL
     assert config.MIN_SIDE == MIN_SIDE
+    assert config.COLOR_MODES == COLOR_MODES
 
 
 @pytest.mark.parametrize(

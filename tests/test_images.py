@@ -18,11 +18,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
+from adain.deep import encode_png
 from adain.errors import ImageError, ImageExistsError, ImageTooLargeError
 from adain.images import (
     FORMATS,
     OUTPUT_FORMATS,
+    STRIP_ROWS,
     SUFFIXES,
+    WRITABLE,
     ImageLimits,
     Picture,
     encode_image,
@@ -33,6 +36,7 @@ from adain.images import (
     save_image,
     to_image,
 )
+from adain.metadata import Notes
 
 HEIGHT, WIDTH = 24, 20
 COLORS = np.stack(
@@ -299,6 +303,46 @@ def test_a_broken_or_unfit_profile_is_ignored(profile: bytes) -> None:
     assert np.array_equal(levels(from_image(image)).round(), COLORS)
 
 
+MATRIX_PROFILES = {"no profile": None, "sRGB": SRGB_TO_XYZ, "Adobe RGB": ADOBE_RGB_TO_XYZ}
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 31), (64, 200)], ids=str)
+@pytest.mark.parametrize("profile", MATRIX_PROFILES)
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "RGB16"])
+def test_the_matrix_of_modes_orientations_profiles_and_sizes(
+    mode: str, orientation: int, profile: str, size: tuple[int, int]
+) -> None:
+    """One colour, so that each way of storing it must give back the very same."""
+    height, width = size
+    color = {"1": 255, "L": 90, "LA": (90, 255), "P": 90, "I;16": 90 * 257}.get(mode, (200, 90, 40))
+    grey = mode in ("1", "L", "LA", "P", "I;16")
+    primaries = MATRIX_PROFILES[profile]
+    options: dict[str, Any] = {}
+    if primaries is not None:
+        options["icc_profile"] = icc_profile(b"RGB ", 2.2, primaries)
+    if mode == "RGB16":
+        deep = np.full((height, width, 3), color, np.uint16) * 257
+        data = encode_png(deep, options.get("icc_profile", b"none"), Notes())
+    else:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        kind = "L" if mode == "P" else mode
+        image = Image.new(kind, (width, height), color)  # type: ignore[arg-type]
+        image = image.convert("P") if mode == "P" else image
+        data = encoded(image, "PNG", exif=exif, **options)
+        if orientation == 6:
+            height, width = width, height
+    picture = load_image(data)
+    assert picture.pixels.shape == (1, 3, height, width)
+    assert picture.transparency is None
+    expected = np.array([{"1": 255}.get(mode, 90)] * 3 if grey else (200, 90, 40))
+    if primaries is not None:
+        matrix = np.linalg.inv(SRGB_TO_XYZ) @ primaries
+        expected = srgb_levels((matrix @ (expected / 255) ** 2.2).clip(0, 1))
+    assert abs(levels(picture) - expected).max() < 3
+
+
 # Transparency
 
 
@@ -546,6 +590,60 @@ def test_whatever_a_decoder_raises_is_an_image_error(
     assert caught.value.__cause__ is error
 
 
+def heic(image: Image.Image, **options: Any) -> bytes:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.register_heif_opener()
+    return encoded(image, "HEIF", **options)
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_heic_is_read_upright(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](COLORS)))
+    picture = load_image(heic(stored, exif=exif.tobytes(), quality=95))
+    assert picture.pixels.shape == (1, 3, HEIGHT, WIDTH)
+    assert abs(levels(picture) - COLORS).mean() < 4
+
+
+def test_heic_keeps_its_transparency_and_its_profile() -> None:
+    picture = load_image(heic(with_alpha(ALPHA), quality=-1))
+    assert abs(alpha_levels(picture) - ALPHA).max() < 3
+    profile = icc_profile(b"RGB ", 1.0, SRGB_TO_XYZ)
+    linear = load_image(heic(SMOOTH, quality=95, icc_profile=profile))
+    assert abs(levels(linear) - srgb_levels(COLORS / 255)).mean() < 4
+
+
+def test_heic_without_the_extra_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = heic(SMOOTH)
+    monkeypatch.setattr("adain.images._reads_heif", lambda: False)
+    with pytest.raises(ImageError, match=r"is HEIC; install the extra: .*adain\[heic\]"):
+        load_image(data)
+
+
+def test_heic_is_found_in_folders_and_not_written() -> None:
+    assert {".heic", ".heif"} <= SUFFIXES - WRITABLE
+
+
+@settings(max_examples=60)
+@given(
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=4),
+    kept=st.floats(0.3, 1),
+)
+def test_damaged_heic_gives_a_picture_or_an_image_error(
+    changes: list[tuple[float, int]], kept: float
+) -> None:
+    data = bytearray(heic(SMOOTH))
+    for place, value in changes:
+        data[int(place * len(data))] = value
+    try:
+        picture = load_image(bytes(data[: int(kept * len(data))]))
+    except ImageError as error:
+        assert str(error).isprintable()
+        return
+    assert picture.pixels.min() >= 0 and picture.pixels.max() <= 1
+
+
 SEEDS = {
     "jpeg": encoded(SMOOTH, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0"),
     "progressive": encoded(SMOOTH, "JPEG", progressive=True),
@@ -671,9 +769,17 @@ def test_a_side_below_what_the_network_takes_is_a_value_error(
 
 def test_pixels_are_clamped_and_rounded() -> None:
     values = torch.tensor([-1, 0, 0.4 / 255, 0.6 / 255, 127.5 / 255 + 1e-4, 254.6 / 255, 1, 7])
-    image = to_image(values.expand(3, 2, 8))
+    pixels = values.expand(1, 3, 2, 8).contiguous()
+    image = to_image(pixels)
+    assert pixels.max() == 7, "the pixels of the caller are another thing"
     assert np.asarray(image)[0, :, 1].tolist() == [0, 0, 0, 1, 128, 255, 255, 255]
     assert image.mode == "RGB"
+
+
+def test_pixels_are_converted_in_strips_as_in_one_piece() -> None:
+    pixels = picture_of(2 * STRIP_ROWS + 3, 17).pixels
+    expected = pixels[0].permute(1, 2, 0).mul(255).round().byte().numpy()
+    np.testing.assert_array_equal(np.asarray(to_image(pixels)), expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64])
@@ -786,7 +892,7 @@ def test_a_size_that_the_format_cannot_hold_is_an_image_error(tmp_path: Path) ->
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("suffix", sorted(SUFFIXES - {".gif"}))
+@pytest.mark.parametrize("suffix", sorted(WRITABLE))
 def test_the_suffix_decides_the_format(suffix: str, tmp_path: Path) -> None:
     save_image(SMOOTH, tmp_path / f"a{suffix.upper()}")
     assert os.listdir(tmp_path) == [f"a{suffix.upper()}"]

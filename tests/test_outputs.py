@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from adain.images import OUTPUT_FORMATS
+from adain.images import OUTPUT_FORMATS, WRITABLE
 from gallery.errors import OutputError
-from gallery.outputs import WRITABLE, Output, plan_outputs
+from gallery.outputs import Output, plan_outputs
 
 
 def paths(*arguments: object, **options: object) -> list[str]:

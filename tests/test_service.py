@@ -1,21 +1,31 @@
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
+from adain.color import measure_colors
 from adain.errors import ImageError, ImageTooLargeError
-from adain.images import ImageLimits, load_image
+from adain.images import ImageLimits, Picture, from_image, load_image, resize_image
 from adain.model import STYLE_LAYERS, StyleTransferModel
 from adain.normalization import StyleStatistics, channel_statistics
-from gallery.config import STYLE_SIDE, database_url
-from gallery.errors import StylesError
+from gallery.config import STYLE_SIDE, Controls, database_url
+from gallery.errors import MaskError, StylesError
 from gallery.paintings import Painting
 from gallery.references import parse_references
-from gallery.service import find_style, measure_style, stored_style, stylize_photo
+from gallery.service import (
+    find_style,
+    measure_style,
+    stored_style,
+    stylize_photo,
+    stylize_picture,
+)
 from gallery.store import Gallery, make_gallery
 from gallery.styles import StyleFile
 
@@ -48,6 +58,252 @@ def test_max_side_shrinks_and_never_enlarges(
     photo = picture(200, 100)
     assert stylize_photo(tiny_model, photo, style, max_side=100).size == (100, 50)
     assert stylize_photo(tiny_model, photo, style, max_side=1000).size == (200, 100)
+
+
+def scenery(width: int, height: int) -> bytes:
+    """A picture with large and small shapes."""
+    y, x = np.linspace(0, 9, height)[:, None], np.linspace(0, 12, width)[None]
+    channels = [np.sin(x + k * y) + 0.5 * np.sin(9 * x - 7 * k * y) for k in (0.5, 1, 2)]
+    buffer = BytesIO()
+    pixels = (np.stack(channels, axis=2) * 80 + 128).clip(0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def stylized(
+    model: StyleTransferModel, photo: bytes, style: StyleStatistics, **controls: Any
+) -> torch.Tensor:
+    """The pixels of a photo repainted under some controls."""
+    return stylize_picture(model, load_image(photo), style, controls=Controls(**controls)).pixels
+
+
+def grey(levels: Any) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(np.asarray(levels, np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+HALVES = np.repeat(np.array([0, 255]), 32)[None].repeat(48, 0)
+"""Black on the left, white on the right, 64 x 48."""
+
+
+@pytest.fixture
+def lively_model(tiny_model: StyleTransferModel) -> StyleTransferModel:
+    """Random weights that show what they do to a picture."""
+    for parameter in tiny_model.decoder.parameters():
+        if parameter.ndim == 4:
+            torch.nn.init.kaiming_normal_(parameter, nonlinearity="relu")
+    last = tiny_model.decoder.get_submodule(str(len(tiny_model.decoder.table) - 1))
+    assert isinstance(last, torch.nn.Conv2d) and last.bias is not None
+    torch.nn.init.normal_(last.weight, std=0.03)
+    torch.nn.init.constant_(last.bias, 0.4)
+    return tiny_model
+
+
+@pytest.fixture
+def styles(lively_model: StyleTransferModel) -> list[StyleStatistics]:
+    return [measure_style(lively_model, each) for each in (picture(64, 48), scenery(64, 48))]
+
+
+def together(model: StyleTransferModel, *styles: StyleStatistics) -> StyleStatistics:
+    vectors = torch.cat([style.to_vector() for style in styles])
+    return StyleStatistics.from_vector(
+        vectors, {layer: model.encoder.widths[layer] for layer in STYLE_LAYERS}
+    )
+
+
+@pytest.mark.parametrize("size", [(1500, 333), (2048, 512)])
+def test_a_preview_and_a_print_are_the_same_picture(
+    lively_model: StyleTransferModel, styles: list[StyleStatistics], size: tuple[int, int]
+) -> None:
+    photo = scenery(*size)
+    print_ = stylize_photo(lively_model, photo, styles[0])
+    preview = stylize_photo(lively_model, photo, styles[0], max_side=400)
+    assert print_.size == size and preview.width == 400
+    small = np.asarray(print_.resize(preview.size, Image.Resampling.BICUBIC), float)
+    assert abs(small - np.asarray(preview)).mean() < 2
+    plain = stylize_photo(lively_model, photo, styles[0], max_side=400, controls=Controls(stroke=0))
+    assert abs(small - np.asarray(plain)).mean() > 4, "the rule makes no difference here"
+
+
+@pytest.mark.parametrize(
+    ("side", "stroke", "seen"), [(400, 1, 400), (400, 2, 200), (400, 0.5, 800), (1500, 1, 1024)]
+)
+def test_the_stroke_decides_at_which_size_the_network_sees_the_photo(
+    tiny_model: StyleTransferModel,
+    style: StyleStatistics,
+    monkeypatch: pytest.MonkeyPatch,
+    side: int,
+    stroke: float,
+    seen: int,
+) -> None:
+    widths = []
+    stylize = tiny_model.stylize
+
+    def record(pixels: torch.Tensor, *rest: Any) -> torch.Tensor:
+        widths.append(pixels.shape[3])
+        return stylize(pixels, *rest)
+
+    monkeypatch.setattr(tiny_model, "stylize", record)
+    result = stylized(tiny_model, picture(side, 100), style, stroke=stroke)
+    assert (widths, tuple(result.shape[2:])) == ([seen], (100, side))
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    width=st.integers(16, 90),
+    height=st.integers(16, 90),
+    stroke=st.sampled_from([0, 0.3, 0.7, 1, 1.3, 3]),
+    max_side=st.none() | st.integers(16, 99),
+)
+def test_the_size_of_the_result_does_not_depend_on_the_stroke(
+    tiny_model: StyleTransferModel, width: int, height: int, stroke: float, max_side: int | None
+) -> None:
+    photo = load_image(picture(width, height))
+    style = tiny_model.measure_style(photo.pixels)
+    result = stylize_picture(
+        tiny_model, photo, style, max_side=max_side, controls=Controls(stroke=stroke)
+    )
+    expected = photo if max_side is None else resize_image(photo, max_side)
+    assert result.pixels.shape == expected.pixels.shape
+
+
+def test_a_black_strength_keeps_the_photo_to_the_bit_and_a_white_one_changes_nothing(
+    lively_model: StyleTransferModel, styles: list[StyleStatistics]
+) -> None:
+    photo = picture(64, 48)
+    plain = stylized(lively_model, photo, styles[0])
+    result = stylized(lively_model, photo, styles[0], strength=grey(HALVES))
+    original = load_image(photo).pixels
+    assert torch.equal(result[..., :32], original[..., :32])
+    torch.testing.assert_close(result[..., 32:], plain[..., 32:])
+    assert (plain - original)[..., :32].abs().mean() > 0.02
+
+
+@pytest.mark.parametrize("width", [64, 1400])
+def test_alpha_zero_keeps_the_photo_to_the_bit_and_little_changes_it_little(
+    lively_model: StyleTransferModel, styles: list[StyleStatistics], width: int
+) -> None:
+    photo = load_image(scenery(width, 60))
+    steps = [
+        stylize_picture(lively_model, photo, styles[0], alpha=alpha).pixels
+        for alpha in (0, 0.02, 0.05, 0.099, 0.101)
+    ]
+    assert torch.equal(steps[0], photo.pixels)
+    changes = [(step - photo.pixels).abs().mean().item() for step in steps]
+    assert changes == sorted(changes)
+    assert changes[4] - changes[3] < 0.1 * changes[4]
+
+
+def test_the_strength_of_a_large_photo_keeps_it_to_the_bit_as_well(
+    lively_model: StyleTransferModel, styles: list[StyleStatistics]
+) -> None:
+    photo = scenery(1400, 200)
+    black = grey(np.zeros((20, 140)))
+    result = stylized(lively_model, photo, styles[0], strength=black, preserve_color="linear")
+    assert torch.equal(result, load_image(photo).pixels)
+
+
+def test_each_region_has_its_style(
+    lively_model: StyleTransferModel, styles: list[StyleStatistics]
+) -> None:
+    photo = picture(64, 48)
+    both = together(lively_model, *styles)
+    left, right = (stylized(lively_model, photo, style) for style in styles)
+    assert (left - right).abs().mean() > 0.01
+    for masks in ((grey(HALVES),), (grey(255 - HALVES), grey(HALVES))):
+        result = stylized(lively_model, photo, both, masks=masks, feather=0)
+        # Far from the border: one style may reach a little into the other.
+        torch.testing.assert_close(result[..., :24], left[..., :24], atol=0.05, rtol=0)
+        torch.testing.assert_close(result[..., 40:], right[..., 40:], atol=0.05, rtol=0)
+
+
+def test_where_no_mask_is_white_the_photo_stays(
+    lively_model: StyleTransferModel, styles: list[StyleStatistics]
+) -> None:
+    photo = picture(64, 48)
+    result = stylized(lively_model, photo, styles[0], masks=(grey(HALVES),), feather=0)
+    assert torch.equal(result[..., :32], load_image(photo).pixels[..., :32])
+
+
+def test_masks_that_do_not_fit_name_themselves(
+    tiny_model: StyleTransferModel, style: StyleStatistics, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong.png"
+    wrong.write_bytes(grey(np.zeros((48, 48))))
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(picture(64, 48))
+    for controls in (Controls(strength=wrong), Controls(masks=(wrong,))):
+        with pytest.raises(MaskError, match=r"wrong\.png: 48x48 .*photo\.png, 64x48"):
+            stylize_photo(tiny_model, photo, style, controls=controls)
+    with pytest.raises(ImageError, match=r"gone\.png: cannot be read"):
+        controls = Controls(strength=tmp_path / "gone.png")
+        stylize_photo(tiny_model, photo, style, controls=controls)
+
+
+def test_colors_can_be_those_of_the_photo(
+    lively_model: StyleTransferModel, styles: list[StyleStatistics]
+) -> None:
+    photo = scenery(90, 70)
+    wanted = measure_colors(load_image(photo).pixels)
+
+    def distance(mode: str) -> float:
+        colors = measure_colors(stylized(lively_model, photo, styles[0], preserve_color=mode))
+        return (colors.mean - wanted.mean).abs().max().item()
+
+    assert distance("none") > 0.05
+    assert max(map(distance, ("luminance", "linear", "histogram"))) < 0.04
+
+
+def test_clear_areas_do_not_count_for_the_colors(
+    lively_model: StyleTransferModel, styles: list[StyleStatistics]
+) -> None:
+    opaque = load_image(scenery(90, 70)).pixels[0].permute(1, 2, 0).mul(255).byte().numpy()
+    image = Image.fromarray(np.concatenate((opaque, np.full((70, 90, 1), 255, np.uint8)), 2))
+    image.paste((255, 0, 255, 0), (45, 0, 90, 70))
+    photo = from_image(image)
+    result = stylize_picture(
+        lively_model, photo, styles[0], controls=Controls(preserve_color="linear")
+    )
+    assert result.transparency is not None and torch.equal(
+        result.transparency, torch.as_tensor(photo.transparency)
+    )
+    visible, wanted = (
+        measure_colors(each.pixels, photo.transparency).mean for each in (result, photo)
+    )
+    torch.testing.assert_close(visible, wanted, atol=0.02, rtol=0)
+
+
+def test_a_photorealistic_result_has_no_edges_of_its_own(
+    lively_model: StyleTransferModel, styles: list[StyleStatistics]
+) -> None:
+    steps = np.repeat(np.array([60, 190]), 128)[None].repeat(192, 0)
+    photo = load_image(picture(256, 192)).pixels * 0.04 + torch.from_numpy(steps / 255)
+    plain, filtered = (
+        stylize_picture(
+            lively_model,
+            Picture(photo.float()),
+            styles[0],
+            controls=Controls(photorealistic=photorealistic),
+        ).pixels
+        for photorealistic in (False, True)
+    )
+    flat, edge = slice(20, 100), slice(127, 129)
+    assert filtered[..., flat].diff(dim=3).std() < 0.5 * plain[..., flat].diff(dim=3).std()
+    step, wanted = (each[..., edge].diff(dim=3).mean((2, 3)) for each in (filtered, plain))
+    assert step.abs().max() > 0.3 * wanted.abs().max()
+
+
+def test_smoothing_and_sharpening_change_the_contrast_of_neighbours(
+    lively_model: StyleTransferModel, styles: list[StyleStatistics]
+) -> None:
+    photo = scenery(90, 70)
+
+    def roughness(**controls: float) -> float:
+        result = stylized(lively_model, photo, styles[0], **controls)
+        return result.diff(dim=3).abs().mean().item()
+
+    assert roughness(smooth=1) < roughness(smooth=0.5) < roughness() < roughness(sharpen=1)
 
 
 def test_transparency_is_put_back(tiny_model: StyleTransferModel, style: StyleStatistics) -> None:
@@ -140,6 +396,35 @@ def test_a_mixture_weighs_its_parts(
     parts = [stored_style(tiny_model, gallery, gallery.find(f"waves-{i}")) for i in (1, 2)]
     expected = parts[0].to_vector() * 0.75 + parts[1].to_vector() * 0.25
     torch.testing.assert_close(measure(tiny_model).to_vector(), expected)
+
+
+def test_styles_for_masks_stay_apart(
+    tiny_model: StyleTransferModel, gallery: Gallery, tmp_path: Path
+) -> None:
+    paintings = [add(gallery, tmp_path, seed) for seed in (1, 2)]
+    references = parse_references([painting.slug for painting in paintings])
+    slug, measure = find_style(references, lambda: gallery, separate=True)
+    parts = [stored_style(tiny_model, gallery, painting).to_vector() for painting in paintings]
+    assert slug == "waves-1+waves-2"
+    assert torch.equal(measure(tiny_model).to_vector(), torch.cat(parts))
+
+
+def test_paintings_are_measured_at_the_side_asked_for_and_only_the_usual_one_is_kept(
+    tiny_model: StyleTransferModel, gallery: Gallery, tmp_path: Path
+) -> None:
+    painting = add(gallery, tmp_path, 1)
+    path = str(painting.path)
+    for name in (path, painting.slug):
+        _, measure = find_style(parse_references([name]), lambda: gallery, side=24)
+        expected = measure_style(tiny_model, Path(path), side=24)
+        assert torch.equal(measure(tiny_model).to_vector(), expected.to_vector())
+    assert gallery.vector(painting, tiny_model.fingerprint) is None
+    stored_style(tiny_model, gallery, painting)
+    Path(path).unlink()
+    with pytest.raises(ImageError, match=r"1\.png"):
+        stored_style(tiny_model, gallery, painting, side=24)
+    with pytest.raises(StylesError, match=r"waves-1: measured at 512 .* --style-size"):
+        stored_style(tiny_model, gallery, replace(painting, path=None), side=24)
 
 
 def test_large_paintings_are_measured_at_one_size(

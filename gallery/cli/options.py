@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from gallery.config import COLOR_MODES
 from gallery.errors import OutputError
 
 Database = Annotated[
@@ -24,6 +25,73 @@ Contact = Annotated[
         help="With --fetch: tells the hosts whom to write to when something is wrong.",
     ),
 ]
+
+Alpha = Annotated[
+    str,
+    typer.Option(
+        metavar="A|PICTURE",
+        help="Strength: 0 keeps the photo, 1 is the full style; or a grey picture of it.",
+    ),
+]
+Masks = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--mask",
+        metavar="PICTURE",
+        help="Where the styles go: one grey picture for each --style, or one picture with a "
+        "colour for each, from dark to bright.",
+    ),
+]
+Feather = Annotated[
+    float, typer.Option(metavar="PX", help="Pixels over which the regions of masks blend.")
+]
+Stroke = Annotated[
+    float,
+    typer.Option(
+        metavar="FACTOR",
+        help="Size of the strokes: 2 doubles it, 0.5 halves it, 0 is the finest.",
+    ),
+]
+StyleSize = Annotated[
+    int, typer.Option(metavar="PX", help="Shorter side at which paintings are measured.")
+]
+PreserveColor = Annotated[
+    str, typer.Option(metavar="MODE", help=f"Keep the photo's colours: {', '.join(COLOR_MODES)}.")
+]
+Photorealistic = Annotated[
+    bool, typer.Option("--photorealistic", help="Change colours only, not edges.")
+]
+Smooth = Annotated[
+    float, typer.Option(metavar="S", help="0 to 1: even out faint strokes and noise.")
+]
+Sharpen = Annotated[float, typer.Option(metavar="S", help="0 to 3: stress edges and strokes.")]
+Bits = Annotated[int, typer.Option(metavar="8|16", help="Bits of a channel; 16 in PNG and TIFF.")]
+KeepMetadata = Annotated[
+    bool,
+    typer.Option(
+        "--keep-metadata", help="Copy date, camera, author and rights of the photo; never GPS."
+    ),
+]
+NoProvenance = Annotated[
+    bool, typer.Option("--no-provenance", help="Do not write into the file what made it.")
+]
+
+
+def parse_alpha(text: str) -> tuple[float, Path | None]:
+    """Read a strength, which is a number or a picture.
+
+    Returns:
+        The strength everywhere, and the picture that it is multiplied by.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    try:
+        return float(text), None
+    except ValueError:
+        if Path(text).is_file():
+            return 1.0, Path(text)
+    raise ValueError(f"alpha must be a number or a picture file, got {text!r}")
 
 
 def make_folder(folder: Path) -> None:

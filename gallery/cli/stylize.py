@@ -11,27 +11,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adain.errors import ImageExistsError
+from gallery.cli import options
 from gallery.cli.exits import debugging, describe, exit_code, usage
-from gallery.cli.options import Database
 from gallery.cli.streams import complain, emit, progress
-from gallery.config import StylizeConfig, database_url
+from gallery.config import Controls, StylizeConfig, database_url
 from gallery.errors import OutputError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
+    from adain.images import Picture
+    from adain.metadata import Notes
     from adain.model import StyleTransferModel
     from adain.normalization import StyleStatistics
     from gallery.outputs import Output
+    from gallery.references import Reference
     from gallery.service import Measure
 
 DEFAULTS = StylizeConfig()
+LOOK = DEFAULTS.controls
 
 EXAMPLES = """\b
 Examples:
   adain stylize harbour.jpg --style irises
   adain stylize *.jpg --style mosaic.png --alpha 0.7 -o painted/
   adain stylize harbour.jpg --style artist:monet=0.7 --style senecio=0.3
+  adain stylize harbour.jpg --style irises --preserve-color luminance
+  adain stylize harbour.jpg --style irises --style senecio --mask regions.png
   adain stylize - --style senecio < photo.jpg > painted.png
 """
 
@@ -59,11 +63,17 @@ def stylize(
             "by default PHOTO.STYLE.SUFFIX beside the photo.",
         ),
     ] = None,
-    alpha: Annotated[
-        float, typer.Option(metavar="A", help="Strength: 0 keeps the photo, 1 is the full style.")
-    ] = DEFAULTS.alpha,
+    alpha: options.Alpha = f"{DEFAULTS.alpha:g}",
+    mask: options.Masks = None,
+    feather: options.Feather = LOOK.feather,
+    stroke: options.Stroke = LOOK.stroke,
+    style_size: options.StyleSize = DEFAULTS.style_side,
+    preserve_color: options.PreserveColor = LOOK.preserve_color,
+    photorealistic: options.Photorealistic = LOOK.photorealistic,
+    smooth: options.Smooth = LOOK.smooth,
+    sharpen: options.Sharpen = LOOK.sharpen,
     max_side: Annotated[
-        int | None, typer.Option(metavar="PX", help="Longest side; larger photos are shrunk first.")
+        int | None, typer.Option(metavar="PX", help="Longest side; larger photos are made smaller.")
     ] = DEFAULTS.max_side,
     format: Annotated[
         str | None,
@@ -74,6 +84,9 @@ def stylize(
     jpeg_quality: Annotated[
         int, typer.Option(metavar="Q", help="1 to 100; for WebP and AVIF too.")
     ] = DEFAULTS.jpeg_quality,
+    bits: options.Bits = DEFAULTS.bits,
+    keep_metadata: options.KeepMetadata = DEFAULTS.keep_metadata,
+    no_provenance: options.NoProvenance = not DEFAULTS.provenance,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that exist.")
     ] = DEFAULTS.overwrite,
@@ -81,7 +94,7 @@ def stylize(
         str,
         typer.Option(metavar="NAME|PATH", help="A shipped or imported model, or a decoder file."),
     ] = DEFAULTS.model,
-    database: Database = None,
+    database: options.Database = None,
     device: Annotated[
         str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")
     ] = DEFAULTS.device,
@@ -97,20 +110,38 @@ def stylize(
     Prints the paths of the results.
     """
     with usage():
-        config = StylizeConfig(alpha, max_side, model, device, format, jpeg_quality, overwrite)
+        strength, picture = options.parse_alpha(alpha)
+        masks = tuple(mask or ())
+        controls = Controls(
+            picture, masks, feather, stroke, preserve_color, photorealistic, smooth, sharpen
+        )
+        config = StylizeConfig(
+            alpha=strength,
+            max_side=max_side,
+            model=model,
+            device=device,
+            format=format,
+            jpeg_quality=jpeg_quality,
+            overwrite=overwrite,
+            controls=controls,
+            style_side=style_size,
+            bits=bits,
+            keep_metadata=keep_metadata,
+            provenance=not no_provenance,
+        )
     if [*style, *photos].count("-") > 1:
         raise typer.BadParameter("'-' can be one photo or one style, not both")
-    slug, measure = _find_style(style, database)
-    outputs = _plan(photos, slug, output, format, as_json)
+    slug, measure = _find_style(style, database, config)
+    outputs = _plan(photos, slug, output, config, as_json)
     network = _load_network(config)
     statistics = measure(network)
     errors: list[Exception] = []
     with progress(len(outputs), hidden=quiet) as advance:
         for item in outputs:
             try:
-                facts = _stylize_one(network, statistics, item, config)
+                facts = _stylize_one(network, slug, statistics, item, config)
                 if item.path:
-                    emit(json.dumps({**facts, "style": slug}) if as_json else str(item.path))
+                    emit(json.dumps(facts) if as_json else str(item.path))
             except BrokenPipeError:
                 raise
             except Exception as error:
@@ -126,24 +157,42 @@ def stylize(
     raise typer.Exit(exit_code(errors, done=len(outputs) - len(errors)))
 
 
-def _find_style(texts: Sequence[str], database: str | None) -> "tuple[str, Measure]":
+def _find_style(
+    texts: Sequence[str], database: str | None, config: StylizeConfig
+) -> "tuple[str, Measure]":
     """Return the slug of a style and what measures it or looks it up, given the network."""
     from gallery.references import parse_references
     from gallery.service import find_style
     from gallery.store import open_gallery
 
+    masks = len(config.controls.masks)
     with usage():
         references = parse_references(texts)
-    return find_style(references, lambda: open_gallery(database_url(database)), sys.stdin.buffer)
+        if masks not in (0, 1, len(references)) or (masks and _weighed(references)):
+            raise ValueError(
+                f"{masks} --mask for {len(references)} --style: give one mask for each style, or "
+                "one with a colour for each; the styles then have no weights"
+            )
+    return find_style(
+        references,
+        lambda: open_gallery(database_url(database)),
+        sys.stdin.buffer,
+        config.style_side,
+        separate=masks > 0,
+    )
+
+
+def _weighed(references: "Sequence[Reference]") -> bool:
+    return any(reference.weight != 1 for reference in references)
 
 
 def _plan(
-    photos: Sequence[str], slug: str, output: str | None, format: str | None, as_json: bool
+    photos: Sequence[str], slug: str, output: str | None, config: StylizeConfig, as_json: bool
 ) -> "list[Output]":
     from gallery.outputs import plan_outputs
 
     with usage():
-        outputs = plan_outputs(photos, slug, output, format)
+        outputs = plan_outputs(photos, slug, output, config.format, config.bits)
     if outputs[0].path is None:
         if as_json:
             raise typer.BadParameter("--json and the picture both need standard output")
@@ -163,48 +212,61 @@ def _load_network(config: StylizeConfig) -> "StyleTransferModel":
 
 
 def _stylize_one(
-    network: "StyleTransferModel", style: "StyleStatistics", output: "Output", config: StylizeConfig
+    network: "StyleTransferModel",
+    slug: str,
+    style: "StyleStatistics",
+    output: "Output",
+    config: StylizeConfig,
 ) -> dict[str, Any]:
     """Stylize a photo, write the result and return the facts about it."""
-    from gallery.service import stylize_photo
+    from adain.images import load_image
+    from gallery.provenance import result_notes
+    from gallery.service import stylize_picture
 
     # Found before the work is done; save_image makes sure once more when it is.
     if output.path and not config.overwrite and os.path.lexists(output.path):
         raise ImageExistsError(f"{output.path}: exists already; add --overwrite to replace it")
     start = time.perf_counter()
-    piped = output.photo == "-"
-    image = stylize_photo(
+    if output.photo == "-":
+        photo = load_image(sys.stdin.buffer, name="standard input")
+    else:
+        photo = load_image(Path(output.photo))
+    result = stylize_picture(
         network,
-        sys.stdin.buffer if piped else Path(output.photo),
+        photo,
         style,
         alpha=config.alpha,
         max_side=config.max_side,
-        name="standard input" if piped else None,
+        controls=config.controls,
     )
-    _write(image, output, config)
+    _write(result, output, config, result_notes(photo, slug, config))
     return {
         "photo": output.photo,
         "output": str(output.path),
-        "width": image.width,
-        "height": image.height,
+        "style": slug,
+        "width": result.width,
+        "height": result.height,
         "seconds": round(time.perf_counter() - start, 3),
     }
 
 
-def _write(image: "Image", output: "Output", config: StylizeConfig) -> None:
+def _write(result: "Picture", output: "Output", config: StylizeConfig, notes: "Notes") -> None:
     from adain.images import encode_image, save_image
 
     if output.path is None:
-        emit(encode_image(image, output.format, config.jpeg_quality))
+        data = encode_image(result, output.format, config.jpeg_quality, config.bits, notes)
+        emit(data)
         return
     if output.in_folder:
         _make_folder(output.path.parent)
     save_image(
-        image,
+        result,
         output.path,
         format=output.format,
         jpeg_quality=config.jpeg_quality,
         overwrite=config.overwrite,
+        bits=config.bits,
+        notes=notes,
     )
 
 

@@ -1,0 +1,67 @@
+"""Files that are written whole or not at all, and what messages call them."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+def write_atomically(data: bytes, destination: Path, overwrite: bool) -> None:
+    """Write a file whole or not at all; raises what `new_file` raises."""
+    with new_file(destination, overwrite) as file:
+        file.write(data)
+
+
+@contextmanager
+def new_file(destination: Path, overwrite: bool) -> Iterator[BinaryIO]:
+    """Open a file that gets its name when the block ends without an error.
+
+    Raises:
+        FileExistsError: If the file exists and `overwrite` is false; it stays as it is.
+        OSError: If it cannot be written; nothing is left behind then.
+        ValueError: If the path cannot be one.
+    """
+    if not overwrite and os.path.lexists(destination):
+        raise FileExistsError
+    # Not tempfile, which creates files that only their owner can read.
+    temporary = destination.with_name(f".adain-{secrets.token_hex(8)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if overwrite:
+            os.replace(temporary, destination)
+        else:
+            _publish(temporary, destination)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _publish(temporary: Path, destination: Path) -> None:
+    """Give a file its name unless another one has it, even since a moment ago."""
+    try:
+        os.link(temporary, destination)
+        return
+    except FileExistsError:
+        raise
+    except OSError:
+        # No hard links here (FAT, some network shares): claim the name, then fill the claim.
+        open(destination, "xb").close()
+    try:
+        os.replace(temporary, destination)
+    except BaseException:
+        destination.unlink()
+        raise
+
+
+def reason(error: Exception) -> str:
+    """Return what the system says about a failure to read or write."""
+    return getattr(error, "strerror", None) or "not a valid path"
+
+
+def one_line(name: str) -> str:
+    """Return a name that cannot break a line or a terminal."""
+    return name if name and name.isprintable() else ascii(name)
