@@ -187,6 +187,8 @@ class Decoder(nn.Module):
                 self.add_module(str(i), nn.Conv2d(arguments[1], arguments[2], kernel_size=1))
             elif operation == "image":
                 self.add_module(str(i), Convolution(arguments[0], 3))
+            elif operation == "upsample" and arguments[0] not in ("nearest", "bilinear"):
+                raise ValueError(f"unknown upsampling {arguments[0]!r} in row {i}")
             elif operation not in ("start", "upsample"):
                 raise ValueError(f"unknown decoder operation {operation!r} in row {i}")
 

@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adain.images import WRITABLE
+from adain.images import SUFFIXES, WRITABLE
 from gallery.errors import OutputError
 
 STANDARD = "-"
 """Stands for standard input as a photo, and for standard output as a result."""
 
+
+NAME_BYTES = 255
+"""Longest name of a file, on every usual file system."""
 
 DEEP = frozenset({".png", ".tif", ".tiff"})
 """Suffixes of formats that hold 16 bits a channel."""
@@ -93,8 +96,10 @@ def _folder(output: str | None, several: bool) -> Path | None:
     # Unlike their namesakes of Path, these answer False where the system cannot look.
     if os.path.isdir(output) or output.endswith("/"):
         return path
-    if several and os.path.exists(output):
-        raise OutputError(f"{output}: is a file; several photos need a folder")
+    if several and (os.path.exists(output) or path.suffix.lower() in WRITABLE):
+        raise OutputError(
+            f"{output}: is a file; several photos need a folder, such as {path.stem}/"
+        )
     return path if several else None
 
 
@@ -109,10 +114,17 @@ def _in_folder(
 ) -> Output:
     path = Path("stdin" if photo == STANDARD else photo)
     fitting = DEEP if bits == 16 else WRITABLE
-    own = path.suffix[1:] if path.suffix.lower() in fitting else "png"
-    chosen = format or own
-    name = f"{path.stem}.{style}.{chosen}"
+    chosen = format or (path.suffix[1:] if path.suffix.lower() in fitting else "png")
+    # What is no suffix of a picture is a part of the name.
+    stem = path.stem if path.suffix.lower() in SUFFIXES else path.name
+    name = _shortened(stem, f".{style}.{chosen}")
     return Output(photo, (folder or path.parent) / name, chosen, folder is not None)
+
+
+def _shortened(stem: str, end: str) -> str:
+    """Return `stem + end`, of which the system takes `NAME_BYTES` bytes at most."""
+    room = NAME_BYTES - len(os.fsencode(end))
+    return os.fsencode(stem)[:room].decode(errors="ignore") + end if room > 0 else stem + end
 
 
 def _refuse_clashes(outputs: Sequence[Output]) -> None:
@@ -121,6 +133,6 @@ def _refuse_clashes(outputs: Sequence[Output]) -> None:
         if output.path in taken:
             raise OutputError(
                 f"{taken[output.path]} and {output.photo} would both become {output.path}; "
-                "stylize them one by one"
+                "stylize them one by one, each with its --output"
             )
         taken[output.path] = output.photo

@@ -1,6 +1,7 @@
 """What `--style` takes: names of paintings, artists and movements, files, and mixtures of them."""
 
 import math
+import mimetypes
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,14 +39,14 @@ def parse_references(texts: Sequence[str]) -> list[Reference]:
     """Read references such as `irises`, `artist:monet=0.7` and `mosaic.png=2`.
 
     Raises:
-        ValueError: If there are too many, or the weights are not finite or sum to zero.
+        ValueError: If there are too many, or the weights are not finite or sum to 0 or less.
     """
     references = [_parse(text) for text in texts]
     weights = [reference.weight for reference in references]
     if len(references) > MAX_STYLES:
         raise ValueError(f"at most {MAX_STYLES} styles can be mixed, got {len(references)}")
-    if not all(map(math.isfinite, weights)) or abs(sum(weights)) < 1e-9:
-        raise ValueError(f"style weights must be finite and not sum to zero, got {weights}")
+    if not all(map(math.isfinite, weights)) or sum(weights) < 1e-9:
+        raise ValueError(f"style weights must be finite and sum to more than 0, got {weights}")
     return references
 
 
@@ -63,6 +64,8 @@ def find_target(gallery: Gallery, name: str) -> Painting | Group:
     kind, colon, rest = name.partition(":")
     if colon and kind in ("artist", "style"):
         return gallery.find_group(kind, rest)
+    if (mimetypes.guess_type(name)[0] or "").startswith("image/"):
+        raise StyleNotFound(f"{name}: no such file")
     return gallery.find(name)
 
 

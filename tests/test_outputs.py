@@ -58,6 +58,7 @@ def test_contradictions_are_refused_before_any_work(tmp_path: Path) -> None:
         (["a.jpg", "b.jpg"], "-", None, "one result"),
         (["-", "-"], None, None, "standard input holds one photo"),
         (["a.jpg", "b.jpg"], str(file), None, "several photos need a folder"),
+        (["a.jpg", "b.jpg"], "new.jpg", None, "such as new/"),
         (["a.jpg"], "out.gif", None, "out.gif: no format has this suffix"),
         (["a.jpg"], "out", None, "give --format"),
         (["a.jpg"], None, "psd", "no output format 'psd'; use one of avif, bmp"),
@@ -65,6 +66,16 @@ def test_contradictions_are_refused_before_any_work(tmp_path: Path) -> None:
     ]:
         with pytest.raises(OutputError, match=message):
             plan_outputs(photos, "s", output, format)
+
+
+def test_what_is_no_suffix_stays_in_the_name() -> None:
+    assert paths(["a=0.5", "b.1.JPG"], "x") == ["a=0.5.x.png", "b.1.x.JPG"]
+
+
+def test_a_name_is_never_longer_than_the_system_takes() -> None:
+    (path,) = paths([f"{'é' * 130}.jpg"], "irises")
+    assert path.endswith("é.irises.jpg")
+    assert len(path.encode()) in (254, 255)
 
 
 def test_every_output_format_has_a_writable_suffix() -> None:

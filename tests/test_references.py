@@ -28,9 +28,9 @@ def test_a_weight_stands_behind_the_name(tmp_path: Path, monkeypatch: pytest.Mon
     ]
 
 
-@pytest.mark.parametrize("texts", [["a=nan"], ["a=inf"], ["a=0"], ["a=1", "b=-1"]])
+@pytest.mark.parametrize("texts", [["a=nan"], ["a=inf"], ["a=0"], ["a=1", "b=-1"], ["a=-1"]])
 def test_weights_without_meaning_are_refused(texts: list[str]) -> None:
-    with pytest.raises(ValueError, match="finite and not sum to zero"):
+    with pytest.raises(ValueError, match="finite and sum to more than 0"):
         parse_references(texts)
     with pytest.raises(ValueError, match=f"at most {MAX_STYLES}"):
         parse_references(texts * (MAX_STYLES + 1))
@@ -51,6 +51,11 @@ def test_a_miss_names_three_artists(gallery: Gallery) -> None:
         find_target(gallery, "artist:mnet")
     with pytest.raises(StyleNotFound, match="'adain gallery styles' lists all"):
         find_target(gallery, "style:")
+
+
+def test_a_picture_that_is_missing_is_not_searched_for(gallery: Gallery) -> None:
+    with pytest.raises(StyleNotFound, match=r"^irises\.png: no such file$"):
+        find_target(gallery, "irises.png")
 
 
 def test_a_folder_is_no_style(tmp_path: Path) -> None:
