@@ -181,7 +181,7 @@ def _load_all(
 def _load(gallery: Gallery, candidate: Candidate, encoder: str, lock: Lock) -> _Loaded:
     painting = candidate.painting
     assert painting is not None and painting.path is not None
-    data = _read(Path(painting.path))
+    data = read_file(Path(painting.path))
     digest = hashlib.sha256(data).hexdigest()
     if painting.sha256 not in ("", digest):
         raise ImageError(
@@ -206,7 +206,12 @@ def _load(gallery: Gallery, candidate: Candidate, encoder: str, lock: Lock) -> _
     return _Loaded(candidate.name, painting, resize_shorter_side(picture, STYLE_SIDE))
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """Read a whole picture file.
+
+    Raises:
+        ImageError: If it is missing, not a regular file, unreadable or larger than the limit.
+    """
     limit = ImageLimits().max_bytes
     try:
         # Opening a pipe would wait for ever.
