@@ -14,8 +14,9 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -47,8 +48,8 @@ POLL = 0.5
 SETTLED = 1.0
 """Seconds for which a file of a watched folder must stay the same before it is read."""
 
-MACHINE = ("device", "overwrite")
-"""Settings that a result does not depend on."""
+OUTSIDE = ("device", "overwrite", "format")
+"""Settings that the content of a result does not depend on, or that its name tells."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +85,8 @@ class Plan:
     source: Path
     output: Path
     styles: Styles
-    config: StylizeConfig = StylizeConfig()
-    batch: BatchConfig = BatchConfig()
+    config: StylizeConfig
+    batch: BatchConfig
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class BatchStep:
     error: Exception | None = None
 
 
-Run = Callable[[Sequence[Job]], Iterator[BatchStep]]
+Run = Callable[[Sequence[Job]], Generator[BatchStep]]
 """What carries jobs out, in any order: threads here, or Ray."""
 
 
@@ -176,16 +177,22 @@ def _fits(path: str, globs: Sequence[str]) -> bool:
     return any(fnmatchcase(path if "/" in g.rstrip("/") else name, g.rstrip("/")) for g in globs)
 
 
-def plan_jobs(plan: Plan, photos: Iterable[str], journal: Journal) -> list[Job]:
+def plan_jobs(plan: Plan, photos: Iterable[str], journal: Journal, start: int = 0) -> list[Job]:
     """Decide which styles each photo gets.
 
     At random, that depends on the seed, the photo's path and the list of styles alone. In turns,
     a photo keeps the style that it was given before, whatever photos have come since.
+
+    Args:
+        plan: The styles, and how they are assigned.
+        photos: From `find_photos`.
+        journal: Knows which style a photo was given before.
+        start: Where the turns begin.
     """
     slugs = plan.styles.slugs
     every = range(len(slugs))
     jobs: list[Job] = []
-    for i, photo in enumerate(photos):
+    for turn, photo in enumerate(photos, start):
         chosen: Iterable[int | None]
         match plan.batch.assign:
             case "nearest":
@@ -194,7 +201,7 @@ def plan_jobs(plan: Plan, photos: Iterable[str], journal: Journal) -> list[Job]:
                 chosen = _draw(plan.batch.seed, photo, plan.batch.per_photo, len(slugs))
             case "round-robin":
                 before = journal.style_of(photo)
-                chosen = [slugs.index(before) if before in slugs else i % len(slugs)]
+                chosen = [slugs.index(before) if before in slugs else turn % len(slugs)]
             case _:
                 chosen = every
         jobs += [Job(photo, style) for style in chosen]
@@ -364,7 +371,7 @@ def _sized(step: BatchStep, entry: Entry) -> BatchStep:
 
 def _settings(config: StylizeConfig) -> dict[str, Any]:
     """Return what a result depends on, with the digests of pictures in place of their paths."""
-    values = {name: value for name, value in asdict(config).items() if name not in MACHINE}
+    values = {name: value for name, value in asdict(config).items() if name not in OUTSIDE}
     settings: dict[str, Any] = json.loads(json.dumps(values, default=_content))
     return settings
 
@@ -400,11 +407,12 @@ def run_batch(jobs: Sequence[Job], run: Run, on_step: Callable[[BatchStep], None
     """
     while jobs:
         busy = []
-        for step in run(jobs):
-            if step.status == "busy":
-                busy.append(step.job)
-            else:
-                on_step(step)
+        with closing(run(jobs)) as steps:  # Interrupted, it ends before the journal does.
+            for step in steps:
+                if step.status == "busy":
+                    busy.append(step.job)
+                else:
+                    on_step(step)
         jobs = busy
         if jobs:
             time.sleep(POLL)
@@ -418,7 +426,7 @@ def default_jobs() -> int:
 
 def run_threads(
     worker: Callable[[Job], BatchStep], jobs: Sequence[Job], threads: int
-) -> Iterator[BatchStep]:
+) -> Generator[BatchStep]:
     """Carry out jobs in threads; interrupted, it ends after the photos that are begun."""
     before = torch.get_num_threads()
     # Each thread of ours has its own threads of torch: together as many as there were.

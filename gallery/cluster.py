@@ -7,7 +7,7 @@ file locks. An actor that dies is started again by Ray, and what it was at is do
 import math
 import os
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ class RayRunner:
         }
         self._size = size
 
-    def __call__(self, jobs: Sequence[Job]) -> Iterator[BatchStep]:
+    def __call__(self, jobs: Sequence[Job]) -> Generator[BatchStep]:
         """Yield what became of each job, as it comes."""
         import ray
 

@@ -83,6 +83,7 @@ class Journal:
     def __init__(self, folder: Path, read_only: bool = False) -> None:
         self.folder = folder
         self.path = folder / JOURNAL
+        self._writable = not read_only
         self._lock = Lock()
         self._entries: dict[str, Entry] = {}
         self._styles: dict[str, str] = {}
@@ -105,7 +106,9 @@ class Journal:
         if self._work is not None:
             shutil.rmtree(self._work, ignore_errors=True)
             self._work = None
-            with suppress(OSError):  # Other runs are at work.
+        if self._fd is not None and self._writable:
+            self._remove_left_behind()
+            with suppress(OSError):  # It is not there, or other runs are at work.
                 (self.folder / WORK).rmdir()
         if self._fd is not None:
             os.close(self._fd)
@@ -116,6 +119,10 @@ class Journal:
         with self._lock, _translated(self.path):
             self._refresh()
             return self._entries.get(output)
+
+    def photos(self) -> int:
+        """Return how many photos there are results of."""
+        return len(self._styles)
 
     def style_of(self, photo: str) -> str | None:
         """Return the style that a photo was last given."""
@@ -154,8 +161,9 @@ class Journal:
                 name = secrets.token_hex(8)
                 self._try(name)  # Before it exists, or another run would take it for left behind.
                 self._remove_left_behind()
-                self._work = self.folder / WORK / name
-                self._work.mkdir(parents=True)
+                work = self.folder / WORK / name
+                work.mkdir(parents=True)
+                self._work = work
             return self._work
 
     @contextmanager

@@ -315,7 +315,7 @@ def _watch(plan: "Plan", journal: "Journal", run: "Run", log: _Log) -> None:
     watch = Watch(plan.source, plan.output, plan.batch, log.folder_error)
     try:
         while True:
-            jobs = plan_jobs(plan, watch.settled(), journal)
+            jobs = plan_jobs(plan, watch.settled(), journal, start=journal.photos())
             run_batch(jobs, run, log.step)
             time.sleep(POLL)
     except KeyboardInterrupt:
