@@ -4,6 +4,7 @@ Photos, results and the journal must be at the same paths everywhere, on a share
 file locks. An actor that dies is started again by Ray, and what it was at is done once more.
 """
 
+import logging
 import math
 import os
 import pickle
@@ -62,8 +63,10 @@ class RayRunner:
                 address=address,
                 include_dashboard=False if address == LOCAL else None,
                 log_to_driver=False,
-                logging_level="ERROR",
+                logging_level=logging.ERROR,
                 ignore_reinit_error=True,
+                # Beside any other program, workers of the usual niceness 15 hardly come to run.
+                _system_config={"worker_niceness": 0} if address == LOCAL else None,
                 runtime_env={"env_vars": {"PYTHONPATH": path}} if address == LOCAL else None,
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -71,7 +74,7 @@ class RayRunner:
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
-        resources = ray.cluster_resources()
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
         on_gpu = plan.config.device.startswith("cuda") or (plan.config.device == "auto" and gpus)
         # Actors that hold every core leave none to the readers, which then wait for ever.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -17,6 +18,7 @@ from adain import weights
 from adain.model import StyleTransferModel
 from gallery.cli import app
 from gallery.journal import JOURNAL, Journal
+from gallery.paintings import Painting
 from gallery.styles import StyleFile
 
 Run = Callable[..., Result]
@@ -54,10 +56,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(tiny_model: StyleTransferModel, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run `adain batch in out` with a tiny model and a gallery of three styles."""
     monkeypatch.setattr(weights, "load_model", lambda *_: tiny_model)
-    from conftest import style_file
-
-    width = tiny_model.measure_style(__import__("torch").rand(1, 3, 32, 32)).to_vector().shape[1]
-    shipped: StyleFile = style_file(encoder=tiny_model.fingerprint, width=width)
+    names = ("irises", "senecio", "melancholy")
+    paintings = tuple(
+        Painting(name, name, sha256=f"{i:064}", pixel_sha256=f"{i:064}")
+        for i, name in enumerate(names)
+    )
+    vectors = [tiny_model.measure_style(torch.rand(1, 3, 32, 32)).to_vector() for _ in names]
+    shipped = StyleFile(paintings, torch.cat(vectors).numpy(), tiny_model.fingerprint)
     monkeypatch.setattr("gallery.store.load_styles", lambda *_: shipped)
     return lambda *arguments: CliRunner().invoke(app, ["batch", "in", "out", *arguments])
 
@@ -173,7 +178,7 @@ def test_killed_in_the_middle_nothing_is_lost_and_nothing_done_twice(
     out = folder / "out"
     for kills in range(1, 4):
         process = start(folder, "--style", "mosaic.png")
-        wait_for(lambda: len(list(out.glob("*.png"))) >= 4 * kills, process)
+        wait_for(lambda enough=4 * kills: len(list(out.glob("*.png"))) >= enough, process)
         process.send_signal(signal.SIGKILL)
         finish(process)
         for path in out.glob("*.png"):

@@ -253,9 +253,9 @@ def _find_styles(
     found = [
         find_style([each], lambda: open_gallery(database_url(database))) for each in references
     ]
-    vectors = [measure(network).to_vector().cpu().numpy() for _, measure in found]
+    measured = [measure(network).to_vector().cpu().numpy() for _, measure in found]
     with usage():
-        return Styles(tuple(slug for slug, _ in found), np.concatenate(vectors))
+        return Styles(tuple(slug for slug, _ in found), np.concatenate(measured))
 
 
 @contextmanager
