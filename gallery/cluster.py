@@ -50,6 +50,7 @@ class RayRunner:
     """
 
     def __init__(self, plan: Plan, address: str = LOCAL) -> None:
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Read when it is imported.
         try:
             import ray
             from ray.data import ActorPoolStrategy, DataContext
@@ -71,6 +72,7 @@ class RayRunner:
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ClusterError(f"{address}: no Ray cluster here ({error})") from error
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
