@@ -97,7 +97,9 @@ class RayRunner:
         blocks = max(1, min(math.ceil(len(jobs) / 4), 16 * self._size))
         rows = [{"job": pickle.dumps(job)} for job in jobs]
         steps = ray.data.from_items(rows, override_num_blocks=blocks).map(
-            RayWorker, fn_constructor_args=(self._plan,), **self._options
+            RayWorker,  # type: ignore[arg-type]
+            fn_constructor_args=(self._plan,),
+            **self._options,
         )
         for row in steps.iter_rows():
             step: BatchStep = pickle.loads(row["step"])

@@ -277,7 +277,7 @@ def test_a_bad_photo_does_not_stop_the_rest(plan: Plan, go: Go) -> None:
 def test_unexpected_errors_do_not_stop_the_rest(
     plan: Plan, go: Go, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = batch_module.stylize_photo
+    from gallery.service import stylize_photo as original
 
     def stylize(model: StyleTransferModel, photo: bytes, *args: object, **kwargs: object) -> object:
         if str(kwargs["name"]).endswith("a.png"):

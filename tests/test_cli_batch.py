@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,10 @@ def start(folder: Path, *arguments: str, **options: object) -> "subprocess.Popen
     )
 
 
+def has_results(folder: Path, count: int) -> bool:
+    return len(list(folder.glob("*.png"))) >= count
+
+
 def finish(process: "subprocess.Popen[str]") -> tuple[str, str]:
     return process.communicate(timeout=120)
 
@@ -178,7 +183,7 @@ def test_killed_in_the_middle_nothing_is_lost_and_nothing_done_twice(
     out = folder / "out"
     for kills in range(1, 4):
         process = start(folder, "--style", "mosaic.png")
-        wait_for(lambda enough=4 * kills: len(list(out.glob("*.png"))) >= enough, process)
+        wait_for(partial(has_results, out, 4 * kills), process)
         process.send_signal(signal.SIGKILL)
         finish(process)
         for path in out.glob("*.png"):
