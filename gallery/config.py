@@ -150,6 +150,47 @@ class IngestConfig:
             raise ValueError(f"jobs must be from 1 to 64, got {self.jobs}")
 
 
+ASSIGNMENTS = ("every", "round-robin", "random", "nearest")
+"""Which of the styles of a batch a photo gets; all but the first give one."""
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """Which photos of a folder are repainted, in which styles, and by how many threads.
+
+    Attributes:
+        recursive: Whether the folders in the folder are searched too.
+        include: Only photos whose name, or path if a glob has a slash, fits one; empty takes all.
+        exclude: No photos and no folders that fit one of these.
+        assign: One of `ASSIGNMENTS`.
+        per_photo: How many different styles a photo gets at random.
+        seed: What chance begins with.
+        jobs: Photos that are worked on at the same time; None is one for each core, at most 8.
+        dry_run: Whether only to say what would be made.
+    """
+
+    recursive: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    assign: str = "every"
+    per_photo: int = 1
+    seed: int = 0
+    jobs: int | None = None
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        if self.assign not in ASSIGNMENTS:
+            known = ", ".join(ASSIGNMENTS)
+            raise ValueError(f"assign must be one of {known}, got {self.assign!r}")
+        if self.per_photo < 1 or (self.per_photo > 1 and self.assign != "random"):
+            raise ValueError(
+                f"per-photo must be at least 1, and 1 unless styles are assigned at random, "
+                f"got {self.per_photo}"
+            )
+        if self.jobs is not None and not 1 <= self.jobs <= 64:
+            raise ValueError(f"jobs must be from 1 to 64, got {self.jobs}")
+
+
 def _alternatives(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}"
 

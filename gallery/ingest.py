@@ -212,7 +212,7 @@ def _load(gallery: Gallery, candidate: Candidate, encoder: str, lock: Lock, keep
     assert painting is not None
     if candidate.read is None:
         name = str(painting.path)
-        data = _read(Path(name))
+        data = read_file(Path(name))
     else:
         name = candidate.name
         data = candidate.read()
@@ -240,7 +240,12 @@ def _load(gallery: Gallery, candidate: Candidate, encoder: str, lock: Lock, keep
     return _Loaded(candidate.name, painting, resize_shorter_side(picture, STYLE_SIDE))
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """Read a whole picture file.
+
+    Raises:
+        ImageError: If it is missing, not a regular file, unreadable or larger than the limit.
+    """
     limit = ImageLimits().max_bytes
     try:
         # Opening a pipe would wait for ever.

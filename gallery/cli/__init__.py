@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from gallery.cli.batch import EXAMPLES as BATCH_EXAMPLES
+from gallery.cli.batch import batch
 from gallery.cli.db import app as db
 from gallery.cli.exits import Commands
 from gallery.cli.gallery import app as gallery
@@ -34,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(epilog=EXAMPLES)(stylize)
+app.command(epilog=BATCH_EXAMPLES)(batch)
 app.command(epilog=INGEST_EXAMPLES)(ingest)
 app.command(epilog=MANIFEST_EXAMPLES)(manifest)
 app.add_typer(gallery, name="gallery")

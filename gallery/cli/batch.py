@@ -1,0 +1,322 @@
+"""`adain batch`: a folder of photos in, a folder of paintings out."""
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gallery.cli.exits import debugging, describe, exit_code, usage
+from gallery.cli.options import Database
+from gallery.cli.streams import complain, emit, progress
+from gallery.config import BatchConfig, StylizeConfig, database_url
+from gallery.errors import OutputError
+
+if TYPE_CHECKING:
+    from adain.model import StyleTransferModel
+    from gallery.batch import BatchStep, Job, Plan, Run, Styles
+    from gallery.journal import Journal
+
+DEFAULTS = StylizeConfig()
+BATCH = BatchConfig()
+
+RANDOM = "random"
+"""As a style: all paintings of the gallery."""
+
+EXAMPLES = """\b
+Examples:
+  adain batch holiday/ painted/ --style irises --style senecio
+  adain batch holiday/ painted/ --style irises --style senecio --assign nearest -r
+  adain batch train/ stylized/ -r --style random --per-photo 3 --seed 7
+  adain batch inbox/ painted/ --style irises --watch
+"""
+
+
+def batch(
+    ctx: typer.Context,
+    source: Annotated[Path, typer.Argument(metavar="IN_DIR", help="Folder of photos.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder of the results.")],
+    style: Annotated[
+        list[str],
+        typer.Option(
+            metavar="STYLE",
+            help="A picture or a name, as for 'adain stylize'; repeat for several. "
+            "'random': all paintings of the gallery to choose from.",
+        ),
+    ],
+    assign: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOW",
+            help="Which styles a photo gets: every, round-robin, random or nearest; "
+            "by default every, and random with '--style random'.",
+        ),
+    ] = None,
+    per_photo: Annotated[
+        int, typer.Option(metavar="N", help="Different styles at random for each photo.")
+    ] = BATCH.per_photo,
+    seed: Annotated[int, typer.Option(metavar="S", help="What chance begins with.")] = BATCH.seed,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Folders in the folder too, kept as they are.")
+    ] = BATCH.recursive,
+    include: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Only photos of such names or paths.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="No photos or folders of such names.")
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on with what comes into the folder, until Ctrl-C.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Say what would be made; write nothing.")
+    ] = BATCH.dry_run,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a JSON object for each result to this file."),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Run on a Ray cluster; 'local' is this machine."),
+    ] = None,
+    alpha: Annotated[
+        float, typer.Option(metavar="A", help="Strength: 0 keeps the photo, 1 is the full style.")
+    ] = DEFAULTS.alpha,
+    max_side: Annotated[
+        int | None, typer.Option(metavar="PX", help="Longest side; larger photos are shrunk first.")
+    ] = DEFAULTS.max_side,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="F", help="jpg, png, webp, tiff, bmp or avif; by default that of the photo."
+        ),
+    ] = DEFAULTS.format,
+    jpeg_quality: Annotated[
+        int, typer.Option(metavar="Q", help="1 to 100; for WebP and AVIF too.")
+    ] = DEFAULTS.jpeg_quality,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are not from a batch, too.")
+    ] = DEFAULTS.overwrite,
+    model: Annotated[
+        str, typer.Option(metavar="NAME|PATH", help="A shipped model or a decoder file.")
+    ] = DEFAULTS.model,
+    jobs: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Photos at the same time; by default one for each core."),
+    ] = BATCH.jobs,
+    device: Annotated[
+        str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")
+    ] = DEFAULTS.device,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object for each result, not the path.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")
+    ] = False,
+    database: Database = None,
+) -> None:
+    """Repaint a folder of photos.
+
+    Prints the paths of the results that are new. A run that was stopped goes on where it was,
+    and two runs on one folder share the work.
+    """
+    with usage():
+        config = StylizeConfig(alpha, max_side, model, device, format, jpeg_quality, overwrite)
+        chosen = assign or ("random" if style == [RANDOM] else BATCH.assign)
+        batch = BatchConfig(
+            recursive,
+            tuple(include or ()),
+            tuple(exclude or ()),
+            chosen,
+            per_photo,
+            seed,
+            jobs,
+            dry_run,
+        )
+        _check_folders(source, output)
+        if watch and (dry_run or ray):
+            raise ValueError("--watch goes neither with --dry-run nor with --ray")
+    from gallery.batch import Plan, Worker, result_path
+    from gallery.journal import Journal
+
+    with usage():
+        result_path("photo.jpg", "style", format)
+    network = _load_network(config)
+    plan = Plan(source, output, _find_styles(style, database, network), config, batch)
+    with ExitStack() as stack:
+        journal = Journal(output, read_only=dry_run)
+        stack.callback(journal.close)
+        log = _Log(as_json, stack.enter_context(_opened(report)), debugging(ctx))
+        worker = Worker(plan, network, journal)
+        run = _runner(plan, worker, ray, stack)
+        try:
+            if watch:
+                _watch(plan, journal, run, log)
+            else:
+                _once(plan, journal, run, log, quiet)
+        finally:
+            if not quiet:
+                complain(log.summary())
+    raise typer.Exit(exit_code(log.errors, done=log.counts.total() - log.counts["failed"]))
+
+
+class _Log:
+    """Prints what became of each job, and keeps count."""
+
+    def __init__(self, as_json: bool, report: Any, debug: bool) -> None:
+        self.counts: Counter[str] = Counter()
+        self.errors: list[Exception] = []
+        self._as_json = as_json
+        self._report = report
+        self._debug = debug
+
+    def step(self, step: "BatchStep") -> None:
+        self.counts[step.status] += 1
+        if step.error is not None:
+            if self._debug:
+                raise step.error
+            self.errors.append(step.error)
+            complain(describe(step.error))
+        line = json.dumps(_values(step))
+        if self._report is not None:
+            print(line, file=self._report, flush=True)
+        if self._as_json:
+            emit(line)
+        elif step.status in ("done", "new"):
+            emit(str(step.output))
+
+    def folder_error(self, error: Exception) -> None:
+        """Count a folder that cannot be read."""
+        self.counts["failed"] += 1
+        self.errors.append(error)
+        complain(describe(error))
+
+    def summary(self) -> str:
+        first = "new" if self.counts["new"] else "done"
+        return " ".join(f"{name}={self.counts[name]}" for name in (first, "skipped", "failed"))
+
+
+def _values(step: "BatchStep") -> dict[str, object]:
+    values: dict[str, object] = {"photo": step.job.photo, "status": step.status}
+    if step.error is not None:
+        return {**values, "error": describe(step.error)}
+    values |= {"output": str(step.output), "style": step.style}
+    if step.width:
+        values |= {"width": step.width, "height": step.height, "seconds": step.seconds}
+    return values
+
+
+def _check_folders(source: Path, output: Path) -> None:
+    if not source.is_dir():
+        raise ValueError(f"{source}: is not a folder; for single photos use 'adain stylize'")
+    if os.path.realpath(source) == os.path.realpath(output):
+        raise ValueError(f"{output}: holds the photos; choose another folder for the results")
+    if os.path.lexists(output) and not output.is_dir():
+        raise ValueError(f"{output}: is not a folder; choose another one for the results")
+
+
+def _load_network(config: StylizeConfig) -> "StyleTransferModel":
+    from adain.device import choose_device, keep_freed_memory
+    from adain.weights import load_model
+
+    with usage():
+        device = choose_device(config.device)
+    keep_freed_memory()
+    return load_model(config.model, device)
+
+
+def _find_styles(
+    texts: Sequence[str], database: str | None, network: "StyleTransferModel"
+) -> "Styles":
+    import numpy as np
+
+    from gallery.batch import Styles
+    from gallery.references import parse_references
+    from gallery.service import find_style
+    from gallery.store import open_gallery
+
+    if texts == [RANDOM]:
+        gallery = open_gallery(database_url(database))
+        numbers, vectors = gallery.vectors(network.fingerprint)
+        return Styles(tuple(painting.slug for painting in gallery.pictures(numbers)), vectors)
+    with usage():
+        references = parse_references(texts)
+        if any(reference.weight != 1 for reference in references):
+            raise ValueError("styles of a batch have no weights; each one gives its own results")
+        if RANDOM in texts:
+            raise ValueError("'--style random' stands for all paintings; give it alone")
+    found = [
+        find_style([each], lambda: open_gallery(database_url(database))) for each in references
+    ]
+    measured = [measure(network).to_vector().cpu().numpy() for _, measure in found]
+    with usage():
+        return Styles(tuple(slug for slug, _ in found), np.concatenate(measured))
+
+
+@contextmanager
+def _opened(report: Path | None) -> Iterator[Any]:
+    if report is None:
+        yield None
+        return
+    try:
+        file = report.open("w", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{report}: cannot be written ({error.strerror})") from error
+    with file:
+        yield file
+
+
+def _runner(plan: "Plan", worker: Any, ray: str | None, stack: ExitStack) -> "Run":
+    from gallery.batch import default_jobs, run_threads
+
+    if ray is not None:
+        from gallery.cluster import RayRunner
+
+        runner = RayRunner(plan, ray)
+        stack.callback(runner.close)
+        return runner
+    return lambda jobs: run_threads(worker, jobs, plan.batch.jobs or default_jobs())
+
+
+def _once(plan: "Plan", journal: "Journal", run: "Run", log: _Log, quiet: bool) -> None:
+    from gallery.batch import find_photos, plan_jobs, run_batch
+
+    photos = list(find_photos(plan.source, plan.output, plan.batch, log.folder_error))
+    if not photos and not quiet:
+        complain(f"{plan.source}: no photos here that fit; --recursive looks into its folders")
+    jobs = _without_clashes(plan, plan_jobs(plan, photos, journal), log)
+    with progress(len(jobs), hidden=quiet) as advance:
+
+        def report(step: "BatchStep") -> None:
+            log.step(step)
+            advance()
+
+        run_batch(jobs, run, report)
+
+
+def _without_clashes(plan: "Plan", jobs: "list[Job]", log: _Log) -> "list[Job]":
+    from gallery.batch import BatchStep, refuse_clashes
+
+    refused = refuse_clashes(plan, jobs)
+    for job, error in refused.items():
+        log.step(BatchStep(job, "failed", error=error))
+    return [job for job in jobs if job not in refused]
+
+
+def _watch(plan: "Plan", journal: "Journal", run: "Run", log: _Log) -> None:
+    """Repaint what is in the folder and what comes into it; Ctrl-C is the usual end."""
+    from gallery.batch import POLL, Watch, plan_jobs, run_batch
+
+    watch = Watch(plan.source, plan.output, plan.batch, log.folder_error)
+    try:
+        while True:
+            jobs = plan_jobs(plan, watch.settled(), journal, start=journal.photos())
+            run_batch(jobs, run, log.step)
+            time.sleep(POLL)
+    except KeyboardInterrupt:
+        complain("stopped watching")
