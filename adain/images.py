@@ -125,11 +125,82 @@ def load_image(
         ImageError: If it is missing, unreadable, empty, damaged, incomplete, in another format,
             too small or too thin.
     """
-    name = _one_line(name or (str(source) if isinstance(source, str | Path) else "picture"))
+    name = picture_name(source, name)
     content = BytesIO(_read(source, limits, name))
     with _decoding(name), Image.open(content, formats=FORMATS) as image:
         _check_size(image.width, image.height, limits, name)
         return from_image(image, name)
+
+
+def picture_name(source: Path | str | bytes | BinaryIO, name: str | None = None) -> str:
+    """Return what messages call a picture: the name given, else its path."""
+    return _one_line(name or (str(source) if isinstance(source, str | Path) else "picture"))
+
+
+class ImageRows:
+    """Rows `(H, W, 3)` of an upright sRGB image in mode RGB or RGBA, uint8, without a copy of all.
+
+    Fully clear pixels have the mean visible colour, as in a `Picture`.
+    """
+
+    def __init__(self, image: Image.Image) -> None:
+        self.image = image
+        self.shape = (image.height, image.width, 3)
+        self._mean = _visible_mean(image) if image.mode == "RGBA" else None
+
+    def __getitem__(self, rows: slice) -> NDArray[np.uint8]:
+        top, bottom, _ = rows.indices(self.image.height)
+        box = (0, top, self.image.width, bottom)
+        levels: NDArray[np.uint8] = np.array(self.image.crop(box))
+        if self._mean is not None:
+            levels[levels[..., 3] == 0, :3] = self._mean
+        return levels[..., :3]
+
+
+def open_image(
+    source: Path | str | bytes | BinaryIO,
+    limits: ImageLimits = ImageLimits(),
+    name: str | None = None,
+) -> Image.Image:
+    """Decode a picture as `load_image` does, into a Pillow image: upright sRGB, RGB or RGBA.
+
+    It takes 4 bytes a pixel, a quarter of a `Picture`, for pictures that are read in strips. It
+    is RGBA if it is not fully opaque.
+
+    Raises:
+        ImageTooLargeError: If it exceeds a limit.
+        ImageError: If it cannot be used; see `load_image`.
+    """
+    name = picture_name(source, name)
+    content = BytesIO(_read(source, limits, name))
+    with _decoding(name), Image.open(content, formats=FORMATS) as image:
+        _check_size(image.width, image.height, limits, name)
+        colors, alpha = _decode(image, name)
+    colors.info = {}  # What it says about orientation and colour holds no more.
+    if alpha is not None:
+        colors.putalpha(alpha)
+    return colors
+
+
+def _visible_mean(image: Image.Image) -> NDArray[np.uint8]:
+    """Return the mean colour of an RGBA image, weighed by its alpha channel."""
+    total = np.zeros(4)
+    for top in range(0, image.height, 256):
+        box = (0, top, image.width, min(top + 256, image.height))
+        levels = np.asarray(image.crop(box)).reshape(-1, 4).astype(np.float64)
+        total[:3] += levels[:, 3] @ levels[:, :3]
+        total[3] += levels[:, 3].sum()
+    mean = total[:3] / total[3] if total[3] else np.full(3, 127.5)
+    color: NDArray[np.uint8] = np.rint(mean).astype(np.uint8)
+    return color
+
+
+def _decode(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image | None]:
+    """Return an upright RGB image in sRGB, and its alpha channel unless it is opaque."""
+    image.load()
+    colors, alpha = _split_alpha(_turn_upright(image), name)
+    rgb = _convert_to_srgb(colors, image.info.get("icc_profile"))
+    return rgb, None if alpha is None or alpha.getextrema()[0] == 255 else alpha
 
 
 def from_image(image: Image.Image, name: str = "picture") -> Picture:
@@ -143,12 +214,10 @@ def from_image(image: Image.Image, name: str = "picture") -> Picture:
         ImageError: If it cannot be decoded, or holds values that are not finite.
     """
     with _decoding(name):
-        image.load()
-        colors, alpha = _split_alpha(_turn_upright(image), name)
-        profile = image.info.get("icc_profile")
-        rgb = np.asarray(_convert_to_srgb(colors, profile)).transpose(2, 0, 1)[None]
+        colors, alpha = _decode(image, name)
+        rgb = np.asarray(colors).transpose(2, 0, 1)[None]
         pixels = np.divide(rgb, 255, dtype=np.float32, order="C")
-        if alpha is None or alpha.getextrema()[0] == 255:
+        if alpha is None:
             return Picture(torch.from_numpy(pixels), None, name)
         transparency = np.divide(np.asarray(alpha)[None, None], 255, dtype=np.float32)
         _fill_clear(pixels, transparency)
@@ -161,6 +230,12 @@ def resize_image(picture: Picture, max_side: int) -> Picture:
     The shorter side keeps at least 16 pixels, if need be at the cost of the aspect ratio.
     """
     return _shrink(picture, max_side, max(picture.width, picture.height))
+
+
+def shrink_image(image: Image.Image, max_side: int) -> Image.Image:
+    """Shrink an RGB or RGBA image as `resize_image` does a picture, to 8 bits a channel."""
+    size = _shrunken_size(image.width, image.height, max_side, max(image.size))
+    return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
 
 
 def resize_shorter_side(picture: Picture, side: int) -> Picture:
@@ -421,7 +496,7 @@ def _convert_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
                 return converted
         except (ImageCms.PyCMSError, OSError, KeyError, TypeError, ValueError):
             pass
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _fill_clear(pixels: NDArray[np.float32], transparency: NDArray[np.float32]) -> None:
@@ -437,12 +512,10 @@ def _fill_clear(pixels: NDArray[np.float32], transparency: NDArray[np.float32]) 
 
 def _shrink(picture: Picture, target: int, side: int) -> Picture:
     """Scale a picture by `target / side` if that is below 1."""
-    if target < MIN_SIDE:
-        raise ValueError(f"the side must be at least {MIN_SIDE} pixels, got {target}")
-    if target >= side:
+    width, height = _shrunken_size(picture.width, picture.height, target, side)
+    if (width, height) == (picture.width, picture.height):
         return picture
-    scaled = (max(MIN_SIDE, round(s * target / side)) for s in picture.pixels.shape[2:])
-    size = [min(new, old) for new, old in zip(scaled, picture.pixels.shape[2:], strict=True)]
+    size = [height, width]
     if picture.transparency is None:
         return Picture(_interpolate(picture.pixels, size), None, picture.name)
     # Weighing by transparency keeps the fill of clear pixels out of the edges.
@@ -450,6 +523,16 @@ def _shrink(picture: Picture, target: int, side: int) -> Picture:
     visible = _interpolate(picture.pixels * picture.transparency, size) / transparency
     pixels = torch.where(transparency > 0.5 / 255, visible, _interpolate(picture.pixels, size))
     return Picture(pixels.clamp(0, 1), transparency, picture.name)
+
+
+def _shrunken_size(width: int, height: int, target: int, side: int) -> tuple[int, int]:
+    """Return sides scaled by `target / side` if that is below 1, none below what is allowed."""
+    if target < MIN_SIDE:
+        raise ValueError(f"the side must be at least {MIN_SIDE} pixels, got {target}")
+    if target >= side:
+        return width, height
+    scaled = (min(old, max(MIN_SIDE, round(old * target / side))) for old in (width, height))
+    return next(scaled), next(scaled)
 
 
 def _interpolate(image: Tensor, size: list[int]) -> Tensor:

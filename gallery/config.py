@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class StylizeConfig:
         format: Format of the result, by the name of its suffix; None goes by the file name.
         jpeg_quality: 1 to 100.
         overwrite: Whether a result may replace a file.
+        memory: Bytes that the process may use; None uses up to half of what is free.
     """
 
     alpha: float = 1.0
@@ -42,6 +44,7 @@ class StylizeConfig:
     format: str | None = None
     jpeg_quality: int = 95
     overwrite: bool = False
+    memory: int | None = None
 
     def __post_init__(self) -> None:
         low, high = ALPHA_RANGE
@@ -51,6 +54,19 @@ class StylizeConfig:
             raise ValueError(f"max-side must be at least {MIN_SIDE} pixels, got {self.max_side}")
         if not 1 <= self.jpeg_quality <= 100:
             raise ValueError(f"jpeg-quality must be from 1 to 100, got {self.jpeg_quality}")
+
+
+def parse_memory(text: str) -> int:
+    """Return the bytes that a size stands for: `2G`, `512M`, `1.5GiB`; units are powers of 1024.
+
+    Raises:
+        ValueError: If it is not such a size.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if not match:
+        raise ValueError(f"memory must be a size such as 2G or 512M, got {text!r}")
+    number, unit = match.groups()
+    return int(float(number) * 1024 ** " KMGT".index(unit.upper() or " "))
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,19 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from adain.device import is_out_of_memory
 from adain.errors import ImageTooLargeError
-from adain.images import ImageLimits, load_image, resize_image, resize_shorter_side, to_image
+from adain.images import (
+    ImageLimits,
+    load_image,
+    open_image,
+    picture_name,
+    resize_shorter_side,
+    shrink_image,
+)
 from adain.model import STYLE_LAYERS, StyleTransferModel
-from adain.normalization import StyleStatistics, interpolate_styles, pool_styles
+from adain.normalization import StyleField, StyleStatistics, interpolate_styles, pool_styles
+from adain.tiling import stylize_image
 from gallery.config import STYLE_SIDE
 from gallery.errors import StylesError
 from gallery.paintings import Painting
@@ -25,6 +34,9 @@ Source = Path | bytes | BinaryIO
 Measure = Callable[[StyleTransferModel], StyleStatistics]
 """What gives the statistics of a style by the encoder of a model."""
 
+PILLOW_BYTES = 4
+"""What a pixel takes in a Pillow image, RGB or RGBA."""
+
 MAX_SLUG = 120
 """Characters of a style's slug; a file name holds 255 bytes."""
 
@@ -32,14 +44,16 @@ MAX_SLUG = 120
 def stylize_photo(
     model: StyleTransferModel,
     photo: Source,
-    style: StyleStatistics,
+    style: StyleStatistics | StyleField,
     *,
     alpha: float = 1.0,
     max_side: int | None = None,
+    memory: int | None = None,
     limits: ImageLimits = ImageLimits(),
     name: str | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Image.Image:
-    """Repaint a photo in a style.
+    """Repaint a photo in a style, in one piece or in strips.
 
     Args:
         model: The network.
@@ -47,8 +61,11 @@ def stylize_photo(
         style: From `measure_style` or `stored_style`.
         alpha: Strength: 0 keeps the photo, 1 is the full style; values beyond extrapolate.
         max_side: Longest side of the result in pixels; None keeps the photo's size.
+        memory: Bytes that the photo, the result and the work may take together; by default the
+            work takes up to half of what is free.
         limits: What photos to refuse.
         name: What error messages call the photo.
+        progress: Told the share of the work that is done, in [0, 1].
 
     Returns:
         An image of the photo's size, with its transparency.
@@ -57,19 +74,23 @@ def stylize_photo(
         ImageError: If the photo cannot be read.
         ImageTooLargeError: If it exceeds the limits or the memory.
     """
-    picture = load_image(photo, limits, name)
+    name = picture_name(photo, name)
+    image = open_image(photo, limits, name)
     if max_side is not None:
-        picture = resize_image(picture, max_side)
+        image = shrink_image(image, max_side)
+    if memory is not None:
+        memory -= 2 * PILLOW_BYTES * image.width * image.height
     try:
-        pixels = model.stylize(picture.pixels, style, alpha)
+        return stylize_image(model, image, style, alpha, memory=memory, progress=progress)
+    except ImageTooLargeError as error:
+        raise ImageTooLargeError(f"{name}: {error}") from error
     except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise ImageTooLargeError(
-            f"{picture.name}: not enough memory for {picture.width}x{picture.height} pixels; "
+            f"{name}: not enough memory for {image.width}x{image.height} pixels; "
             "give a smaller max-side"
         ) from error
-    return to_image(pixels, picture.transparency)
 
 
 def measure_style(
@@ -163,10 +184,3 @@ def pool_vectors(model: StyleTransferModel, vectors: NDArray[np.float32]) -> NDA
 def _unpack(model: StyleTransferModel, vectors: NDArray[np.float32]) -> StyleStatistics:
     widths = {layer: model.encoder.widths[layer] for layer in STYLE_LAYERS}
     return StyleStatistics.from_vector(torch.from_numpy(vectors), widths)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    # The CPU's allocator raises a plain RuntimeError; only its text tells.
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(
-        error
-    )

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +13,8 @@ import typer
 from adain.errors import ImageExistsError
 from gallery.cli.exits import debugging, describe, exit_code, usage
 from gallery.cli.options import Database
-from gallery.cli.streams import complain, emit, progress
-from gallery.config import StylizeConfig, database_url
+from gallery.cli.streams import Advance, complain, emit, progress
+from gallery.config import StylizeConfig, database_url, parse_memory
 from gallery.errors import OutputError
 
 if TYPE_CHECKING:
@@ -65,6 +65,13 @@ def stylize(
     max_side: Annotated[
         int | None, typer.Option(metavar="PX", help="Longest side; larger photos are shrunk first.")
     ] = DEFAULTS.max_side,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Most memory to use, as 2G or 512M; by default half of what is free.",
+        ),
+    ] = None,
     format: Annotated[
         str | None,
         typer.Option(
@@ -96,18 +103,23 @@ def stylize(
     Prints the paths of the results.
     """
     with usage():
-        config = StylizeConfig(alpha, max_side, model, device, format, jpeg_quality, overwrite)
+        limit = None if memory is None else parse_memory(memory)
+        config = StylizeConfig(
+            alpha, max_side, model, device, format, jpeg_quality, overwrite, memory=limit
+        )
     if [*style, *photos].count("-") > 1:
         raise typer.BadParameter("'-' can be one photo or one style, not both")
     slug, measure = _find_style(style, database)
     outputs = _plan(photos, slug, output, format, as_json)
     network = _load_network(config)
     statistics = measure(network)
+    room = _room(config)
     errors: list[Exception] = []
     with progress(len(outputs), hidden=quiet) as advance:
         for item in outputs:
+            report = _shares(advance)
             try:
-                facts = _stylize_one(network, statistics, item, config)
+                facts = _stylize_one(network, statistics, item, config, room, report)
                 if item.path:
                     emit(json.dumps({**facts, "style": slug}) if as_json else str(item.path))
             except BrokenPipeError:
@@ -119,7 +131,7 @@ def stylize(
                 complain(describe(error))
                 if as_json:
                     emit(json.dumps({"photo": item.photo, "error": describe(error)}))
-            advance()
+            report(1)
     if len(outputs) > 1 and not quiet:
         complain(f"done={len(outputs) - len(errors)} failed={len(errors)}")
     raise typer.Exit(exit_code(errors, done=len(outputs) - len(errors)))
@@ -161,8 +173,32 @@ def _load_network(config: StylizeConfig) -> "StyleTransferModel":
     return load_model(config.model, device)
 
 
+def _room(config: StylizeConfig) -> int | None:
+    """Return the bytes of the limit that the process itself does not use yet."""
+    from adain.device import resident_memory
+
+    return None if config.memory is None else config.memory - resident_memory()
+
+
+def _shares(advance: Advance) -> Callable[[float], None]:
+    """Return what takes the share of one photo that is done, and moves the bar on."""
+    done = 0.0
+
+    def report(share: float) -> None:
+        nonlocal done
+        advance(share - done)
+        done = share
+
+    return report
+
+
 def _stylize_one(
-    network: "StyleTransferModel", style: "StyleStatistics", output: "Output", config: StylizeConfig
+    network: "StyleTransferModel",
+    style: "StyleStatistics",
+    output: "Output",
+    config: StylizeConfig,
+    room: int | None,
+    report: Callable[[float], None],
 ) -> dict[str, Any]:
     """Stylize a photo, write the result and return the facts about it."""
     from gallery.service import stylize_photo
@@ -178,6 +214,8 @@ def _stylize_one(
         style,
         alpha=config.alpha,
         max_side=config.max_side,
+        memory=room,
+        progress=report,
         name="standard input" if piped else None,
     )
     _write(image, output, config)
