@@ -51,9 +51,9 @@ from adain.normalization import (
     StyleStatistics,
 )
 
-WHOLE_PIXELS = 2**20
+WHOLE_PIXELS = 2**21
 """Photos up to this size go through a CPU in one piece, which is faster for them. Beyond it strips
-are, since the caches hold them, and take a fraction of the memory."""
+are as fast, since the caches hold them, and take a part of the memory."""
 
 STRIP_PIXELS = 2**18
 """Pixels of a strip on a CPU; more make it no faster."""
@@ -266,8 +266,10 @@ def plan_strips(
     rows = min(affordable, max(STRIDE, best // width // STRIDE * STRIDE))
     left = memory - waiting - row * rows
     kept: list[str] = []
-    # The deepest cost most to compute anew and least to keep.
+    # The deepest cost most to compute anew and least to keep; relu1_1 is as fast anew.
     for layer in sorted(model.decoder.layers, key=layer_scale, reverse=True):
+        if layer_scale(layer) == 1:
+            break
         left -= _layer_bytes(model, layer) * columns * (height + -height % STRIDE)
         if left < 0:
             break
