@@ -85,7 +85,7 @@ def convert_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
                 return converted
         except (ImageCms.PyCMSError, OSError, KeyError, TypeError, ValueError):
             pass
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def fill_clear(pixels: NDArray[np.float32], transparency: NDArray[np.float32]) -> None:

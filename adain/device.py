@@ -1,8 +1,13 @@
 """The device that the network runs on, and its memory."""
 
 import ctypes
+from pathlib import Path
 
+import psutil
 import torch
+
+CGROUPS = Path("/sys/fs/cgroup")
+"""Where Linux shows the limits of containers."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -43,3 +48,62 @@ def keep_freed_memory() -> None:
     mallopt(mmap_threshold, 2**30)
     mallopt(trim_threshold, 2**31 - 1)
     mallopt(top_pad, 2**26)
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that can still be used on a device without pushing others out.
+
+    On the CPU that is what the system has available, or less where a container has a limit.
+    """
+    if device.type == "cuda":
+        # What torch holds for reuse is free, too.
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0] + reserved)
+    return min([psutil.virtual_memory().available, *_free_in_containers()])
+
+
+def resident_memory() -> int:
+    """Return the bytes of memory that this process uses now."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error of torch or Python says that memory is used up."""
+    # The CPU's allocator raises a plain RuntimeError; only its text tells.
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(
+        error
+    )
+
+
+def _free_in_containers() -> list[int]:
+    """Return what is left in each control group of this process that has a limit."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    left = []
+    for line in lines:
+        _, controllers, name = line.split(":", 2)
+        if controllers in ("", "memory"):  # Version 2; version 1.
+            group = CGROUPS / controllers / name.lstrip("/")
+            # Inside a container the path may be that of the host: the root is what shows then.
+            for folder in (group, *group.parents):
+                if folder.is_relative_to(CGROUPS) and (room := _room(folder)) is not None:
+                    left.append(room)
+    return left
+
+
+def _room(group: Path) -> int | None:
+    """Return the bytes left in a control group; None without a limit."""
+    for limit, usage, cache in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        try:
+            allowed, used = (int((group / name).read_text()) for name in (limit, usage))
+            pairs = (line.split() for line in (group / "memory.stat").read_text().splitlines())
+            # Pages of files that nobody uses make room when asked.
+            return max(0, allowed - used + int(dict(pairs).get(cache, 0)))
+        except (OSError, ValueError):  # Not there, or "max".
+            continue
+    return None

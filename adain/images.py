@@ -132,14 +132,37 @@ def load_image(
         ImageError: If it is missing, unreadable, empty, damaged, incomplete, in another format,
             too small or too thin.
     """
-    name = one_line(name or (str(source) if isinstance(source, str | Path) else "picture"))
-    data = _read(source, limits, name)
-    formats = FORMATS + (("HEIF",) if _reads_heif() else ())
-    if data[8:12] in _HEIC_BRANDS and "HEIF" not in formats:
-        raise ImageError(f"{name}: is HEIC; install the extra: pip install 'adain[heic]'")
-    with _decoding(name), Image.open(BytesIO(data), formats=formats) as image:
-        _check_size(image.width, image.height, limits, name)
+    name = picture_name(source, name)
+    with _opened(source, limits, name) as image:
         return from_image(image, name)
+
+
+def open_image(
+    source: Path | str | bytes | BinaryIO,
+    limits: ImageLimits = ImageLimits(),
+    name: str | None = None,
+) -> Image.Image:
+    """Decode a picture as `load_image` does, into a Pillow image: upright sRGB, RGB or RGBA.
+
+    It takes 4 bytes a pixel, a quarter of a `Picture`, for pictures that are read in strips. It
+    is RGBA if it is not fully opaque.
+
+    Raises:
+        ImageTooLargeError: If it exceeds a limit.
+        ImageError: If it cannot be used; see `load_image`.
+    """
+    name = picture_name(source, name)
+    with _opened(source, limits, name) as image:
+        colors, alpha = _decode(image, name)
+    colors.info = {}  # What it says about orientation and colour holds no more.
+    if alpha is not None:
+        colors.putalpha(alpha)
+    return colors
+
+
+def picture_name(source: Path | str | bytes | BinaryIO, name: str | None = None) -> str:
+    """Return what messages call a picture: the name given, else its path."""
+    return one_line(name or (str(source) if isinstance(source, str | Path) else "picture"))
 
 
 def from_image(image: Image.Image, name: str = "picture") -> Picture:
@@ -153,18 +176,36 @@ def from_image(image: Image.Image, name: str = "picture") -> Picture:
         ImageError: If it cannot be decoded, or holds values that are not finite.
     """
     with _decoding(name):
-        image.load()
-        colors, alpha = split_alpha(turn_upright(image), name)
-        profile = image.info.get("icc_profile")
-        rgb = np.asarray(convert_to_srgb(colors, profile)).transpose(2, 0, 1)[None]
+        colors, alpha = _decode(image, name)
+        rgb = np.asarray(colors).transpose(2, 0, 1)[None]
         pixels = np.divide(rgb, 255, dtype=np.float32, order="C")
-        if alpha is None or alpha.getextrema()[0] == 255:
+        if alpha is None:
             return Picture(torch.from_numpy(pixels), None, name, read_facts(image))
         transparency = np.divide(np.asarray(alpha)[None, None], 255, dtype=np.float32)
         fill_clear(pixels, transparency)
         return Picture(
             torch.from_numpy(pixels), torch.from_numpy(transparency), name, read_facts(image)
         )
+
+
+class ImageRows:
+    """Rows `(H, W, 3)` of an upright sRGB image in mode RGB or RGBA, uint8, without a copy of all.
+
+    Fully clear pixels have the mean visible colour, as in a `Picture`.
+    """
+
+    def __init__(self, image: Image.Image) -> None:
+        self.image = image
+        self.shape = (image.height, image.width, 3)
+        self._mean = _visible_mean(image) if image.mode == "RGBA" else None
+
+    def __getitem__(self, rows: slice) -> NDArray[np.uint8]:
+        top, bottom, _ = rows.indices(self.image.height)
+        box = (0, top, self.image.width, bottom)
+        levels: NDArray[np.uint8] = np.array(self.image.crop(box))
+        if self._mean is not None:
+            levels[levels[..., 3] == 0, :3] = self._mean
+        return levels[..., :3]
 
 
 def resize_image(picture: Picture, max_side: int) -> Picture:
@@ -404,6 +445,41 @@ class _Quiet:
 
 
 _QUIET = _Quiet()
+
+
+@contextmanager
+def _opened(
+    source: Path | str | bytes | BinaryIO, limits: ImageLimits, name: str
+) -> Iterator[Image.Image]:
+    """Open a picture whose format and size are allowed; what fails while it is open is typed."""
+    data = _read(source, limits, name)
+    formats = FORMATS + (("HEIF",) if _reads_heif() else ())
+    if data[8:12] in _HEIC_BRANDS and "HEIF" not in formats:
+        raise ImageError(f"{name}: is HEIC; install the extra: pip install 'adain[heic]'")
+    with _decoding(name), Image.open(BytesIO(data), formats=formats) as image:
+        _check_size(image.width, image.height, limits, name)
+        yield image
+
+
+def _decode(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image | None]:
+    """Return an upright RGB image in sRGB, and its alpha channel unless it is opaque."""
+    image.load()
+    colors, alpha = split_alpha(turn_upright(image), name)
+    rgb = convert_to_srgb(colors, image.info.get("icc_profile"))
+    return rgb, None if alpha is None or alpha.getextrema()[0] == 255 else alpha
+
+
+def _visible_mean(image: Image.Image) -> NDArray[np.uint8]:
+    """Return the mean colour of an RGBA image, weighed by its alpha channel."""
+    total = np.zeros(4)
+    for top in range(0, image.height, 256):
+        box = (0, top, image.width, min(top + 256, image.height))
+        levels = np.asarray(image.crop(box)).reshape(-1, 4).astype(np.float64)
+        total[:3] += levels[:, 3] @ levels[:, :3]
+        total[3] += levels[:, 3].sum()
+    mean = total[:3] / total[3] if total[3] else np.full(3, 127.5)
+    color: NDArray[np.uint8] = np.rint(mean).astype(np.uint8)
+    return color
 
 
 @contextmanager

@@ -15,7 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adain.normalization import (
+    BlendedAffine,
     ChannelAffine,
+    ChannelStatistics,
+    StyleField,
     StyleStatistics,
     channel_statistics,
     normalization_affine,
@@ -55,6 +58,16 @@ class Convolution(nn.Conv2d):
                 padding[2 * (3 - dim) + inner_side] = 0
                 strip = F.pad(x.narrow(dim, start, 2), padding, mode="reflect")
                 result.narrow(dim, edge, 1).copy_(F.conv2d(strip, self.weight, self.bias))
+        return result
+
+    def inner_rows(self, x: Tensor) -> Tensor:
+        """Return the `(N, outputs, H - 2, W)` rows that have both neighbours in `x`."""
+        if x.device.type != "cpu":
+            return F.conv2d(F.pad(x, (1, 1, 0, 0), mode="reflect"), self.weight, self.bias)
+        result = F.conv2d(x, self.weight, self.bias, padding=(0, 1))
+        # As above, both columns in one go.
+        columns = x[..., [1, 0, 1, -2, -1, -2]]
+        result[..., :: x.shape[3] - 1] = F.conv2d(columns, self.weight, self.bias, stride=(1, 3))
         return result
 
 
@@ -116,7 +129,7 @@ class Encoder(nn.Module):
         x = image
         for i, block in enumerate(self.config.blocks):
             if i:
-                x = _halve(x)
+                x = halve(x)
             for name in block:
                 x = F.relu(getattr(self, f"conv{name}")(x), inplace=True)
                 if f"relu{name}" in layers:
@@ -134,7 +147,7 @@ class Encoder(nn.Module):
         }
 
 
-def _halve(x: Tensor) -> Tensor:
+def halve(x: Tensor) -> Tensor:
     """Return the largest of each 2x2 positions; an odd last row or column is dropped."""
     if torch.is_grad_enabled() or x.device.type != "cpu":
         return F.max_pool2d(x, 2)
@@ -215,13 +228,13 @@ class Decoder(nn.Module):
                     x = x.add_(projection(skip))
                 else:
                     assert isinstance(projection, nn.Conv2d)
-                    x = _add_normalized(x, skip, projection, affines[arguments[0]])
+                    x = add_normalized(x, skip, projection, affines[arguments[0]])
             elif operation == "image":
                 x = self.get_submodule(str(i))(x)
         return x
 
 
-def _add_normalized(
+def add_normalized(
     x: Tensor, features: Tensor, projection: nn.Conv2d, affine: ChannelAffine
 ) -> Tensor:
     """Add a 1x1 convolution of normalized features to `x`, in place.
@@ -281,12 +294,14 @@ class StyleTransferModel(nn.Module):
         return style_statistics(self.encode(_pad_to_stride(image), STYLE_LAYERS))
 
     @torch.no_grad()
-    def stylize(self, image: Tensor, style: StyleStatistics, alpha: float = 1.0) -> Tensor:
+    def stylize(
+        self, image: Tensor, style: StyleStatistics | StyleField, alpha: float = 1.0
+    ) -> Tensor:
         """Repaint photos in a style, in one pass.
 
         Args:
             image: Shape `(N, 3, H, W)`, RGB in [0, 1], sides of at least 16 pixels.
-            style: One style, or one for each photo of the batch.
+            style: One style, one for each photo of the batch, or what holds where for all.
             alpha: Strength: 0 keeps the photo, 1 is the full style; values beyond extrapolate.
 
         Returns:
@@ -296,8 +311,17 @@ class StyleTransferModel(nn.Module):
             ValueError: If a shape does not fit or `alpha` is not finite.
         """
         features = self.encode(_pad_to_stride(image))
-        affines = normalization_affines(features, style.to(self.device), alpha)
-        result: Tensor = self.decoder(features, affines)
+        style = style.to(self.device)
+        if isinstance(style, StyleField):
+            style.check_size(*image.shape[2:])
+            content = {layer: channel_statistics(value) for layer, value in features.items()}
+            blends = field_affines(content, style, alpha)
+            for layer, value in features.items():
+                shares = layer_shares(style, layer, 0, value.shape[2])
+                features[layer] = blends[layer].apply(value, shares)
+            result: Tensor = self.decoder(features)
+        else:
+            result = self.decoder(features, normalization_affines(features, style, alpha))
         return result.clamp_(0, 1)[:, :, : image.shape[2], : image.shape[3]]
 
 
@@ -305,12 +329,45 @@ def normalization_affines(
     features: Mapping[str, Tensor], style: StyleStatistics, alpha: float = 1.0
 ) -> dict[str, ChannelAffine]:
     """Return the affine map of adaptive instance normalization at each layer."""
+    content = {layer: channel_statistics(value) for layer, value in features.items()}
+    return content_affines(content, style, alpha)
+
+
+def content_affines(
+    content: Mapping[str, ChannelStatistics], style: StyleStatistics, alpha: float = 1.0
+) -> dict[str, ChannelAffine]:
+    """Return the affine map at each layer of a photo whose statistics are known."""
     if not -100 <= alpha <= 100:
         raise ValueError(f"alpha must be a finite number near [0, 1], got {alpha}")
     return {
-        layer: normalization_affine(channel_statistics(value), style[layer], alpha)
-        for layer, value in features.items()
+        layer: normalization_affine(channels, style[layer], alpha)
+        for layer, channels in content.items()
     }
+
+
+def field_affines(
+    content: Mapping[str, ChannelStatistics], field: StyleField, alpha: float = 1.0
+) -> dict[str, BlendedAffine]:
+    """Return what the affine maps of the styles of a field are blended from, at each layer."""
+    affines = [content_affines(content, style, alpha) for style in field.styles]
+    return {layer: BlendedAffine.of([each[layer] for each in affines]) for layer in content}
+
+
+def layer_shares(field: StyleField, layer: str, top: int, bottom: int) -> Tensor:
+    """Return the shares `(1, K, bottom - top, W)` of each style in rows of a layer.
+
+    A position has the mean share of the pixels that it stands for, in the photo as it is padded
+    for the network.
+    """
+    scale = layer_scale(layer)
+    shares = field.shares(top * scale, bottom * scale)
+    padding = (0, -shares.shape[3] % STRIDE, 0, 0)
+    return F.avg_pool2d(F.pad(shares, padding, mode="reflect"), scale)
+
+
+def layer_scale(layer: str) -> int:
+    """Return the pixels per position of `relu1_1 ... relu5_1`, along a side."""
+    return int(2 ** (int(layer[len("relu")]) - 1))
 
 
 def normalize_features(

@@ -75,6 +75,94 @@ class StyleStatistics:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class StyleField:
+    """Which style holds where in a photo, and how strongly.
+
+    Where the masks add up to more than 1, the styles share the place in their proportion. Where
+    they add up to less, the photo keeps the rest, as at a lower strength: a single style with a
+    mask is a strength for each pixel.
+
+    Attributes:
+        styles: `K` styles, each of one painting or blend: statistics of shape `(1, C)`.
+        masks: Where each holds, `(K, H, W)`: floating point in [0, 1], or uint8 with 255 for 1.
+            None for a single style that holds everywhere.
+        strength: Strength at each pixel, `(H, W)`, of the same types; None for 1 everywhere.
+
+    Raises:
+        ValueError: If the shapes do not fit together, or a value is outside [0, 1].
+    """
+
+    styles: tuple[StyleStatistics, ...]
+    masks: Tensor | None = None
+    strength: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.styles)
+        if self.masks is None and (self.strength is None or count != 1):
+            raise ValueError("a style field needs masks, or one style and a strength")
+        if self.masks is not None and (self.masks.ndim != 3 or len(self.masks) != count):
+            raise ValueError(
+                f"expected masks of shape ({count}, H, W) for {count} styles, "
+                f"got {tuple(self.masks.shape)}"
+            )
+        for values in (self.masks, self.strength):
+            if values is not None:
+                self.check_size(*values.shape[-2:])
+                _check_share(values)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return the height and width of the photos that this is for, in pixels."""
+        given = self.strength if self.masks is None else self.masks
+        assert given is not None
+        return given.shape[-2], given.shape[-1]
+
+    def check_size(self, height: int, width: int) -> None:
+        """Raise ValueError if this is not for photos of this size."""
+        if self.size != (height, width):
+            raise ValueError(
+                f"the masks are {self.size[1]}x{self.size[0]} pixels, not {width}x{height}"
+            )
+
+    def to(self, device: torch.device | str) -> "StyleField":
+        """Return the same field with its styles on another device; masks follow in use."""
+        styles = tuple(style.to(device) for style in self.styles)
+        return StyleField(styles, self.masks, self.strength)
+
+    def shares(self, top: int, bottom: int) -> Tensor:
+        """Return the share of each style at each pixel of some rows.
+
+        Args:
+            top: First row.
+            bottom: End of the rows. Those beyond the last are mirrored, as the photo is.
+
+        Returns:
+            Shape `(1, K, bottom - top, W)`, float32, on the device of the styles.
+        """
+        height, width = self.size
+        rows = height - 1 - (torch.arange(top, bottom) - (height - 1)).abs()
+        shares = torch.ones(1, 1, len(rows), width)
+        if self.masks is not None:
+            shares = _share(self.masks[:, rows])[None]
+            shares = shares / shares.sum(1, keepdim=True).clamp_min(1)
+        if self.strength is not None:
+            shares = shares * _share(self.strength[rows])
+        return shares.to(next(iter(self.styles[0].layers.values())).mean.device)
+
+
+def _share(values: Tensor) -> Tensor:
+    """Return values of uint8 or floating point in [0, 1]."""
+    return values.float() / 255 if values.dtype == torch.uint8 else values.float()
+
+
+def _check_share(values: Tensor) -> None:
+    if values.dtype == torch.uint8:
+        return
+    if not values.is_floating_point() or not (values.min() >= 0 and values.max() <= 1):
+        raise ValueError("masks and strengths must be uint8, or floating point from 0 to 1")
+
+
 def channel_statistics(features: Tensor) -> ChannelStatistics:
     """Measure the mean and standard deviation of each channel over all positions.
 
@@ -93,13 +181,59 @@ def channel_statistics(features: Tensor) -> ChannelStatistics:
         raise ValueError("features of a single position have no variance; use a larger picture")
     if features.dtype in (torch.float16, torch.bfloat16):
         features = features.float()
+    mean, squares = _mean_and_squares(features)
+    variance = squares / features[0, 0].numel()
+    return ChannelStatistics(mean, (variance + EPS).sqrt())
+
+
+def _mean_and_squares(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean and the sum of squared deviations from it, each `(N, C)`."""
     # Two passes: as exact as torch.var_mean, which takes ten times as long in channels_last.
     mean = features.mean((2, 3), keepdim=True)
     # The second goes strip by strip, so that no copy of a large feature map is ever made.
     rows = max(1, STRIP_ELEMENTS // features[:, :, 0].numel())
     squares = [(strip - mean).square_().sum((2, 3)) for strip in features.split(rows, dim=2)]
-    variance = torch.stack(squares).sum(0) / features[0, 0].numel()
-    return ChannelStatistics(mean.flatten(1), (variance + EPS).sqrt())
+    return mean.flatten(1), torch.stack(squares).sum(0)
+
+
+@dataclass(frozen=True)
+class ChannelMoments:
+    """What the statistics of a picture are put together from, piece by piece.
+
+    Attributes:
+        count: Positions.
+        mean: Mean of each channel, `(N, C)`, float64.
+        squares: Sum of the squared deviations from that mean, `(N, C)`, float64.
+    """
+
+    count: int
+    mean: Tensor
+    squares: Tensor
+
+    @staticmethod
+    def of(features: Tensor) -> "ChannelMoments":
+        """Measure features `(N, C, H, W)`."""
+        mean, squares = _mean_and_squares(features)
+        return ChannelMoments(features[0, 0].numel(), mean.double(), squares.double())
+
+    def merge(self, other: "ChannelMoments") -> "ChannelMoments":
+        """Return the moments of both pieces together.
+
+        Never takes the difference of two large sums (Chan, Golub and LeVeque, "Updating
+        formulae and a pairwise algorithm for computing sample variances", 1979).
+        """
+        count = self.count + other.count
+        difference = other.mean - self.mean
+        share = other.count / count
+        between = difference.square() * (self.count * share)
+        return ChannelMoments(
+            count, self.mean + difference * share, self.squares + other.squares + between
+        )
+
+    def statistics(self) -> ChannelStatistics:
+        """Return what `channel_statistics` measures of all pieces side by side."""
+        std = (self.squares / self.count + EPS).sqrt()
+        return ChannelStatistics(self.mean.float(), std.float())
 
 
 def style_statistics(features: Mapping[str, Tensor]) -> StyleStatistics:
@@ -120,6 +254,40 @@ class ChannelAffine:
             value[:, :, None, None].to(features.dtype) for value in (self.scale, self.shift)
         )
         return torch.addcmul(shift, features, scale)
+
+
+@dataclass(frozen=True)
+class BlendedAffine:
+    """Affine maps of each channel that blend from position to position.
+
+    Attributes:
+        scale: What each of `K` maps adds to a scale of 1, shape `(N, K, C)`.
+        shift: Shift of each map, shape `(N, K, C)`.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    @staticmethod
+    def of(affines: Sequence[ChannelAffine]) -> "BlendedAffine":
+        """Put maps together."""
+        return BlendedAffine(
+            torch.stack([affine.scale - 1 for affine in affines], dim=1),
+            torch.stack([affine.shift for affine in affines], dim=1),
+        )
+
+    def apply(self, features: Tensor, shares: Tensor) -> Tensor:
+        """Return each position of features `(N, C, H, W)`, mapped by its share of each map.
+
+        Args:
+            features: Shape `(N, C, H, W)`.
+            shares: Shape `(1, K, H, W)`; what they lack to 1 leaves the features as they are.
+        """
+        positions = shares.permute(0, 2, 3, 1)  # (1, H, W, K)
+        scale, shift = (
+            (positions @ value[:, None]).permute(0, 3, 1, 2) for value in (self.scale, self.shift)
+        )
+        return shift.add_(features).addcmul_(features, scale)
 
 
 def normalization_affine(

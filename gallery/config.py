@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,7 @@ class StylizeConfig:
         bits: Bits of a channel of the result: 8, or 16 for PNG and TIFF.
         keep_metadata: Whether the facts of the photo go into the result, never its place.
         provenance: Whether the result says what made it.
+        memory: Bytes that the process may use; None uses up to half of what is free.
     """
 
     alpha: float = 1.0
@@ -111,6 +113,7 @@ class StylizeConfig:
     bits: int = 8
     keep_metadata: bool = False
     provenance: bool = True
+    memory: int | None = None
 
     def __post_init__(self) -> None:
         low, high = ALPHA_RANGE
@@ -127,6 +130,19 @@ class StylizeConfig:
             )
         if self.bits not in (8, 16):
             raise ValueError(f"bits must be 8 or 16, got {self.bits}")
+
+
+def parse_memory(text: str) -> int:
+    """Return the bytes that a size stands for: `2G`, `512M`, `1.5GiB`; units are powers of 1024.
+
+    Raises:
+        ValueError: If it is not such a size.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if not match:
+        raise ValueError(f"memory must be a size such as 2G or 512M, got {text!r}")
+    number, unit = match.groups()
+    return int(float(number) * 1024 ** " KMGT".index(unit.upper() or " "))
 
 
 @dataclass(frozen=True)

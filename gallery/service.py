@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from adain.color import color_map, measure_colors
+from adain.device import is_out_of_memory
 from adain.errors import ImageTooLargeError
 from adain.filters import guided_filter, sharpen, smooth
 from adain.images import (
@@ -27,8 +28,9 @@ from adain.images import (
     to_image,
 )
 from adain.model import STYLE_LAYERS, StyleTransferModel
-from adain.normalization import StyleStatistics, interpolate_styles, pool_styles
+from adain.normalization import StyleField, StyleStatistics, interpolate_styles, pool_styles
 from adain.strokes import transfer_detail, working_side
+from adain.tiling import stylize_pixels
 from gallery.config import STYLE_SIDE, Controls
 from gallery.errors import StylesError
 from gallery.masks import region_weights, strength_map
@@ -47,6 +49,9 @@ MAX_SLUG = 120
 UNTOUCHED = 0.1
 """Strength below which the photo itself fades in, to be whole at 0."""
 
+RESULT_BYTES = 24
+"""What a pixel of the result takes: three numbers, and as many while they are made."""
+
 WINDOW_SHARE = 1 / 32
 """Radius of the photorealistic filter against the longer side of the picture."""
 
@@ -62,8 +67,10 @@ def stylize_photo(
     alpha: float = 1.0,
     max_side: int | None = None,
     controls: Controls = Controls(),
+    memory: int | None = None,
     limits: ImageLimits = ImageLimits(),
     name: str | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Image.Image:
     """Repaint a photo in a style; see `stylize_picture`.
 
@@ -74,8 +81,10 @@ def stylize_photo(
         alpha: Strength: 0 keeps the photo, 1 is the full style; values beyond extrapolate.
         max_side: Longest side of the result in pixels; None keeps the photo's size.
         controls: How to repaint it.
+        memory: As for `stylize_picture`.
         limits: What photos to refuse.
         name: What error messages call the photo.
+        progress: As for `stylize_picture`.
 
     Returns:
         An image of the photo's size, with its transparency.
@@ -87,7 +96,14 @@ def stylize_photo(
     """
     picture = load_image(photo, limits, name)
     result = stylize_picture(
-        model, picture, style, alpha=alpha, max_side=max_side, controls=controls
+        model,
+        picture,
+        style,
+        alpha=alpha,
+        max_side=max_side,
+        controls=controls,
+        memory=memory,
+        progress=progress,
     )
     return to_image(result.pixels, result.transparency)
 
@@ -100,6 +116,8 @@ def stylize_picture(
     alpha: float = 1.0,
     max_side: int | None = None,
     controls: Controls = Controls(),
+    memory: int | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Picture:
     """Repaint a loaded photo in a style.
 
@@ -113,6 +131,9 @@ def stylize_picture(
         alpha: Strength: 0 keeps the photo, 1 is the full style; values beyond extrapolate.
         max_side: Longest side of the result in pixels; None keeps the photo's size.
         controls: How to repaint it.
+        memory: Bytes that may be used beside the network and the photo; by default up to half of
+            what is free. The result does not depend on it.
+        progress: Told the share of the work that is done, in [0, 1].
 
     Returns:
         A picture of the photo's size, with its transparency, name and facts.
@@ -126,14 +147,20 @@ def stylize_picture(
     side = min(photo_side, max_side or photo_side)
     try:
         working = scale_image(photo, working_side(photo_side, side, controls.stroke))
-        painted = _repaint(model, photo, working, style, alpha, controls)
+        if memory is not None:
+            memory -= RESULT_BYTES * scaled_size(photo, side)[0] * scaled_size(photo, side)[1]
+        work = partial(stylize_pixels, model, memory=memory, progress=progress)
+        styles = [_unpack_vector(model, vector) for vector in style.to_vector().cpu().split(1)]
+        painted = _repaint(work, photo, working, styles, alpha, controls)
         if side > max(working.width, working.height):
             result = resize_image(photo, side)
             pixels = transfer_detail(result.pixels, working.pixels, painted)
             return replace(result, pixels=pixels)
         return resize_to(replace(working, pixels=painted), scaled_size(photo, side))
+    except ImageTooLargeError as error:
+        raise ImageTooLargeError(f"{photo.name}: {error}") from error
     except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise ImageTooLargeError(
             f"{photo.name}: not enough memory for {photo.width}x{photo.height} pixels; "
@@ -142,14 +169,23 @@ def stylize_picture(
 
 
 def _repaint(
-    model: StyleTransferModel,
+    work: Callable[..., Tensor],
     photo: Picture,
     working: Picture,
-    style: StyleStatistics,
+    styles: Sequence[StyleStatistics],
     alpha: float,
     controls: Controls,
 ) -> Tensor:
-    """Return `working`, the photo at another size, stylized: the network and what follows it."""
+    """Return `working`, the photo at another size, stylized: the network and what follows it.
+
+    Args:
+        work: Runs the network on pixels, for a style and a strength.
+        photo: The photo.
+        working: What is stylized.
+        styles: One, or one for each region.
+        alpha: Strength.
+        controls: How to repaint it.
+    """
     size = (working.height, working.width)
     strength, regions, extent = None, None, None
     if controls.strength is not None:
@@ -157,46 +193,22 @@ def _repaint(
     if controls.masks:
         masks = [load_image(mask) for mask in controls.masks]
         feather = controls.feather * working.width / photo.width
-        regions = region_weights(masks, len(style.to_vector()), photo, size, feather)
+        regions = region_weights(masks, len(styles), photo, size, feather)
         covered = regions.sum(0, keepdim=True)
         extent = covered if strength is None else covered * strength
-    painted = _paint(model, working.pixels, style, alpha, strength, regions).cpu()
-    painted = _finish(working, painted, extent, controls)
+    style: StyleStatistics | StyleField = styles[0]
+    if extent is not None:
+        style = StyleField(
+            tuple(styles),
+            None if regions is None else regions[:, 0],
+            None if strength is None else strength[0, 0],
+        )
+    painted = _finish(working, work(working.pixels, style, alpha).cpu(), extent, controls)
     if extent is None and abs(alpha) >= UNTOUCHED:
         return painted
     # The network gives a photo back nearly, not exactly.
     applied = abs(alpha) * (torch.ones(1) if extent is None else extent)
     return torch.lerp(working.pixels, painted, (applied / UNTOUCHED).clamp_max(1))
-
-
-def _paint(
-    model: StyleTransferModel,
-    pixels: Tensor,
-    style: StyleStatistics,
-    alpha: float,
-    strength: Tensor | None,
-    regions: Tensor | None,
-) -> Tensor:
-    """Run the network: `(1, 3, H, W)` in one style, or in `K` of them.
-
-    Args:
-        model: The network.
-        pixels: The photo.
-        style: One style, or `K`.
-        alpha: Strength everywhere.
-        strength: What `alpha` is multiplied by, shape `(1, 1, H, W)`.
-        regions: How much each style counts, shape `(K, 1, H, W)`; the photo keeps the rest.
-    """
-    if regions is None and strength is None:
-        return model.stylize(pixels, style, alpha)
-    shares = torch.ones_like(pixels[:, :1]) if regions is None else regions
-    if strength is not None:
-        shares = shares * strength
-    result = pixels * (1 - shares.sum(0, keepdim=True))
-    for share, vector in zip(shares, style.to_vector().split(1), strict=True):
-        part = model.stylize(pixels, _unpack_vector(model, vector), alpha)
-        result += share * part.to(result)
-    return result
 
 
 def _finish(photo: Picture, painted: Tensor, extent: Tensor | None, controls: Controls) -> Tensor:
@@ -348,10 +360,3 @@ def _unpack(model: StyleTransferModel, vectors: NDArray[np.float32]) -> StyleSta
 def _unpack_vector(model: StyleTransferModel, vectors: Tensor) -> StyleStatistics:
     widths = {layer: model.encoder.widths[layer] for layer in STYLE_LAYERS}
     return StyleStatistics.from_vector(vectors, widths)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    # The CPU's allocator raises a plain RuntimeError; only its text tells.
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(
-        error
-    )

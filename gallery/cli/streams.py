@@ -4,8 +4,16 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from gallery.errors import OutputError
+
+
+class Advance(Protocol):
+    """Moves a progress bar on, by one or by a part of one."""
+
+    def __call__(self, amount: float = 1) -> None:
+        """Move it."""
 
 
 def emit(data: str | bytes) -> None:
@@ -37,12 +45,10 @@ def complain(message: str) -> None:
 
 
 @contextmanager
-def progress(
-    total: int | None, hidden: bool, label: str = "stylizing"
-) -> Iterator[Callable[[], None]]:
+def progress(total: int | None, hidden: bool, label: str = "stylizing") -> Iterator[Advance]:
     """Show a bar on standard error if that is a terminal; gives the function that advances it."""
     if hidden or not sys.stderr.isatty():
-        yield lambda: None
+        yield lambda amount=1: None
         return
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -60,8 +66,8 @@ def progress(
     with bar:
         task = bar.add_task(label, total=total, rate="")
 
-        def advance() -> None:
-            bar.advance(task)
+        def advance(amount: float = 1) -> None:
+            bar.advance(task, amount)
             # Not the bar's own speed: pictures that are written together arrive together.
             done, seconds = bar.tasks[0].completed, bar.tasks[0].elapsed
             bar.update(task, rate=f"{done / seconds:.1f}/s" if seconds else "")

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +13,8 @@ import typer
 from adain.errors import ImageExistsError
 from gallery.cli import options
 from gallery.cli.exits import debugging, describe, exit_code, usage
-from gallery.cli.streams import complain, emit, progress
-from gallery.config import Controls, StylizeConfig, database_url
+from gallery.cli.streams import Advance, complain, emit, progress
+from gallery.config import Controls, StylizeConfig, database_url, parse_memory
 from gallery.errors import OutputError
 
 if TYPE_CHECKING:
@@ -75,6 +75,13 @@ def stylize(
     max_side: Annotated[
         int | None, typer.Option(metavar="PX", help="Longest side; larger photos are made smaller.")
     ] = DEFAULTS.max_side,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Most memory to use, as 2G or 512M; by default half of what is free.",
+        ),
+    ] = None,
     format: Annotated[
         str | None,
         typer.Option(
@@ -128,6 +135,7 @@ def stylize(
             bits=bits,
             keep_metadata=keep_metadata,
             provenance=not no_provenance,
+            memory=None if memory is None else parse_memory(memory),
         )
     if [*style, *photos].count("-") > 1:
         raise typer.BadParameter("'-' can be one photo or one style, not both")
@@ -138,8 +146,9 @@ def stylize(
     errors: list[Exception] = []
     with progress(len(outputs), hidden=quiet) as advance:
         for item in outputs:
+            report = _shares(advance)
             try:
-                facts = _stylize_one(network, slug, statistics, item, config)
+                facts = _stylize_one(network, slug, statistics, item, config, report)
                 if item.path:
                     emit(json.dumps(facts) if as_json else str(item.path))
             except BrokenPipeError:
@@ -151,7 +160,7 @@ def stylize(
                 complain(describe(error))
                 if as_json:
                     emit(json.dumps({"photo": item.photo, "error": describe(error)}))
-            advance()
+            report(1)
     if len(outputs) > 1 and not quiet:
         complain(f"done={len(outputs) - len(errors)} failed={len(errors)}")
     raise typer.Exit(exit_code(errors, done=len(outputs) - len(errors)))
@@ -211,12 +220,32 @@ def _load_network(config: StylizeConfig) -> "StyleTransferModel":
     return load_model(config.model, device)
 
 
+def _room(config: StylizeConfig) -> int | None:
+    """Return the bytes of the limit that the process itself does not use yet."""
+    from adain.device import resident_memory
+
+    return None if config.memory is None else config.memory - resident_memory()
+
+
+def _shares(advance: Advance) -> Callable[[float], None]:
+    """Return what takes the share of one photo that is done, and moves the bar on."""
+    done = 0.0
+
+    def report(share: float) -> None:
+        nonlocal done
+        advance(share - done)
+        done = share
+
+    return report
+
+
 def _stylize_one(
     network: "StyleTransferModel",
     slug: str,
     style: "StyleStatistics",
     output: "Output",
     config: StylizeConfig,
+    report: Callable[[float], None],
 ) -> dict[str, Any]:
     """Stylize a photo, write the result and return the facts about it."""
     from adain.images import load_image
@@ -238,6 +267,8 @@ def _stylize_one(
         alpha=config.alpha,
         max_side=config.max_side,
         controls=config.controls,
+        memory=_room(config),
+        progress=report,
     )
     _write(result, output, config, result_notes(photo, slug, config))
     return {
