@@ -25,18 +25,20 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from adain.errors import ImageError, ImageExistsError
-from adain.images import SUFFIXES, load_image, resize_shorter_side, save_image
+from adain.images import SUFFIXES, Picture, load_image, resize_shorter_side, save_image
+from adain.metadata import Notes
 from adain.model import STYLE_LAYERS, StyleTransferModel
 from adain.normalization import StyleStatistics
+from adain.tiling import memory_limit
 from gallery.config import STYLE_SIDE, BatchConfig, StylizeConfig
 from gallery.errors import GalleryError, OutputError
 from gallery.ingest import read_file
 from gallery.journal import Entry, Journal, file_digest, file_stamp, photo_stamp
 from gallery.outputs import plan_outputs
-from gallery.service import stylize_photo
+from gallery.provenance import result_notes
+from gallery.service import stylize_picture
 from gallery.similar import nearest
 
 MAX_JOBS = 8
@@ -48,7 +50,7 @@ POLL = 0.5
 SETTLED = 1.0
 """Seconds for which a file of a watched folder must stay the same before it is read."""
 
-OUTSIDE = ("device", "overwrite", "format")
+OUTSIDE = ("device", "overwrite", "format", "memory")
 """Settings that the content of a result does not depend on, or that its name tells."""
 
 
@@ -220,17 +222,19 @@ def _draw(seed: int, photo: str, count: int, styles: int) -> list[int]:
     return list(drawn)
 
 
-def result_path(photo: str, style: str, format: str | None = None) -> tuple[str, str]:
+def result_path(
+    photo: str, style: str, format: str | None = None, bits: int = 8
+) -> tuple[str, str]:
     """Return the path of a result in the folder of the results, and its format.
 
     It is called as `adain stylize` would call it. In another format than the photo's it keeps
     the photo's suffix too: `a.gif` and `a.png` are then two results, whichever comes first.
 
     Raises:
-        OutputError: If there is no such format.
+        OutputError: If there is no such format, or it does not have so many bits.
     """
     path = Path(photo)
-    planned = plan_outputs([photo], style, f"{path.parent}/", format)[0]
+    planned = plan_outputs([photo], style, f"{path.parent}/", format, bits)[0]
     assert planned.path is not None
     if planned.path.suffix == path.suffix:
         return planned.path.as_posix(), planned.format
@@ -259,7 +263,7 @@ class Worker:
         photo = self._plan.source / job.photo
         number = self._nearest(photo, job) if job.style is None else job.style
         style = self._plan.styles.slugs[number]
-        name, format = result_path(job.photo, style, self._plan.config.format)
+        name, format = self._path(job, style)
         step = BatchStep(job, "skipped", self._plan.output / name, style)
         if self._plan.batch.dry_run:
             entry = self._complete(photo, number, self._journal.entry(name))
@@ -296,11 +300,17 @@ class Worker:
             )
         data = read_file(photo)
         stamp = photo_stamp(photo)
-        image = self._stylize(data, number, str(photo))
+        picture, notes = self._stylize(data, number, str(photo))
         staged = self._journal.work_folder() / f"{hashlib.sha256(os.fsencode(name)).hexdigest()}"
         try:
             save_image(
-                image, staged, format=format, jpeg_quality=config.jpeg_quality, overwrite=True
+                picture,
+                staged,
+                format=format,
+                jpeg_quality=config.jpeg_quality,
+                overwrite=True,
+                bits=config.bits,
+                notes=notes,
             )
             entry = Entry(
                 output=name,
@@ -311,8 +321,8 @@ class Worker:
                 recipe=self._recipe(number),
                 sha256=file_digest(staged),
                 stamp=file_stamp(staged),
-                width=image.width,
-                height=image.height,
+                width=picture.width,
+                height=picture.height,
                 settings=self._settings | self._chance(),
             )
             _make_folder(destination.parent)
@@ -325,18 +335,26 @@ class Worker:
             staged.unlink(missing_ok=True)
         return entry
 
-    def _stylize(self, photo: bytes, style: int, name: str) -> Image.Image:
+    def _path(self, job: Job, style: str) -> tuple[str, str]:
+        return result_path(job.photo, style, self._plan.config.format, self._plan.config.bits)
+
+    def _stylize(self, data: bytes, number: int, name: str) -> tuple[Picture, Notes]:
         """Repaint a photo: the one call that all photos of all batches go through."""
-        vector = torch.from_numpy(self._plan.styles.vectors[style : style + 1])
+        config, styles = self._plan.config, self._plan.styles
+        vector = torch.from_numpy(styles.vectors[number : number + 1])
         widths = {layer: self._model.encoder.widths[layer] for layer in STYLE_LAYERS}
-        return stylize_photo(
+        photo = load_image(data, name=name)
+        result = stylize_picture(
             self._model,
             photo,
             StyleStatistics.from_vector(vector, widths),
-            alpha=self._plan.config.alpha,
-            max_side=self._plan.config.max_side,
-            name=name,
+            alpha=config.alpha,
+            max_side=config.max_side,
+            controls=config.controls,
+            memory=memory_limit(self._model, config.memory)
+            // (self._plan.batch.jobs or default_jobs()),
         )
+        return result, result_notes(photo, styles.slugs[number], config)
 
     def _nearest(self, photo: Path, job: Job) -> int:
         """Return the style that is nearest to the photo, or that was found to be so before."""
@@ -344,7 +362,7 @@ class Worker:
         before = self._journal.style_of(job.photo)
         if before in slugs:
             number = slugs.index(before)
-            name, _ = result_path(job.photo, before, self._plan.config.format)
+            name, _ = self._path(job, before)
             if self._complete(photo, number, self._journal.entry(name)):
                 return number
         picture = resize_shorter_side(load_image(read_file(photo), name=str(photo)), STYLE_SIDE)
@@ -488,7 +506,9 @@ def refuse_clashes(plan: Plan, jobs: Sequence[Job]) -> dict[Job, GalleryError]:
     for job in jobs:
         if job.style is None:
             continue
-        name, _ = result_path(job.photo, plan.styles.slugs[job.style], plan.config.format)
+        name, _ = result_path(
+            job.photo, plan.styles.slugs[job.style], plan.config.format, plan.config.bits
+        )
         other = taken.setdefault(os.path.normcase(name), job)
         if other is not job:
             refused[job] = OutputError(

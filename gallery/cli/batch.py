@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gallery.cli import options
 from gallery.cli.exits import debugging, describe, exit_code, usage
-from gallery.cli.options import Database
 from gallery.cli.streams import complain, emit, progress
-from gallery.config import BatchConfig, StylizeConfig, database_url
+from gallery.config import BatchConfig, Controls, StylizeConfig, database_url
 from gallery.errors import OutputError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gallery.journal import Journal
 
 DEFAULTS = StylizeConfig()
+LOOK = Controls()
 BATCH = BatchConfig()
 
 RANDOM = "random"
@@ -87,6 +88,12 @@ def batch(
     alpha: Annotated[
         float, typer.Option(metavar="A", help="Strength: 0 keeps the photo, 1 is the full style.")
     ] = DEFAULTS.alpha,
+    stroke: options.Stroke = LOOK.stroke,
+    style_size: options.StyleSize = DEFAULTS.style_side,
+    preserve_color: options.PreserveColor = LOOK.preserve_color,
+    photorealistic: options.Photorealistic = LOOK.photorealistic,
+    smooth: options.Smooth = LOOK.smooth,
+    sharpen: options.Sharpen = LOOK.sharpen,
     max_side: Annotated[
         int | None, typer.Option(metavar="PX", help="Longest side; larger photos are shrunk first.")
     ] = DEFAULTS.max_side,
@@ -99,6 +106,9 @@ def batch(
     jpeg_quality: Annotated[
         int, typer.Option(metavar="Q", help="1 to 100; for WebP and AVIF too.")
     ] = DEFAULTS.jpeg_quality,
+    bits: options.Bits = DEFAULTS.bits,
+    keep_metadata: options.KeepMetadata = DEFAULTS.keep_metadata,
+    no_provenance: options.NoProvenance = not DEFAULTS.provenance,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that are not from a batch, too.")
     ] = DEFAULTS.overwrite,
@@ -118,7 +128,7 @@ def batch(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")
     ] = False,
-    database: Database = None,
+    database: options.Database = None,
 ) -> None:
     """Repaint a folder of photos.
 
@@ -126,7 +136,27 @@ def batch(
     and two runs on one folder share the work.
     """
     with usage():
-        config = StylizeConfig(alpha, max_side, model, device, format, jpeg_quality, overwrite)
+        controls = Controls(
+            stroke=stroke,
+            preserve_color=preserve_color,
+            photorealistic=photorealistic,
+            smooth=smooth,
+            sharpen=sharpen,
+        )
+        config = StylizeConfig(
+            alpha=alpha,
+            max_side=max_side,
+            model=model,
+            device=device,
+            format=format,
+            jpeg_quality=jpeg_quality,
+            overwrite=overwrite,
+            controls=controls,
+            style_side=style_size,
+            bits=bits,
+            keep_metadata=keep_metadata,
+            provenance=not no_provenance,
+        )
         chosen = assign or ("random" if style == [RANDOM] else BATCH.assign)
         batch = BatchConfig(
             recursive,
@@ -145,9 +175,9 @@ def batch(
     from gallery.journal import Journal
 
     with usage():
-        result_path("photo.jpg", "style", format)
+        result_path("photo.png", "style", format, bits)
     network = _load_network(config)
-    plan = Plan(source, output, _find_styles(style, database, network), config, batch)
+    plan = Plan(source, output, _find_styles(style, database, network, style_size), config, batch)
     with ExitStack() as stack:
         journal = Journal(output, read_only=dry_run)
         stack.callback(journal.close)
@@ -231,7 +261,7 @@ def _load_network(config: StylizeConfig) -> "StyleTransferModel":
 
 
 def _find_styles(
-    texts: Sequence[str], database: str | None, network: "StyleTransferModel"
+    texts: Sequence[str], database: str | None, network: "StyleTransferModel", side: int
 ) -> "Styles":
     import numpy as np
 
@@ -251,7 +281,8 @@ def _find_styles(
         if RANDOM in texts:
             raise ValueError("'--style random' stands for all paintings; give it alone")
     found = [
-        find_style([each], lambda: open_gallery(database_url(database))) for each in references
+        find_style([each], lambda: open_gallery(database_url(database)), side=side)
+        for each in references
     ]
     measured = [measure(network).to_vector().cpu().numpy() for _, measure in found]
     with usage():
