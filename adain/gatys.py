@@ -10,7 +10,7 @@ the next is the change to that start, not the picture, so its fine detail is nev
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -175,7 +175,8 @@ def optimize_image(
     _check_arguments(photo, style, config, start)
     pyramid = _Pyramid(photo, start, config)
     point = resume or pyramid.first()
-    run = _Run(pyramid, config, on_step, should_stop, pyramid.deadlines(point.scale))
+    deadlines = pyramid.deadlines(point.scale)
+    run = _Run(pyramid, config, on_step, should_stop, deadlines, time.perf_counter())
     outcome = _Outcome(point, "", 0, {})
     for scale in range(point.scale, len(pyramid.sizes)):
         if scale > outcome.point.scale:
@@ -298,7 +299,7 @@ class _Run:
     on_step: Callable[[Step], None]
     should_stop: Callable[[], bool]
     deadlines: Sequence[float]
-    began: float = field(default_factory=time.perf_counter)
+    began: float
 
     def optimize_scale(self, objective: Objective, outcome: _Outcome) -> _Outcome:
         """Take the steps of the scale that `outcome.point` is at."""

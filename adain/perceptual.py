@@ -35,7 +35,7 @@ AVERAGE_GAIN = 1.6
 """Makes averages of 2x2 positions about as large as their maxima."""
 
 STRIDE = 16
-"""Pixels per position at relu5_1; sides are padded to a multiple of it."""
+"""Pixels per position at relu5_1; sides are padded to a multiple of it, at least to two."""
 
 MAX_WEIGHT = 1e6
 
@@ -176,10 +176,11 @@ class _Network:
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
         """Return the features of `(1, 3, H, W)` at every layer."""
-        height, width = image.shape[2:]
-        padding = (0, -width % STRIDE, 0, -height % STRIDE)
+        height, width = (max(side, 2 * STRIDE) for side in image.shape[2:])
+        bottom, right = height + -height % STRIDE, width + -width % STRIDE
+        padding = (0, right - image.shape[3], 0, bottom - image.shape[2])
         if any(padding):
-            image = F.pad(image, padding, mode="reflect")
+            image = F.pad(image, padding, mode="replicate")
         image = image.contiguous(memory_format=torch.channels_last)
         pool = None if self.pooling == "max" else _average_pool
         features: dict[str, Tensor] = self.encoder(image, LOSS_LAYERS, pool)

@@ -4,6 +4,7 @@ GalleryError
 ├── StyleNotFound   neither a painting of the gallery nor a picture
 ├── StylesError     style statistics are missing, damaged or of another encoder
 ├── OutputError     a result cannot be put where it was asked for
+├── CheckpointError a checkpoint is damaged or belongs to another run
 ├── ManifestError   a list of pictures, or a line of it, cannot be used
 └── DatabaseError   the database cannot be opened, read or written
     └── SchemaError     its tables are of another version
@@ -27,6 +28,10 @@ class StylesError(GalleryError):
 
 class OutputError(GalleryError):
     """A result cannot be put where it was asked for."""
+
+
+class CheckpointError(GalleryError):
+    """A checkpoint is damaged or belongs to another run."""
 
 
 class ManifestError(GalleryError):

@@ -1,6 +1,7 @@
 """Where results go: one place decides every name."""
 
 import os
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,24 @@ def plan_outputs(
     outputs = [_in_folder(photo, style, folder, format) for photo in photos]
     _refuse_clashes(outputs)
     return outputs
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file that is not a result, whole or not at all, over one that exists.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    temporary = path.with_name(f".adain-{secrets.token_hex(8)}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror}); check the folder and the free space"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _folder(output: str | None, several: bool) -> Path | None:

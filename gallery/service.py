@@ -63,7 +63,7 @@ def stylize_photo(
     try:
         pixels = model.stylize(picture.pixels, style, alpha)
     except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
+        if not out_of_memory(error):
             raise
         raise ImageTooLargeError(
             f"{picture.name}: not enough memory for {picture.width}x{picture.height} pixels; "
@@ -165,7 +165,8 @@ def _unpack(model: StyleTransferModel, vectors: NDArray[np.float32]) -> StyleSta
     return StyleStatistics.from_vector(torch.from_numpy(vectors), widths)
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
+    """Return whether an error says that the memory did not suffice."""
     # The CPU's allocator raises a plain RuntimeError; only its text tells.
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(
         error

@@ -16,6 +16,8 @@ from gallery.cli.exits import Commands
 from gallery.cli.gallery import app as gallery
 from gallery.cli.ingest import EXAMPLES as INGEST_EXAMPLES
 from gallery.cli.ingest import ingest
+from gallery.cli.render import EXAMPLES as RENDER_EXAMPLES
+from gallery.cli.render import render
 from gallery.cli.stylize import EXAMPLES, stylize
 from gallery.cli.train import app as train
 
@@ -31,6 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(epilog=EXAMPLES)(stylize)
+app.command(epilog=RENDER_EXAMPLES)(render)
 app.command(epilog=INGEST_EXAMPLES)(ingest)
 app.add_typer(gallery, name="gallery")
 app.add_typer(db, name="db")
