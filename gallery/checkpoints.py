@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from adain.gatys import Checkpoint
 from gallery.errors import CheckpointError
@@ -49,7 +50,8 @@ def load_checkpoint(path: Path, run: Run, device: torch.device) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118
+            names = list(file.keys())
+            tensors = {name: _lay_out(file.get_tensor(name).to(device)) for name in names}
         if metadata["format"] != FORMAT:
             raise ValueError(metadata["format"])
         kept = json.loads(metadata["run"])
@@ -70,3 +72,8 @@ def load_checkpoint(path: Path, run: Run, device: torch.device) -> Checkpoint:
             "leave --resume away"
         )
     return checkpoint
+
+
+def _lay_out(tensor: Tensor) -> Tensor:
+    """Lay pictures out as a run does: sums depend on the order of their terms."""
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
