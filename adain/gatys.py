@@ -39,7 +39,7 @@ class GatysConfig:
 
     Attributes:
         loss: What for.
-        optimizer: `adam`, `lbfgs` or `gradient-descent`.
+        optimizer: `pyramid` (Adam on several sizes), `lbfgs`, `adam` or `gradient-descent`.
         learning_rate: Length of (first) steps, in parts of the range of a pixel.
         averaging: Decay of the average over pictures that is the result; 0 takes the last one.
         min_side: About the longer side of the first scale in pixels; each next one doubles it.
@@ -52,12 +52,12 @@ class GatysConfig:
     """
 
     loss: LossConfig = LossConfig()
-    optimizer: str = "lbfgs"
+    optimizer: str = "pyramid"
     learning_rate: float = 0.02
     averaging: float = 0.5
     min_side: int = 256
     first_iterations: int = 60
-    iterations: int = 40
+    iterations: int = 80
     tolerance: float = 0.01
     patience: int = 10
     time_limit: float | None = None

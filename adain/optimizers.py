@@ -45,32 +45,60 @@ class Adam:
     Attributes:
         rate: About the length of a step, in parts of the range of a pixel.
         decays: Of the averages of the gradient and of its square.
+        levels: Sizes that a step is the sum of: the picture's, half of it, a quarter, ...
     """
 
     rate: float = 0.02
     decays: tuple[float, float] = (0.9, 0.99)
+    levels: int = 1
 
     def step(
         self, image: Tensor, loss: float, gradient: Tensor, state: State
     ) -> tuple[Tensor, State]:
         """Return the next picture in [0, 1] and the next state."""
         first, second = self.decays
-        zeros = torch.zeros_like(image)
-        mean = torch.lerp(gradient, state.get("mean", zeros), first)
-        square = torch.lerp(gradient.square(), state.get("square", zeros), second)
         steps = state.get("steps", torch.zeros((), dtype=torch.float64)) + 1
-        corrected = (square / (1 - second ** steps.item())).sqrt()
-        direction = mean / (1 - first ** steps.item()) / corrected.clamp_min(1e-30)
-        following = {"mean": mean, "square": square, "steps": steps}
-        return (image - self.rate * direction).clamp(0, 1), following
+        following: dict[str, Tensor] = {"steps": steps}
+        change = torch.zeros_like(image)
+        for level, size in enumerate(self._sizes(image.shape[2], image.shape[3])):
+            # The gradient of the pixels of a smaller picture that is added to this one.
+            own = F.interpolate(gradient, size, mode="area") if level else gradient
+            mean = torch.lerp(own, state.get(f"mean{level}", torch.zeros_like(own)), first)
+            square = torch.lerp(
+                own.square(), state.get(f"square{level}", torch.zeros_like(own)), second
+            )
+            following |= {f"mean{level}": mean, f"square{level}": square}
+            root = (square / (1 - second ** steps.item())).sqrt().clamp_min(1e-30)
+            direction = mean / (1 - first ** steps.item()) / root
+            change = change + _resize(direction, (image.shape[2], image.shape[3]))
+        return (image - self.rate / self.levels**0.5 * change).clamp(0, 1), following
 
     def enlarge(self, state: State, size: tuple[int, int]) -> State:
         """Return the state for a picture of another height and width."""
         if not state:
             return state
-        mean, square = (_resize(state[name], size) for name in ("mean", "square"))
-        shrinkage = state["mean"][0, 0].numel() / mean[0, 0].numel()
-        return {"mean": mean * shrinkage, "square": square * shrinkage**2, "steps": state["steps"]}
+        larger: dict[str, Tensor] = {"steps": state["steps"]}
+        for level, own in enumerate(self._sizes(*size)):
+            mean, square = state[f"mean{level}"], state[f"square{level}"]
+            shrinkage = mean[0, 0].numel() / (own[0] * own[1])
+            larger[f"mean{level}"] = _resize(mean, own) * shrinkage
+            larger[f"square{level}"] = _resize(square, own) * shrinkage**2
+        return larger
+
+    def _sizes(self, height: int, width: int) -> list[tuple[int, int]]:
+        return [(max(1, height >> level), max(1, width >> level)) for level in range(self.levels)]
+
+
+@dataclass(frozen=True)
+class PyramidAdam(Adam):
+    """Adam on a picture that is the sum of pictures of several sizes.
+
+    Kolkin et al. (CVPR 2019) optimise a Laplacian pyramid so. What many pixels want together
+    moves as fast as what each wants alone: at equal steps the loss was lower than that of plain
+    Adam and of L-BFGS, and the picture less noisy.
+    """
+
+    levels: int = 4
 
 
 @dataclass(frozen=True)
@@ -162,6 +190,7 @@ class Lbfgs:
 Optimizer = GradientDescent | Adam | Lbfgs
 
 OPTIMIZERS: Mapping[str, type[Optimizer]] = {
+    "pyramid": PyramidAdam,
     "lbfgs": Lbfgs,
     "adam": Adam,
     "gradient-descent": GradientDescent,
@@ -177,4 +206,6 @@ def _rms(tensor: Tensor) -> Tensor:
 
 
 def _resize(tensor: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(tensor.shape[2:]) == size:
+        return tensor
     return F.interpolate(tensor, size, mode="bilinear", align_corners=False)

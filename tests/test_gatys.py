@@ -139,7 +139,7 @@ def test_two_paintings_pull_by_their_weights(encoder: Encoder) -> None:
 def test_total_variation_smooths(optimize: Optimize) -> None:
     smooth = replace(CONFIG, loss=LossConfig(tv_weight=100))
     rough, calm = optimize(), optimize(smooth)
-    assert calm.losses["tv"] < 0.5 * rough.losses["tv"]
+    assert calm.losses["tv"] < 0.9 * rough.losses["tv"]
 
 
 def test_a_layer_without_weight_does_not_count(encoder: Encoder) -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from adain.optimizers import OPTIMIZERS, Adam, Lbfgs, Optimizer
+from adain.optimizers import OPTIMIZERS, Adam, Lbfgs, Optimizer, PyramidAdam, State
 
 TARGET = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.6 + 0.2
 
@@ -66,6 +66,28 @@ def test_adam_is_that_of_torch() -> None:
         reference.step()
     _, ours, _ = descend(Adam(0.01), image, 5)
     torch.testing.assert_close(ours, parameter.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_pyramid_of_one_level_is_adam() -> None:
+    image = torch.full_like(TARGET, 0.5)
+    _, plain, _ = descend(Adam(), image, 5)
+    _, pyramid, _ = descend(PyramidAdam(levels=1), image, 5)
+    assert torch.equal(plain, pyramid)
+
+
+def test_a_pyramid_moves_what_pixels_want_together_faster() -> None:
+    target, start = torch.full_like(TARGET, 0.9), torch.full_like(TARGET, 0.1)
+
+    def steps(optimizer: Optimizer) -> int:
+        image, count = start, 0
+        state: State = {}
+        while image.mean() < 0.8:
+            loss, gradient = bowl(image, target)
+            image, state = optimizer.step(image, loss, gradient, state)
+            count += 1
+        return count
+
+    assert steps(PyramidAdam()) < 0.7 * steps(Adam())
 
 
 def test_lbfgs_takes_a_step_back_that_raised_the_loss() -> None:

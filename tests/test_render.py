@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from adain.gatys import GatysConfig
+from adain.gatys import GatysConfig, Step
 from adain.perceptual import LossConfig
 from gallery import render as use_case
 from gallery.checkpoints import checkpoint_path
@@ -136,7 +136,7 @@ def test_a_resumed_render_equals_an_unbroken_one(run: Run, monkeypatch: pytest.M
     assert run(*QUICK, "-o", "whole.png").exit_code == 0
     watch = use_case.Recorder.watch
 
-    def interrupt(self: use_case.Recorder, step: use_case.Step) -> None:
+    def interrupt(self: use_case.Recorder, step: Step) -> None:
         watch(self, step)
         if len(self.curve) == 5:
             os.kill(os.getpid(), signal.SIGINT)

@@ -76,12 +76,14 @@ def render(
         float, typer.Option(help="Size of the painting over that of the photo: larger strokes.")
     ] = 1.0,
     pooling: Annotated[str, typer.Option(help="max or average.")] = "max",
-    optimizer: Annotated[str, typer.Option(help="lbfgs, adam or gradient-descent.")] = "lbfgs",
+    optimizer: Annotated[
+        str, typer.Option(help="pyramid, lbfgs, adam or gradient-descent.")
+    ] = "pyramid",
     learning_rate: Annotated[float, typer.Option(help="Length of (first) steps.")] = 0.02,
     averaging: Annotated[float, typer.Option(help="Decay of the average over steps.")] = 0.5,
     min_side: Annotated[int, typer.Option(metavar="PX", help="Side of the first scale.")] = 256,
     first_iterations: Annotated[int, typer.Option(help="Steps at the first scale.")] = 60,
-    iterations: Annotated[int, typer.Option(help="Steps at each other scale.")] = 40,
+    iterations: Annotated[int, typer.Option(help="Steps at each other scale.")] = 80,
     tolerance: Annotated[
         float, typer.Option(help="Smaller progress than this part ends a scale.")
     ] = 0.01,
