@@ -56,7 +56,7 @@ class GatysConfig:
     learning_rate: float = 0.02
     averaging: float = 0.5
     min_side: int = 256
-    first_iterations: int = 60
+    first_iterations: int = 80
     iterations: int = 80
     tolerance: float = 0.01
     patience: int = 10

@@ -340,7 +340,7 @@ def test_renders_are_compared_pair_by_pair(
     ways = script.ways
 
     def quick_ways(steps: int) -> dict[str, Any]:
-        return ways(steps) | {script.OURS: script.Way("one-pass", quick)}
+        return {**ways(steps), script.OURS: script.Way("one-pass", quick)}
 
     monkeypatch.setattr(script, "ways", quick_ways)
     out = tmp_path / "out"

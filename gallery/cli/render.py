@@ -82,7 +82,7 @@ def render(
     learning_rate: Annotated[float, typer.Option(help="Length of (first) steps.")] = 0.02,
     averaging: Annotated[float, typer.Option(help="Decay of the average over steps.")] = 0.5,
     min_side: Annotated[int, typer.Option(metavar="PX", help="Side of the first scale.")] = 256,
-    first_iterations: Annotated[int, typer.Option(help="Steps at the first scale.")] = 60,
+    first_iterations: Annotated[int, typer.Option(help="Steps at the first scale.")] = 80,
     iterations: Annotated[int, typer.Option(help="Steps at each other scale.")] = 80,
     tolerance: Annotated[
         float, typer.Option(help="Smaller progress than this part ends a scale.")
