@@ -57,9 +57,9 @@ class GatysConfig:
     averaging: float = 0.5
     min_side: int = 256
     first_iterations: int = 80
-    iterations: int = 80
+    iterations: int = 120
     tolerance: float = 0.01
-    patience: int = 10
+    patience: int = 20
     time_limit: float | None = None
     seed: int = 0
 

@@ -83,11 +83,11 @@ def render(
     averaging: Annotated[float, typer.Option(help="Decay of the average over steps.")] = 0.5,
     min_side: Annotated[int, typer.Option(metavar="PX", help="Side of the first scale.")] = 256,
     first_iterations: Annotated[int, typer.Option(help="Steps at the first scale.")] = 80,
-    iterations: Annotated[int, typer.Option(help="Steps at each other scale.")] = 80,
+    iterations: Annotated[int, typer.Option(help="Steps at each other scale.")] = 120,
     tolerance: Annotated[
         float, typer.Option(help="Smaller progress than this part ends a scale.")
     ] = 0.01,
-    patience: Annotated[int, typer.Option(help="Steps that progress is measured over.")] = 10,
+    patience: Annotated[int, typer.Option(help="Steps that progress is measured over.")] = 20,
     time_limit: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="For all scales together.")
     ] = None,
