@@ -33,6 +33,14 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def fast_bfloat16(device: torch.device) -> bool:
+    """Return whether bfloat16 is faster than float32 there.
+
+    A CPU without instructions for it emulates it, several times slower.
+    """
+    return device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_avx512_bf16_supported())
+
+
 def keep_freed_memory() -> None:
     """Let this process keep the memory that it frees, for the next picture.
 

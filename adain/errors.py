@@ -4,6 +4,7 @@ AdainError
 ├── ImageError     a picture that cannot be read, decoded, accepted or written
 │   ├── ImageTooLargeError   a picture beyond a limit
 │   └── ImageExistsError     a file that is there already
+├── OptimizationError   a picture that no optimisation can improve
 └── WeightsError   a weights file that is missing, damaged, altered or of another kind
 
 The text of every error says what failed, with which file or value, and what to do. Mistakes of
@@ -25,6 +26,10 @@ class ImageTooLargeError(ImageError):
 
 class ImageExistsError(ImageError):
     """The file to write exists already; it was left as it is."""
+
+
+class OptimizationError(AdainError):
+    """The loss of a picture is not finite, and it never was."""
 
 
 class WeightsError(AdainError):

@@ -1,10 +1,16 @@
 """Losses as plain functions: `(features, target)`, in this order, targets measured beforehand."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from adain.moments import Moments
 from adain.normalization import ChannelStatistics, channel_statistics
+
+WASSERSTEIN_RIDGE = 1e-4
+"""Added to variances, as a part of the mean square of the style's channels."""
 
 EDGE_SHARPNESS = 20.0
 """An edge of 0.05, which an eye sees in a flat area, lowers the weight to 1/e."""
@@ -44,6 +50,53 @@ def gram_matrix(features: Tensor) -> Tensor:
 def gram_loss(features: Tensor, target: Tensor) -> Tensor:
     """Return the mean squared difference between the Gram matrix of `features` and `target`."""
     return F.mse_loss(gram_matrix(features), target.expand(features.shape[0], -1, -1))
+
+
+@dataclass(frozen=True)
+class NormalDistribution:
+    """A normal distribution of features, prepared for `wasserstein_loss`.
+
+    Attributes:
+        mean: Shape `(C,)`.
+        covariance: Shape `(C, C)`, with `ridge` added to the variances.
+        root: Its square root.
+        ridge: Features of few positions span few dimensions, and a root has no slope at zero.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    root: Tensor
+    ridge: Tensor
+
+    @staticmethod
+    def of(moments: Moments) -> "NormalDistribution":
+        """Return the normal distribution with these moments."""
+        width = len(moments.mean)
+        ridge = WASSERSTEIN_RIDGE * moments.gram.trace() / width
+        covariance = moments.covariance + ridge * torch.eye(width, device=ridge.device)
+        values, vectors = torch.linalg.eigh(covariance)
+        root = vectors * values.clamp_min(0).sqrt() @ vectors.T
+        return NormalDistribution(moments.mean, covariance, root, ridge)
+
+
+def wasserstein_loss(features: Moments, target: NormalDistribution) -> Tensor:
+    """Return the squared Wasserstein distance of two normal distributions of features.
+
+    That of the means plus that of the covariances, `tr(A + B - 2 (B^1/2 A B^1/2)^1/2)` (Dowson
+    and Landau, "The Frechet distance between multivariate normal distributions", 1982). The
+    gradient goes through eigenvalues alone, which is stable also where they coincide.
+
+    Args:
+        features: Moments of `C` channels; gradients reach these.
+        target: That of a style.
+    """
+    ridge = target.ridge * torch.eye(len(target.mean), device=target.mean.device)
+    covariance = features.covariance + ridge
+    shared = torch.linalg.eigvalsh(target.root @ covariance @ target.root)
+    means = (features.mean - target.mean).square().sum()
+    traces = covariance.trace() + target.covariance.trace()
+    distance: Tensor = means + traces - 2 * shared.clamp_min(target.ridge**2).sqrt().sum()
+    return distance
 
 
 def total_variation_loss(image: Tensor, guide: Tensor | None = None) -> Tensor:

@@ -6,7 +6,7 @@ image (N, 3, H, W) in [0, 1]
             └─ Decoder ──── image (N, 3, H, W) in [0, 1]
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,18 +118,24 @@ class Encoder(nn.Module):
         ):
             self.add_module(f"embed{i}_1", nn.Conv2d(width, expanded, kernel_size=1))
 
-    def forward(self, image: Tensor, layers: Sequence[str] = STYLE_LAYERS) -> dict[str, Tensor]:
+    def forward(
+        self,
+        image: Tensor,
+        layers: Sequence[str] = STYLE_LAYERS,
+        pool: Callable[[Tensor], Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """Return the features at `layers`, computing nothing beyond the last of them.
 
         Args:
             image: Shape `(N, 3, H, W)`, RGB in [0, 1].
             layers: Names among `relu1_1 ... relu5_1`.
+            pool: What halves the size between blocks; by default the largest of 2x2 positions.
         """
         features: dict[str, Tensor] = {}
         x = image
         for i, block in enumerate(self.config.blocks):
             if i:
-                x = halve(x)
+                x = (pool or halve)(x)
             for name in block:
                 x = F.relu(getattr(self, f"conv{name}")(x), inplace=True)
                 if f"relu{name}" in layers:

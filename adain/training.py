@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 
+from adain.device import fast_bfloat16
 from adain.errors import WeightsError
 from adain.images import save_image, to_image
 
@@ -293,10 +294,7 @@ def _any_process(flag: bool, device: torch.device) -> bool:
 
 def _mixed(precision: str, device: torch.device) -> bool:
     if precision == "auto":
-        # A CPU without bfloat16 instructions emulates them, several times slower than float32.
-        return device.type == "cuda" or (
-            device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
-        )
+        return fast_bfloat16(device)
     return precision == "bfloat16"
 
 

@@ -146,6 +146,35 @@ def parse_memory(text: str) -> int:
 
 
 @dataclass(frozen=True)
+class RenderConfig:
+    """How a render starts, and how it is kept.
+
+    Attributes:
+        init: `one-pass`, `photo`, `noise`, or the path of a picture.
+        max_side: Longest side of the result in pixels; larger photos are made smaller first.
+        save_every: Steps between saves of the picture and the checkpoint; None saves at the end.
+        resume: Whether to go on from the checkpoint beside the result.
+        jpeg_quality: 1 to 100.
+        overwrite: Whether the result may replace a file.
+    """
+
+    init: str = "one-pass"
+    max_side: int = 1024
+    save_every: int | None = None
+    resume: bool = False
+    jpeg_quality: int = 95
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_side < MIN_SIDE:
+            raise ValueError(f"max-side must be at least {MIN_SIDE} pixels, got {self.max_side}")
+        if self.save_every is not None and self.save_every < 1:
+            raise ValueError(f"save-every must be at least 1, got {self.save_every}")
+        if not 1 <= self.jpeg_quality <= 100:
+            raise ValueError(f"jpeg-quality must be from 1 to 100, got {self.jpeg_quality}")
+
+
+@dataclass(frozen=True)
 class IngestConfig:
     """How pictures come into the gallery.
 

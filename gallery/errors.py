@@ -5,6 +5,7 @@ GalleryError
 ├── StylesError     style statistics are missing, damaged or of another encoder
 ├── MaskError       a mask does not fit the photo or the styles
 ├── OutputError     a result cannot be put where it was asked for
+├── CheckpointError a checkpoint is damaged or belongs to another run
 ├── ManifestError   a list of pictures, or a line of it, cannot be used
 ├── DownloadError   a file cannot be had from the web, or must not be
 └── DatabaseError   the database cannot be opened, read or written
@@ -33,6 +34,10 @@ class MaskError(GalleryError):
 
 class OutputError(GalleryError):
     """A result cannot be put where it was asked for."""
+
+
+class CheckpointError(GalleryError):
+    """A checkpoint is damaged or belongs to another run."""
 
 
 class ManifestError(GalleryError):

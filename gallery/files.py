@@ -28,3 +28,9 @@ def new_file(path: Path, overwrite: bool = False) -> Iterator[BinaryIO]:
         raise OutputError(
             f"{path}: cannot be written ({error.strerror}); check the folder and the free space"
         ) from error
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, over one that exists. Raises `OutputError`."""
+    with new_file(path, overwrite=True) as file:
+        file.write(data)

@@ -1,7 +1,16 @@
 import pytest
 import torch
 
-from adain.losses import content_loss, gram_loss, gram_matrix, style_loss, total_variation_loss
+from adain.losses import (
+    NormalDistribution,
+    content_loss,
+    gram_loss,
+    gram_matrix,
+    style_loss,
+    total_variation_loss,
+    wasserstein_loss,
+)
+from adain.moments import Moments, measure_moments
 from adain.normalization import ChannelStatistics, channel_statistics
 
 FEATURES = torch.rand(2, 4, 6, 5, generator=torch.Generator().manual_seed(0))
@@ -57,3 +66,30 @@ def test_losses_have_gradients() -> None:
     target = channel_statistics(FEATURES + 1)
     (style_loss(features, target) + gram_loss(features, gram_matrix(FEATURES + 1))).backward()
     assert features.grad is not None and features.grad.abs().sum() > 0
+
+
+def spread(scale: float, shift: float = 0) -> Moments:
+    return measure_moments(FEATURES[:1] * scale + shift)
+
+
+def test_wasserstein_loss_vanishes_on_its_target() -> None:
+    target = NormalDistribution.of(spread(1))
+    assert wasserstein_loss(spread(1), target).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_wasserstein_loss_of_scaled_and_moved_features_is_known() -> None:
+    # Of N(m, C) and N(m + d, s^2 C): |d|^2 + (s - 1)^2 trace(C).
+    moments = spread(1)
+    variance = moments.covariance.trace().item()
+    moved = wasserstein_loss(spread(1, shift=0.5), NormalDistribution.of(moments))
+    assert moved.item() == pytest.approx(4 * 0.5**2, rel=1e-3)
+    mean = moments.mean.square().sum().item()
+    scaled = wasserstein_loss(spread(3), NormalDistribution.of(moments))
+    assert scaled.item() == pytest.approx(4 * mean + 4 * variance, rel=0.02)
+
+
+def test_wasserstein_loss_has_a_finite_gradient_where_channels_are_alike() -> None:
+    features = FEATURES[:1, :1].repeat(1, 4, 1, 1).requires_grad_()
+    target = NormalDistribution.of(spread(1))
+    wasserstein_loss(measure_moments(features), target).backward()
+    assert features.grad is not None and torch.isfinite(features.grad).all()

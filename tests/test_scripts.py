@@ -4,6 +4,7 @@ import math
 import mmap
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -329,3 +330,33 @@ def test_weights_of_another_network_are_refused(peers: ModuleType, microast_weig
 
 def test_the_full_width_network_keeps_the_size_of_the_photo(peers: ModuleType) -> None:
     assert peers.FullWidthAdain().stylize(noise(0, 40), noise(1, 32)).shape == (1, 3, 40, 40)
+
+
+def test_renders_are_compared_pair_by_pair(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = load_script("benchmark_render")
+    quick = replace(script.GatysConfig(), first_iterations=3, min_side=32)
+    ways = script.ways
+
+    def quick_ways(steps: int) -> dict[str, Any]:
+        return {**ways(steps), script.OURS: script.Way("one-pass", quick)}
+
+    monkeypatch.setattr(script, "ways", quick_ways)
+    out = tmp_path / "out"
+    options = ["--data", str(data), "--size", "32", "--pairs", "2", "--steps", "4", "-o", str(out)]
+    script.main([*options, "--sizes", "--json"])
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert len(rows) == 4 and rows[0]["way"] == script.OURS
+    assert rows[0]["ours_there"] == rows[0]["there"] == 1 and rows[0]["reached"] == 2
+    assert all(row["seconds"] > 0 and math.isfinite(row["loss"]) for row in rows)
+    with (out / "curves.csv").open(newline="") as file:
+        steps = [row["way"] for row in csv.DictReader(file)]
+    assert len(steps) == 2 * (3 + 4 + 4 + 8)
+    assert len(list(out.glob("*.png"))) == 2 * (2 + 4)
+
+
+def test_a_curve_knows_when_a_loss_was_reached() -> None:
+    script = load_script("benchmark_render")
+    curve = script.Curve(0, "", (1.0, 2.0, 3.0), (9.0, 5.0, 6.0))
+    assert (curve.seconds_to(6), curve.seconds_to(4)) == (2.0, None)

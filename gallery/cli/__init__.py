@@ -20,6 +20,8 @@ from gallery.cli.ingest import EXAMPLES as INGEST_EXAMPLES
 from gallery.cli.ingest import ingest
 from gallery.cli.manifest import EXAMPLES as MANIFEST_EXAMPLES
 from gallery.cli.manifest import manifest
+from gallery.cli.render import EXAMPLES as RENDER_EXAMPLES
+from gallery.cli.render import render
 from gallery.cli.stylize import EXAMPLES, stylize
 from gallery.cli.train import app as train
 from gallery.cli.weights import app as weights
@@ -36,6 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(epilog=EXAMPLES)(stylize)
+app.command(epilog=RENDER_EXAMPLES)(render)
 app.command(epilog=BATCH_EXAMPLES)(batch)
 app.command(epilog=INGEST_EXAMPLES)(ingest)
 app.command(epilog=MANIFEST_EXAMPLES)(manifest)

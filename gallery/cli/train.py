@@ -1,15 +1,15 @@
 """`adain train`: make the network's weights."""
 
 import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gallery.cli.exits import usage
+from gallery.cli.signals import stop_on_interrupt
 
 if TYPE_CHECKING:
     import torch
@@ -199,7 +199,7 @@ def _train(
             f"{folder} holds a run already; add --resume or take another folder"
         )
     console = Console(stderr=True)
-    with _process_group(device_name) as (rank, device), _stop_on_interrupt() as stopped:
+    with _process_group(device_name) as (rank, device), stop_on_interrupt() as stopped:
         torch.manual_seed(config.seed)
         objective = make_objective()
         photos, paintings = (
@@ -262,22 +262,3 @@ def _process_group(device_name: str) -> "Iterator[tuple[int, torch.device]]":
         yield dist.get_rank(), device
     finally:
         dist.destroy_process_group()
-
-
-@contextmanager
-def _stop_on_interrupt() -> Iterator[list[int]]:
-    """Collect the first Ctrl-C (or SIGTERM) instead of raising; a second one raises as usual."""
-    received: list[int] = []
-
-    def note(number: int, frame: object) -> None:
-        received.append(number)
-        signal.signal(number, previous[number])
-
-    previous: dict[int, Any] = {
-        int(number): signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield received
-    finally:
-        for caught, handler in previous.items():
-            signal.signal(caught, handler)

@@ -1,0 +1,286 @@
+"""`adain render`: the picture that matters, optimised."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adain.errors import ImageExistsError
+from gallery.cli.exits import ExitCode, usage
+from gallery.cli.options import Database
+from gallery.cli.signals import stop_on_interrupt
+from gallery.cli.streams import complain, emit
+from gallery.config import RenderConfig, database_url
+from gallery.errors import OutputError
+
+if TYPE_CHECKING:
+    from adain.gatys import Rendering, Step
+    from gallery.render import RenderJob
+    from gallery.service import Measure
+
+DEFAULTS = RenderConfig()
+
+EXAMPLES = """\b
+Examples:
+  adain render harbour.jpg --style mosaic.png
+  adain render harbour.jpg --style mosaic.png=2 --style carpet.jpg --time-limit 60 -o out.png
+  adain render harbour.jpg --style mosaic.png --save-every 20 --plot losses.png
+  adain render harbour.jpg --style mosaic.png --resume
+"""
+
+
+def render(
+    photo: Annotated[str, typer.Argument(metavar="PHOTO", help="A picture.")],
+    style: Annotated[
+        list[str],
+        typer.Option(
+            metavar="STYLE",
+            help="A picture, or what 'adain stylize' takes; repeat to mix, with NAME=WEIGHT.",
+        ),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="A file or a folder; by default PHOTO.STYLE.render.SUFFIX beside the photo.",
+        ),
+    ] = None,
+    init: Annotated[
+        str, typer.Option(metavar="START", help="one-pass, photo, noise, or a picture.")
+    ] = DEFAULTS.init,
+    content_weight: Annotated[float, typer.Option(help="Keeps what the photo shows.")] = 0.05,
+    style_weight: Annotated[float, typer.Option(help="Takes the painting's style.")] = 1.0,
+    tv_weight: Annotated[float, typer.Option(help="Smooths.")] = 0.0,
+    layer_weights: Annotated[
+        str, typer.Option(metavar="W,W,W,W,W", help="Shares of relu1_1 ... relu5_1 in the style.")
+    ] = "1,1,1,1,1",
+    content_layer: Annotated[
+        str, typer.Option(metavar="LAYER", help="Where content is compared; deeper is freer.")
+    ] = "relu4_1",
+    style_loss: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOSS",
+            help="wasserstein, gram or statistics; by default the first, or the last for styles "
+            "without a picture.",
+        ),
+    ] = None,
+    style_scale: Annotated[
+        float, typer.Option(help="Size of the painting over that of the photo: larger strokes.")
+    ] = 1.0,
+    pooling: Annotated[str, typer.Option(help="max or average.")] = "max",
+    optimizer: Annotated[
+        str, typer.Option(help="pyramid, lbfgs, adam or gradient-descent.")
+    ] = "pyramid",
+    learning_rate: Annotated[float, typer.Option(help="Length of (first) steps.")] = 0.02,
+    averaging: Annotated[float, typer.Option(help="Decay of the average over steps.")] = 0.5,
+    min_side: Annotated[int, typer.Option(metavar="PX", help="Side of the first scale.")] = 256,
+    first_iterations: Annotated[int, typer.Option(help="Steps at the first scale.")] = 80,
+    iterations: Annotated[int, typer.Option(help="Steps at each other scale.")] = 120,
+    tolerance: Annotated[
+        float, typer.Option(help="Smaller progress than this part ends a scale.")
+    ] = 0.01,
+    patience: Annotated[int, typer.Option(help="Steps that progress is measured over.")] = 20,
+    time_limit: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="For all scales together.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides the noise of --init noise.")] = 0,
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    max_side: Annotated[
+        int, typer.Option(metavar="PX", help="Longest side; larger photos are shrunk first.")
+    ] = DEFAULTS.max_side,
+    save_every: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Save picture and checkpoint every N steps."),
+    ] = DEFAULTS.save_every,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint beside the result.")
+    ] = DEFAULTS.resume,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the losses; needs matplotlib.")
+    ] = None,
+    animate: Annotated[
+        Path | None, typer.Option(metavar="FILE.webp", help="Make an animation of the steps.")
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(metavar="F", help="jpg, png, webp, tiff, bmp or avif.")
+    ] = None,
+    jpeg_quality: Annotated[
+        int, typer.Option(metavar="Q", help="1 to 100; for WebP and AVIF too.")
+    ] = DEFAULTS.jpeg_quality,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that exist.")
+    ] = DEFAULTS.overwrite,
+    model: Annotated[
+        str, typer.Option(metavar="NAME|PATH", help="A shipped model or a decoder file.")
+    ] = "compact",
+    database: Database = None,
+    device: Annotated[
+        str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")
+    ] = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object, not the path.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
+) -> None:
+    """Repaint a photo by optimising its pixels: slower and better than 'adain stylize'.
+
+    Prints the path of the result. Ctrl-C saves what there is; --resume goes on from there.
+    """
+    with usage():
+        config = RenderConfig(init, max_side, save_every, resume, jpeg_quality, overwrite)
+        shares = _numbers(layer_weights)
+    slug, files, measure = _find_style(style, database)
+    target = _plan(photo, f"{slug}.render", output, format)
+    _refuse_existing([None if resume else target, plot, animate], overwrite)
+    if files is None and not quiet:
+        complain(f"{slug}: no picture of it is at hand; its stored statistics have to do")
+
+    from adain.device import choose_device, keep_freed_memory
+    from adain.gatys import GatysConfig
+    from adain.perceptual import STYLE_LOSSES, LossConfig
+    from adain.weights import load_model
+    from gallery.checkpoints import checkpoint_path, load_checkpoint
+    from gallery.render import Recorder, prepare_render, render_job
+
+    with usage():
+        chosen_loss = style_loss or STYLE_LOSSES[0 if files else -1]
+        if files is None and chosen_loss != "statistics":
+            raise ValueError(f"style-loss {chosen_loss} needs a picture of {slug}; give one")
+        loss = LossConfig(
+            content_weight, style_weight, tv_weight, shares, content_layer, chosen_loss,
+            style_scale, pooling, precision,
+        )  # fmt: skip
+        gatys = GatysConfig(
+            loss, optimizer, learning_rate, averaging, min_side, first_iterations, iterations,
+            tolerance, patience, time_limit, seed,
+        )  # fmt: skip
+        chosen_device = choose_device(device)
+    keep_freed_memory()
+    network = load_model(model, chosen_device)
+    job = prepare_render(network, Path(photo), files, measure, gatys, init, max_side)
+    checkpoint = None
+    if resume:
+        checkpoint = load_checkpoint(checkpoint_path(target), job.run, chosen_device)
+    recorder = Recorder(job, target, config, plot, animate)
+    with stop_on_interrupt() as stopped, _progress(job, hidden=quiet) as show:
+
+        def watch(step: "Step") -> None:
+            recorder.watch(step)
+            show(step)
+
+        rendering = render_job(network, job, checkpoint, watch, lambda: bool(stopped))
+        recorder.finish(rendering)
+    _tell(rendering, quiet)
+    facts = {"photo": photo, "output": str(target), "style": slug, **_facts(rendering)}
+    emit(json.dumps(facts) if as_json else str(target))
+    if rendering.ended == "stopped":
+        raise typer.Exit(ExitCode.INTERRUPTED)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"layer-weights must be numbers with commas, got {text!r}") from error
+
+
+def _find_style(
+    texts: Sequence[str], database: str | None
+) -> "tuple[str, list[tuple[Path, float]] | None, Measure]":
+    """Return the slug of a style, its pictures if all are here, and what measures it."""
+    from gallery.references import parse_references
+    from gallery.render import painting_files
+    from gallery.service import find_style
+    from gallery.store import open_gallery
+
+    with usage():
+        references = parse_references(texts)
+        if any(reference.weight <= 0 for reference in references):
+            raise ValueError("weights of styles must be positive here")
+    gallery = cache(lambda: open_gallery(database_url(database)))
+    slug, measure = find_style(references, gallery)
+    return slug, painting_files(references, gallery), measure
+
+
+def _plan(photo: str, slug: str, output: str | None, format: str | None) -> Path:
+    """Return the file to write."""
+    from gallery.outputs import plan_outputs
+
+    with usage():
+        (planned,) = plan_outputs([photo], slug, output, format)
+        if photo == "-" or planned.path is None:
+            raise OutputError("a render needs files: its checkpoint lies beside the result")
+    return planned.path
+
+
+def _refuse_existing(files: Sequence[Path | None], overwrite: bool) -> None:
+    """Refuse what would fail at the end of a long run."""
+    for file in files:
+        if file is None:
+            continue
+        if not overwrite and os.path.lexists(file):
+            raise ImageExistsError(f"{file}: exists already; add --overwrite to replace it")
+        if not file.parent.is_dir():
+            raise OutputError(f"{file.parent}: no such folder; make it first")
+
+
+@contextmanager
+def _progress(job: "RenderJob", hidden: bool) -> "Iterator[Callable[[Step], None]]":
+    """Show size and losses on standard error if that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from gallery.render import total_steps
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    disable = hidden or not console.is_terminal
+    with Progress(*columns, TimeElapsedColumn(), console=console, disable=disable) as bar:
+        task = bar.add_task("rendering", total=total_steps(job))
+
+        def show(step: "Step") -> None:
+            height, width = step.size
+            figures = ", ".join(f"{name} {step.losses[name]:.3f}" for name in ("content", "style"))
+            # A scale that ended early leaves its steps out.
+            first, others = job.config.first_iterations, job.config.iterations
+            before = first + (step.scale - 1) * others if step.scale else 0
+            description = f"{width}x{height} {figures}"
+            bar.update(task, completed=before + step.iteration, description=description)
+            if step.note and not hidden:
+                complain(step.note)
+
+        yield show
+
+
+def _tell(rendering: "Rendering", quiet: bool) -> None:
+    """Say what a person should know about the end of a run."""
+    if rendering.ended == "stopped":
+        complain("interrupted; the picture so far is saved, --resume goes on")
+    elif rendering.ended == "diverged":
+        complain("the loss stayed infinite; the last good picture is saved")
+    elif not quiet:
+        losses = " ".join(f"{name}={value:.4f}" for name, value in rendering.losses.items())
+        complain(
+            f"{rendering.ended}: steps={rendering.iterations} seconds={rendering.seconds:.1f} "
+            f"{losses}"
+        )
+
+
+def _facts(rendering: "Rendering") -> dict[str, Any]:
+    height, width = rendering.image.shape[2:]
+    return {
+        "width": width,
+        "height": height,
+        "seconds": round(rendering.seconds, 3),
+        "ended": rendering.ended,
+        "steps": rendering.iterations,
+        "losses": {name: round(value, 6) for name, value in rendering.losses.items()},
+    }

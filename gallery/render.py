@@ -1,0 +1,304 @@
+"""The use case of `adain render`: a photo, a style, and an optimisation that is watched."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from adain.device import is_out_of_memory
+from adain.errors import ImageTooLargeError
+from adain.gatys import Checkpoint, GatysConfig, Rendering, Step, optimize_image, scale_sizes
+from adain.images import Picture, load_image, resize_image, save_image, to_image
+from adain.model import StyleTransferModel
+from adain.normalization import StyleStatistics
+from adain.perceptual import Paintings, resize_pixels
+from gallery.checkpoints import Run, checkpoint_path, save_checkpoint
+from gallery.config import RenderConfig
+from gallery.errors import OutputError
+from gallery.files import write_file
+from gallery.paintings import Painting
+from gallery.references import Reference, find_target
+from gallery.store import Gallery
+
+FRAMES = 48
+"""Frames of an animation, about."""
+
+FRAME_SIDE = 512
+"""Longest side of a frame in pixels."""
+
+FRAME_MILLISECONDS = 80
+
+
+@dataclass(frozen=True)
+class RenderJob:
+    """Everything that a render needs.
+
+    Attributes:
+        photo: At the size of the result.
+        style: Paintings with weights, or a stored style.
+        start: Shape `(1, 3, H, W)` of the photo; None begins with noise.
+        config: How to optimise.
+        run: What identifies the run, for its checkpoint.
+    """
+
+    photo: Picture
+    style: Paintings | StyleStatistics
+    start: Tensor | None
+    config: GatysConfig
+    run: Run
+
+
+def painting_files(
+    references: Sequence[Reference], open_gallery: Callable[[], Gallery]
+) -> list[tuple[Path, float]] | None:
+    """Return the pictures that references stand for, with weights.
+
+    None if one of them has no picture at hand: an artist, a movement, or a painting that is
+    known by its statistics alone.
+
+    Raises:
+        StyleNotFound: If a part is neither a file nor in the gallery.
+    """
+    files: list[tuple[Path, float]] = []
+    for reference in references:
+        if reference.is_file:
+            files.append((Path(reference.name), reference.weight))
+            continue
+        target = find_target(open_gallery(), reference.name)
+        if not isinstance(target, Painting) or not target.path or not os.path.isfile(target.path):
+            return None
+        files.append((Path(target.path), reference.weight))
+    return files
+
+
+def prepare_render(
+    model: StyleTransferModel,
+    photo: Path,
+    files: Sequence[tuple[Path, float]] | None,
+    measure: Callable[[StyleTransferModel], StyleStatistics],
+    config: GatysConfig,
+    init: str,
+    max_side: int,
+) -> RenderJob:
+    """Load what a render needs.
+
+    Args:
+        model: Makes the one-pass start; its encoder is the perceptual network.
+        photo: A picture file.
+        files: The paintings, with weights; None renders with statistics alone.
+        measure: Gives the statistics of the style.
+        config: How to optimise.
+        init: `one-pass`, `photo`, `noise`, or the path of a picture, which is stretched to the
+            photo's size.
+        max_side: Longest side of the result in pixels.
+
+    Raises:
+        ImageError: If a picture cannot be read.
+        StylesError: If the style is neither measured nor at hand.
+    """
+    picture = resize_image(load_image(photo), max_side)
+    style: Paintings | StyleStatistics
+    if files is None:
+        style = measure(model)
+    else:
+        style = [(load_image(file).pixels.to(model.device), weight) for file, weight in files]
+    pixels = picture.pixels.to(model.device)
+    if init == "one-pass":
+        start = model.stylize(pixels, measure(model))
+    elif init == "photo":
+        start = pixels
+    elif init == "noise":
+        start = None
+    else:
+        start = _stretch(load_image(Path(init)), picture).to(model.device)
+    run = _identify(model, picture, style, start, config)
+    return RenderJob(replace(picture, pixels=pixels), style, start, config, run)
+
+
+def render_job(
+    model: StyleTransferModel,
+    job: RenderJob,
+    resume: Checkpoint | None = None,
+    on_step: Callable[[Step], None] = lambda step: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Rendering:
+    """Optimise the picture of a job.
+
+    Raises:
+        ImageTooLargeError: If the memory does not suffice.
+        OptimizationError: If not even the start has a finite loss.
+    """
+    try:
+        return optimize_image(
+            model.encoder,
+            job.photo.pixels,
+            job.style,
+            job.config,
+            start=job.start,
+            resume=resume,
+            on_step=on_step,
+            should_stop=should_stop,
+        )
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        size = f"{job.photo.width}x{job.photo.height}"
+        raise ImageTooLargeError(
+            f"{job.photo.name}: not enough memory to render {size} pixels; give a smaller max-side"
+        ) from error
+
+
+def total_steps(job: RenderJob) -> int:
+    """Return how many steps a job takes at most."""
+    scales = len(scale_sizes(job.photo.height, job.photo.width, job.config.min_side))
+    return job.config.first_iterations + (scales - 1) * job.config.iterations
+
+
+class Recorder:
+    """Keeps what a run does: the picture and the checkpoint, losses, frames of an animation.
+
+    Args:
+        job: What is rendered.
+        output: The file of the result.
+        config: When to save, and how.
+        plot: File of the drawing of the losses.
+        animation: File of the animation.
+    """
+
+    def __init__(
+        self,
+        job: RenderJob,
+        output: Path,
+        config: RenderConfig,
+        plot: Path | None = None,
+        animation: Path | None = None,
+    ) -> None:
+        self.job = job
+        self.output = output
+        self.config = config
+        self.plot = plot
+        self.animation = animation
+        self.curve: list[LossPoint] = []
+        self.frames: list[Image.Image] = []
+        self.replace = config.overwrite or config.resume
+
+    def watch(self, step: Step) -> None:
+        """Keep what a step did."""
+        if self.animation and len(self.curve) % max(1, total_steps(self.job) // FRAMES) == 0:
+            self._film(step.preview())
+        self.curve.append(LossPoint(step.scale, dict(step.losses)))
+        if self.config.save_every and len(self.curve) % self.config.save_every == 0:
+            self._save(step.preview())
+            self._save_checkpoint(step.checkpoint)
+
+    def finish(self, rendering: Rendering) -> None:
+        """Keep the result; the checkpoint stays only if there is something to go on with."""
+        self._save(rendering.image)
+        if rendering.ended in ("stopped", "time limit"):
+            self._save_checkpoint(rendering.checkpoint)
+        else:
+            checkpoint_path(self.output).unlink(missing_ok=True)
+        if self.plot:
+            save_image(plot_losses(self.curve), self.plot, overwrite=self.config.overwrite)
+        if self.animation:
+            self._film(rendering.image)
+            write_file(self.animation, encode_animation(self.frames))
+
+    def _save(self, pixels: Tensor) -> None:
+        image = to_image(pixels, self.job.photo.transparency)
+        quality = self.config.jpeg_quality
+        save_image(image, self.output, jpeg_quality=quality, overwrite=self.replace)
+        self.replace = True  # The file is this run's own now.
+
+    def _save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        save_checkpoint(checkpoint, self.job.run, checkpoint_path(self.output))
+
+    def _film(self, pixels: Tensor) -> None:
+        self.frames.append(to_image(resize_image(Picture(pixels.cpu()), FRAME_SIDE).pixels))
+
+
+@dataclass(frozen=True)
+class LossPoint:
+    """The losses of a step, without its pictures."""
+
+    scale: int
+    losses: Mapping[str, float]
+
+
+def encode_animation(frames: Sequence[Image.Image]) -> bytes:
+    """Return frames of one size as an animated WebP that rests on the last one."""
+    durations = [FRAME_MILLISECONDS] * (len(frames) - 1) + [25 * FRAME_MILLISECONDS]
+    buffer = BytesIO()
+    frames[0].save(
+        buffer, "webp", save_all=True, append_images=frames[1:], duration=durations, loop=0,
+        quality=85,
+    )  # fmt: skip
+    return buffer.getvalue()
+
+
+def plot_losses(curve: Sequence[LossPoint]) -> Image.Image:
+    """Draw total, content and style over the steps, with a line where a scale begins.
+
+    Raises:
+        OutputError: If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise OutputError("a plot needs matplotlib; install adain with its extra 'plot'") from error
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for name, label in (("loss", "total"), ("style", "style"), ("content", "content")):
+        axes.plot([point.losses[name] for point in curve], label=label)
+    for i, (before, after) in enumerate(pairwise(curve), start=1):
+        if after.scale != before.scale:
+            axes.axvline(i, color="grey", linestyle=":")
+    axes.set(yscale="log", xlabel="step", ylabel="loss, relative to its target")
+    axes.legend()
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    return Image.open(buffer)
+
+
+def _stretch(picture: Picture, photo: Picture) -> Tensor:
+    size = (photo.height, photo.width)
+    return resize_pixels(picture.pixels, size).clamp(0, 1)
+
+
+def _identify(
+    model: StyleTransferModel,
+    photo: Picture,
+    style: Paintings | StyleStatistics,
+    start: Tensor | None,
+    config: GatysConfig,
+) -> Run:
+    """Return what decides a run's result, in the form that JSON gives back."""
+    if isinstance(style, StyleStatistics):
+        styles = [_digest(style.to_vector())]
+    else:
+        styles = [f"{_digest(painting)} {weight}" for painting, weight in style]
+    settings = asdict(config)
+    # More time leads further along the same way.
+    del settings["time_limit"]
+    facts = {
+        "encoder": model.fingerprint,
+        "photo": _digest(photo.pixels),
+        "style": styles,
+        "init": None if start is None else _digest(start),
+        **settings.pop("loss"),
+        **settings,
+    }
+    run: Run = json.loads(json.dumps(facts))
+    return run
+
+
+def _digest(tensor: Tensor) -> str:
+    data = tensor.detach().float().cpu().contiguous().numpy().tobytes()
+    return hashlib.sha256(data).hexdigest()[:16]

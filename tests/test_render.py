@@ -1,0 +1,253 @@
+"""The use case and the command `adain render`."""
+
+import inspect
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from adain.gatys import GatysConfig, Step
+from adain.perceptual import LossConfig
+from gallery import render as use_case
+from gallery.checkpoints import checkpoint_path
+from gallery.cli import app
+from gallery.cli.render import render
+
+Run = Callable[..., Result]
+
+QUICK = ("--max-side", "64", "--min-side", "32", "--first-iterations", "4", "--iterations", "3")
+
+
+def draw(path: Path, size: tuple[int, int] = (96, 72), seed: int = 0) -> None:
+    """Write a picture of soft shapes."""
+    generator = np.random.default_rng(seed)
+    coarse = generator.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(path)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with the photo a.png and the paintings b.png and c.png."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for seed, name in enumerate(("a.png", "b.png", "c.png")):
+        draw(Path(name), seed=seed)
+    return folder
+
+
+@pytest.fixture
+def run() -> Run:
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["render", "a.png", "--style", "b.png", *arguments])
+
+    return invoke
+
+
+def pixels(path: str) -> "np.typing.NDArray[np.int16]":
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).astype(np.int16)
+
+
+def files() -> set[str]:
+    return {path.name for path in Path().iterdir()}
+
+
+def test_a_render_lies_beside_its_photo_and_its_path_is_printed(run: Run) -> None:
+    result = run(*QUICK)
+    assert (result.exit_code, result.stdout) == (0, "a.b.render.png\n"), result.stderr
+    assert "finished: steps=7" in result.stderr
+    with Image.open("a.b.render.png") as image:
+        assert (image.size, image.mode) == ((64, 48), "RGB")
+    assert files() == {"a.png", "b.png", "c.png", "a.b.render.png"}
+
+
+def test_json_tells_sizes_steps_and_losses(run: Run) -> None:
+    facts = json.loads(run(*QUICK, "--json", "--quiet").stdout)
+    assert (facts["width"], facts["height"], facts["steps"]) == (64, 48, 7)
+    assert facts["ended"] == "finished" and facts["output"] == "a.b.render.png"
+    assert set(facts["losses"]) == {"loss", "content", "style", "tv"}
+
+
+@pytest.mark.parametrize("init", ["one-pass", "photo", "noise", "c.png"])
+def test_every_start_gives_a_picture_of_its_own(run: Run, init: str) -> None:
+    assert run(*QUICK, "--init", init, "-o", "own.png").exit_code == 0
+    assert run(*QUICK, "--init", "b.png", "-o", "other.png").exit_code == 0
+    assert np.abs(pixels("own.png") - pixels("other.png")).max() > 0
+
+
+def test_it_is_nearer_to_the_painting_than_one_pass(run: Run) -> None:
+    size = ("--max-side", "64", "--json")
+    first = json.loads(run(*size, "--first-iterations", "1", "-o", "1.png").stdout)
+    last = json.loads(run(*size, "--first-iterations", "12", "-o", "2.png").stdout)
+    assert last["losses"]["loss"] < 0.7 * first["losses"]["loss"]
+
+
+def test_styles_are_mixed(run: Run) -> None:
+    result = run(*QUICK, "--style", "c.png=2")
+    assert (result.exit_code, result.stdout) == (0, "a.b+c.render.png\n")
+    assert run(*QUICK, "--style", "c.png=0").exit_code == 2
+
+
+def test_a_stored_style_is_used_by_its_statistics(run: Run) -> None:
+    arguments = ["render", "a.png", "--style", "irises", *QUICK]
+    result = CliRunner().invoke(app, arguments)
+    assert (result.exit_code, result.stdout) == (0, "a.irises.render.png\n"), result.stderr
+    assert "irises: no picture of it is at hand" in result.stderr
+    result = CliRunner().invoke(app, [*arguments, "--style-loss", "gram", "--overwrite"])
+    assert result.exit_code == 2 and "needs a picture of irises" in result.stderr
+
+
+def test_a_painting_of_the_gallery_gives_its_picture_where_it_is(run: Run) -> None:
+    assert CliRunner().invoke(app, ["ingest", "b.png"]).exit_code == 0
+    arguments = ["render", "a.png", "--style", "b", *QUICK, "-o", "gallery.png"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0 and "no picture" not in result.stderr
+    assert run(*QUICK, "-o", "file.png").exit_code == 0
+    assert np.array_equal(pixels("gallery.png"), pixels("file.png"))
+
+
+def test_losses_are_drawn_and_steps_are_animated(run: Run) -> None:
+    result = run(*QUICK, "--plot", "losses.png", "--animate", "steps.webp")
+    assert result.exit_code == 0, result.stderr
+    with Image.open("losses.png") as plot:
+        assert plot.size == (960, 600)
+    with Image.open("steps.webp") as animation:
+        assert animation.size == (64, 48) and getattr(animation, "n_frames", 1) == 7
+
+
+def test_no_step_at_all_can_be_drawn_and_animated(run: Run) -> None:
+    result = run(*QUICK, "--time-limit", "0", "--plot", "losses.png", "--animate", "steps.webp")
+    assert result.exit_code == 0, result.stderr
+
+
+def test_a_resumed_render_equals_an_unbroken_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(*QUICK, "-o", "whole.png").exit_code == 0
+    watch = use_case.Recorder.watch
+
+    def interrupt(self: use_case.Recorder, step: Step) -> None:
+        watch(self, step)
+        if len(self.curve) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(use_case.Recorder, "watch", interrupt)
+        result = run(*QUICK, "-o", "broken.png")
+    assert (result.exit_code, result.stdout) == (130, "broken.png\n")
+    assert "interrupted; the picture so far is saved" in result.stderr
+    assert checkpoint_path(Path("broken.png")).exists()
+    result = run(*QUICK, "-o", "broken.png", "--resume")
+    assert result.exit_code == 0 and "steps=2" in result.stderr
+    assert np.array_equal(pixels("broken.png"), pixels("whole.png"))
+    assert not checkpoint_path(Path("broken.png")).exists()
+
+
+def test_save_every_keeps_picture_and_checkpoint(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(use_case.Recorder, "finish", fail)
+        result = run(*QUICK, "--save-every", "2", "-o", "saved.png")
+    assert result.exit_code == 1 and "power cut" in result.stderr
+    assert pixels("saved.png").shape == (48, 64, 3)
+    assert run(*QUICK, "-o", "saved.png", "--resume").exit_code == 0
+    assert run(*QUICK, "-o", "whole.png").exit_code == 0
+    assert np.array_equal(pixels("saved.png"), pixels("whole.png"))
+
+
+def test_a_checkpoint_of_another_run_is_refused(run: Run) -> None:
+    assert run(*QUICK, "--time-limit", "0", "-o", "x.png").exit_code == 0
+    result = run(*QUICK, "--resume", "-o", "x.png", "--content-weight", "3", "--init", "photo")
+    assert result.exit_code == 4
+    assert "a run with another content_weight, init; give the same" in result.stderr
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "half", "other"])
+def test_a_checkpoint_that_cannot_be_used_gives_one_line(run: Run, damage: str) -> None:
+    assert run(*QUICK, "--time-limit", "0", "-o", "x.png").exit_code == 0
+    path = checkpoint_path(Path("x.png"))
+    data = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes({"empty": b"", "half": data[: len(data) // 2], "other": b"x" * 99}[damage])
+    result = run(*QUICK, "--resume", "-o", "x.png")
+    assert result.exit_code == 4 and result.stderr.count("\n") == 1
+    assert "leave --resume away" in result.stderr and "Traceback" not in result.output
+
+
+def test_files_that_exist_are_found_before_the_work(run: Run) -> None:
+    for option in ("-o", "--plot", "--animate"):
+        result = run(*QUICK, option, "c.png")
+        assert result.exit_code == 4 and "c.png: exists already" in result.stderr
+    assert run(*QUICK, "-o", "c.png", "--overwrite").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--content-weight", "-1"), 2, "content_weight must be from 0"),
+        (("--layer-weights", "1,2"), 2, "a weight for each of relu1_1"),
+        (("--layer-weights", "a"), 2, "numbers with commas"),
+        (("--optimizer", "newton"), 2, "optimizer must be one of"),
+        (("--time-limit", "nan"), 2, "time_limit must be from 0"),
+        (("--max-side", "4"), 2, "max-side must be at least 16"),
+        (("--save-every", "0"), 2, "save-every must be at least 1"),
+        (("-o", "-"), 2, "a render needs files"),
+        (("--init", "nowhere.png"), 4, "nowhere.png: cannot be read"),
+        (("--plot", "no/where.png"), 4, "no: no such folder"),
+        (("--style", "no such painting"), 5, "no such painting"),
+        (("--content-weight", "1e6", "--model", "none"), 7, "no model named"),
+    ],
+)
+def test_bad_input_gives_one_clear_line(
+    run: Run, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    before = files()
+    result = run(*QUICK, *arguments)
+    assert result.exit_code == code, result.output
+    assert message in " ".join(result.stderr.replace("│", " ").split())
+    assert "Traceback" not in result.output and files() == before
+
+
+def test_the_defaults_of_the_command_are_those_of_the_library() -> None:
+    options = inspect.signature(render).parameters
+    for field in (*fields(GatysConfig), *fields(LossConfig)):
+        if field.name in ("loss", "layer_weights", "style_loss"):
+            continue
+        assert options[field.name].default == field.default, field.name
+    weights = tuple(map(float, options["layer_weights"].default.split(",")))
+    assert weights == LossConfig().layer_weights
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_ctrl_c_leaves_a_whole_file() -> None:
+    command = [sys.executable, "-m", "gallery", "render", "a.png", "--style", "b.png"]
+    endless = ["--max-side", "64", "--first-iterations", "100000", "--patience", "100000"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen(
+        [*command, *endless, "--save-every", "1", "-o", "out.png"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+    )  # fmt: skip
+    killer = threading.Timer(100, process.kill)
+    killer.start()
+    while not Path("out.png").exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate()
+    killer.cancel()
+    assert (process.returncode, output) == (130, "out.png\n"), errors
+    assert pixels("out.png").shape == (48, 64, 3)
+    assert files() == {"a.png", "b.png", "c.png", "out.png", "out.png.checkpoint"}
