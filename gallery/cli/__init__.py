@@ -16,6 +16,7 @@ from gallery.cli.exits import Commands
 from gallery.cli.gallery import app as gallery
 from gallery.cli.ingest import EXAMPLES as INGEST_EXAMPLES
 from gallery.cli.ingest import ingest
+from gallery.cli.serve import keys, serve
 from gallery.cli.stylize import EXAMPLES, stylize
 from gallery.cli.train import app as train
 
@@ -32,9 +33,11 @@ app = typer.Typer(
 )
 app.command(epilog=EXAMPLES)(stylize)
 app.command(epilog=INGEST_EXAMPLES)(ingest)
+app.command()(serve)
 app.add_typer(gallery, name="gallery")
 app.add_typer(db, name="db")
 app.add_typer(train, name="train")
+app.add_typer(keys, name="key")
 
 
 def _print_version(wanted: bool) -> None:
