@@ -116,3 +116,24 @@ def test_a_damaged_file_of_keys_lets_nobody_in(tmp_path: Path) -> None:
         result = CliRunner().invoke(app, ["serve", "--keys", str(path)])
         assert result.exit_code == ExitCode.FAILED
         assert "file of keys" in result.stderr
+
+
+@pytest.mark.slow
+def test_what_was_accepted_survives_a_kill(database: Path) -> None:
+    """Nothing that got a 202 is lost: another process does it."""
+    with serving() as (process, url):
+        where = []
+        for i in range(6):
+            answer = requests.post(f"{url}/api/v1/jobs?style=irises", data=picture(900 + i))
+            assert answer.status_code == 202
+            where.append(answer.headers["Location"])
+        process.kill()
+    with serving() as (_, url):
+        until = time.monotonic() + 90
+        for i, path in enumerate(where):
+            while (job := requests.get(url + path).json())["state"] != "done":
+                assert job["state"] in ("queued", "running") and time.monotonic() < until
+                time.sleep(0.2)
+            image = Image.open(BytesIO(requests.get(url + job["result"]).content))
+            assert image.size == (900 + i, 900 + i)
+    assert database.exists()

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -65,7 +65,7 @@ def model() -> StyleTransferModel:
 @pytest.fixture(scope="module")
 def url(model: StyleTransferModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     gallery = open_gallery(f"sqlite:///{tmp_path_factory.mktemp('none')}/gallery.db")
-    with running(create_app(ServeConfig(), model, gallery)) as root:
+    with closing(gallery), running(create_app(ServeConfig(), model, gallery)) as root:
         yield f"{root}/api/v1"
 
 
@@ -76,6 +76,7 @@ def serving(model: StyleTransferModel, tmp_path: Path) -> Iterator[Callable[...,
 
         def start(keys: Sequence[Key] = (), gallery: Gallery | None = None, **settings: Any) -> str:
             gallery = gallery or open_gallery(f"sqlite:///{tmp_path}/none.db")
+            stack.enter_context(closing(gallery))
             app = create_app(ServeConfig(**settings), model, gallery, keys)
             return stack.enter_context(running(app)) + "/api/v1"
 
@@ -310,6 +311,73 @@ def test_a_deadline_ends_the_wait(
     assert_problem(answer, 504, "too-late")
 
 
+# Jobs
+
+
+def test_a_job_is_accepted_followed_and_fetched(url: str) -> None:
+    query = "style=irises&format=png&alpha=0.7"
+    answer = requests.post(f"{url}/jobs?{query}", data=picture())
+    assert answer.status_code == 202
+    job = answer.json()
+    where = url.removesuffix("/api/v1") + answer.headers["Location"]
+    events = requests.get(f"{where}/events", stream=True)
+    assert events.headers["Content-Type"].startswith("text/event-stream")
+    lines = [line for line in events.iter_lines(decode_unicode=True) if line.startswith("data:")]
+    last = json.loads(lines[-1].removeprefix("data:"))
+    assert (last["id"], last["state"], last["progress"]) == (job["id"], "done", 1)
+    result = requests.get(url.removesuffix("/api/v1") + last["result"])
+    assert result.headers["Content-Type"] == "image/png"
+    direct = requests.post(f"{url}/stylize?{query}", data=picture())
+    assert result.content == direct.content
+    assert requests.delete(where).json()["state"] == "done"
+    assert_problem(requests.get(where), 404, "job-not-found")
+
+
+def test_mistakes_in_a_job_are_told_at_once_or_by_the_job(url: str) -> None:
+    assert_problem(requests.post(f"{url}/jobs?style=zzzzz", data=picture()), 404, "style-not-found")
+    assert_problem(requests.post(f"{url}/jobs", data=picture()), 422, "invalid-parameter")
+    assert_problem(requests.get(f"{url}/jobs/nothing"), 422, "invalid-parameter")
+    assert_problem(requests.get(f"{url}/jobs/{'0' * 32}"), 404, "job-not-found")
+    job = requests.post(f"{url}/jobs?style=irises", data=b"no picture").json()
+    where = f"{url}/jobs/{job['id']}"
+    wait_for(lambda: requests.get(where).json()["state"] == "failed")
+    assert requests.get(where).json()["code"] == "not-a-picture"
+    assert_problem(requests.get(f"{where}/result"), 409, "job-not-done")
+
+
+def test_a_waiting_job_can_be_cancelled_and_people_go_first(
+    serving: Callable[..., str], model: StyleTransferModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, begun, paint = threading.Event(), threading.Event(), model.stylize
+    sizes: list[int] = []
+
+    def stylize(pixels: Any, *args: Any) -> Any:
+        begun.set()
+        held.wait(20)
+        sizes.append(pixels.shape[3])
+        return paint(pixels, *args)
+
+    monkeypatch.setattr(model, "stylize", stylize)
+    url = serving()
+
+    def add(width: int) -> str:
+        answer = requests.post(f"{url}/jobs?style=irises", data=picture(width, 32))
+        return f"{url}/jobs/{answer.json()['id']}"
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(requests.post, f"{url}/stylize?style=irises", data=picture(32, 32))
+        assert begun.wait(20)
+        job, unwanted = add(40), add(48)
+        assert requests.delete(unwanted).json()["state"] == "cancelled"
+        wait_for(lambda: requests.get(job).json()["state"] == "running")
+        person = pool.submit(requests.post, f"{url}/stylize?style=irises", data=picture(56, 32))
+        wait_for(lambda: depth(url) == 2)
+        held.set()
+        assert (first.result().status_code, person.result().status_code) == (200, 200)
+        wait_for(lambda: requests.get(job).json()["state"] == "done")
+    assert sizes == [32, 56, 40]
+
+
 # The gallery
 
 
@@ -482,6 +550,7 @@ def test_others_need_a_key_or_an_explicit_word(tiny_model: StyleTransferModel) -
         create_app(replace(config, insecure=True), tiny_model, gallery),
     ):
         app.state.studio.close()
+    gallery.close()
 
 
 def test_the_openapi_document_names_every_operation_and_error(url: str) -> None:

@@ -73,6 +73,7 @@ def serving(folder: Path, **options: Any) -> Iterator[str]:
         server.should_exit = True
         thread.join()
         listener.close()
+        gallery.close()
 
 
 @pytest.fixture(scope="module")

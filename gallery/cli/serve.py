@@ -1,6 +1,7 @@
 """`adain serve` and `adain key`: the web service, and who may use it."""
 
 import signal
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +13,6 @@ from gallery.cli.streams import complain, emit
 from gallery.config import StylizeConfig, database_url
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
     from gallery.web.settings import ServeConfig
 
 keys = typer.Typer(no_args_is_help=True, help="Keys for the web service.")
@@ -66,8 +65,7 @@ def serve(
             max_side=max_side,
             queue=queue,
         )
-    app = _build(config, model, device, database, key_file or _default_keys())
-    _run(app, config)
+    _serve(config, model, device, database, key_file or _default_keys())
 
 
 @keys.command("add")
@@ -112,34 +110,34 @@ def _default_keys() -> Path:
     return user_data_path("adain", appauthor=False) / "keys.json"
 
 
-def _build(
+def _serve(
     config: "ServeConfig", model: str, device: str, database: str | None, key_file: Path
-) -> "FastAPI":
+) -> None:
     from adain.device import choose_device, keep_freed_memory
     from adain.weights import load_model
-    from gallery.store import open_gallery
+    from gallery.database import open_database
+    from gallery.jobs import Jobs
+    from gallery.store import make_gallery
     from gallery.web.app import create_app
     from gallery.web.keys import load_keys
+    from gallery.web.server import Server, address, listen
 
     allowed = load_keys(key_file)
     with usage():
+        config.check_access(allowed)
         place = choose_device(device)
-    keep_freed_memory()
-    network = load_model(model, place)
-    gallery = open_gallery(database_url(database))
-    with usage():
-        return create_app(config, network, gallery, allowed, Path(model).name)
+    url = database_url(database)
+    with listen(config) as listener, ExitStack() as stack:
+        gallery = stack.enter_context(closing(make_gallery(url)))
+        jobs = stack.enter_context(closing(Jobs(open_database(url), config.jobs)))
+        keep_freed_memory()
+        network = load_model(model, place)
+        app = create_app(config, network, gallery, allowed, jobs, Path(model).name)
 
+        def announce() -> None:
+            emit(address(listener))
+            complain("Ctrl-C stops it")
 
-def _run(app: "FastAPI", config: "ServeConfig") -> None:
-    from gallery.web.server import Server, address, listen
-
-    listener = listen(config)
-
-    def announce() -> None:
-        emit(address(listener))
-        complain("Ctrl-C stops it")
-
-    # The server sends the signal on once it has stopped; that shall not look like a failure.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    Server(app, announce).run([listener])
+        # The server sends the signal on once it has stopped; that shall not look like a failure.
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        Server(app, announce).run([listener])

@@ -1,27 +1,24 @@
 """The HTTP API, version 1: photos in, paintings out, and the gallery to choose from."""
 
 import hashlib
-import math
-import re
 import time
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 from urllib.parse import urlencode
 
 import numpy as np
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi import Path as PathParameter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from adain.images import encode_image, load_image, resize_image, to_image
-from adain.normalization import StyleStatistics, interpolate_styles
-from gallery.config import ALPHA_RANGE, MIN_SIDE
+from adain.normalization import StyleStatistics
 from gallery.paintings import Painting
-from gallery.references import MAX_STYLES, Reference
+from gallery.references import MAX_STYLES
 from gallery.service import stored_style
 from gallery.similar import nearest
 from gallery.store import Group, Vector
@@ -37,47 +34,20 @@ from gallery.web.documents import (
     groups_document,
     painting_document,
 )
+from gallery.web.orders import FORMATS, NAME, Order, read_order
 from gallery.web.previews import FORMAT, PreviewCache, example_file, render_preview
 from gallery.web.problems import Problem, documented
-from gallery.web.studio import Studio
-from gallery.web.uploads import BODY, read_upload
+from gallery.web.studio import Painted, Studio
+from gallery.web.uploads import BODY, Upload, read_upload
 from gallery.web.worker import Priority
 
 PICTURE_SIDE = 1024
 """Longest side in pixels of a painting's own picture."""
 
-Format = Literal["jpeg", "png", "webp", "avif", "tiff", "bmp"]
-FORMATS: tuple[Format, ...] = ("jpeg", "png", "webp", "avif", "tiff", "bmp")
-
-_NAME = r"^[^\x00-\x1f]+$"
-
-Styles = Annotated[
-    list[Annotated[str, Query(max_length=200, pattern=_NAME)]],
-    Query(
-        description="Slug, number or words of a painting, `artist:NAME` or `style:NAME`; repeat "
-        "it to mix, with weights as in `irises=0.7`.",
-        max_length=MAX_STYLES,
-        examples=["irises"],
-    ),
-]
-Alpha = Annotated[
-    float,
-    Query(
-        description="Strength: 0 keeps the photo, 1 is the full style.",
-        ge=ALPHA_RANGE[0],
-        le=ALPHA_RANGE[1],
-        allow_inf_nan=False,
-    ),
-]
-MaxSide = Annotated[
-    int | None,
-    Query(description="Longest side of the result in pixels; never enlarges.", ge=MIN_SIDE),
-]
-Quality = Annotated[int, Query(description="Of JPEG, WebP and AVIF.", ge=1, le=100)]
 Words = Annotated[
     str, Query(description="Words, or beginnings of words.", max_length=200, examples=["monet"])
 ]
-GroupName = Annotated[str | None, Query(max_length=200, pattern=_NAME)]
+GroupName = Annotated[str | None, Query(max_length=200, pattern=NAME)]
 After = Annotated[int, Query(description="Go on after this number.", ge=0, lt=2**63)]
 Limit = Annotated[int, Query(ge=1, le=200)]
 Slug = Annotated[
@@ -122,53 +92,31 @@ def _add_painting(api: APIRouter, studio: Studio) -> None:
         responses=PAINT,
         openapi_extra={"requestBody": BODY},
     )
-    async def stylize(
-        request: Request,
-        style: Styles = [],  # noqa: B006 - FastAPI copies it.
-        alpha: Alpha = 1.0,
-        max_side: MaxSide = None,
-        format: Format = "jpeg",
-        quality: Quality = 90,
-        painting_weight: Annotated[float, Query(allow_inf_nan=False)] = 1.0,
-    ) -> Response:
+    async def stylize(request: Request, order: Annotated[Order, Depends(read_order)]) -> Response:
         """Send a picture as the body, or as the part `photo` of a form; get the painted one.
 
         The style is one or more of the gallery, the part `painting` of the form, or both mixed.
         Nothing is stored.
         """
         start = time.perf_counter()
-        references = [parse_style(text) for text in style]
         upload = await read_upload(request)
-        weights = [reference.weight for reference in references]
-        weights += [painting_weight] if upload.painting else []
-        if not weights:
-            raise Problem("invalid-parameter", "style: name one, or send the part 'painting'")
-        if not math.isfinite(sum(weights)) or abs(sum(weights)) < 1e-9:
-            raise Problem("invalid-parameter", "style: the weights must not sum to zero")
-        slug, named = await studio.style(references) if references else ("painting", None)
-        side = min(max_side or studio.config.max_side, studio.config.max_side)
-        sent = upload.painting
-
-        def work() -> tuple[float, bytes, float]:
-            begun = time.perf_counter()
-            mixed = named if sent is None else _with_painting(studio, named, weights, sent)
-            assert mixed is not None
-            painted = studio.paint(upload.photo, mixed, alpha, side, format, quality)
-            return begun, painted.data, painted.seconds
-
-        begun, data, seconds = await studio.run(request, work)
-        timing = f"wait;dur={1000 * (begun - start):.1f}, paint;dur={1000 * seconds:.1f}"
-        headers = {"X-Style": slug, "Server-Timing": timing, "Cache-Control": "no-store"}
-        return Response(data, media_type=f"image/{format}", headers=headers)
+        order.check(upload)
+        slug, named = await studio.style(order.references)
+        begun, painted = await studio.run(request, partial(_timed, studio, order, upload, named))
+        wait, paint = 1000 * (begun - start), 1000 * painted.seconds
+        headers = {
+            "X-Style": slug,
+            "Server-Timing": f"wait;dur={wait:.1f}, paint;dur={paint:.1f}",
+            "Cache-Control": "no-store",
+        }
+        return Response(painted.data, media_type=painted.media_type, headers=headers)
 
 
-def _with_painting(
-    studio: Studio, named: StyleStatistics | None, weights: list[float], painting: bytes
-) -> StyleStatistics:
-    measured = studio.measure(painting)
-    if named is None:
-        return measured
-    return interpolate_styles([named, measured], [sum(weights[:-1]), weights[-1]])
+def _timed(
+    studio: Studio, order: Order, upload: Upload, named: StyleStatistics | None
+) -> tuple[float, Painted]:
+    begun = time.perf_counter()
+    return begun, studio.paint(order, upload, named)
 
 
 def _add_gallery(api: APIRouter, studio: Studio) -> None:
@@ -430,24 +378,6 @@ def _add_operations(api: APIRouter, studio: Studio) -> None:
     async def metrics() -> Response:
         """Counters in Prometheus' text format."""
         return Response(generate_latest(studio.metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-def parse_style(text: str) -> Reference:
-    """Read `irises` or `irises=0.7`.
-
-    Raises:
-        Problem: If the weight is not a finite number.
-    """
-    match = re.fullmatch(r"(.+)=([^=]*)", text)
-    if match is None:
-        return Reference(text)
-    try:
-        weight = float(match[2])
-    except ValueError:
-        weight = math.nan
-    if not math.isfinite(weight):
-        raise Problem("invalid-parameter", f"style: {match[2][:40]!r} is not a weight")
-    return Reference(match[1], weight)
 
 
 def _cached(request: Request, document: BaseModel) -> Response:

@@ -15,9 +15,12 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from adain.model import StyleTransferModel
+from gallery.database import memory_database
+from gallery.jobs import Jobs
 from gallery.store import Gallery
 from gallery.web.api import create_api
 from gallery.web.guard import Access, Bodies, Envelope
+from gallery.web.jobs import JobRunner, create_job_api
 from gallery.web.keys import Key
 from gallery.web.problems import ProblemDocument, handle_problems
 from gallery.web.settings import ServeConfig
@@ -37,6 +40,7 @@ def create_app(
     model: StyleTransferModel,
     gallery: Gallery,
     keys: Sequence[Key] = (),
+    jobs: Jobs | None = None,
     model_name: str = "compact",
 ) -> FastAPI:
     """Return the application.
@@ -46,22 +50,28 @@ def create_app(
         model: The network.
         gallery: Where its styles are.
         keys: Who may use it; without any, everybody on this machine may.
+        jobs: Where jobs are kept; by default in memory, for as long as this runs.
         model_name: What the API calls the network.
 
     Raises:
         ValueError: If others could reach it, there is no key, and `insecure` was not asked for.
     """
-    if not (keys or config.is_local or config.insecure):
-        raise ValueError(
-            f"{config.host} can be reached from other machines: make a key with 'adain key add "
-            "NAME', or give --insecure to let everybody in"
-        )
+    config.check_access(keys)
     studio = Studio(config, model, gallery, model_name)
+    own = Jobs(memory_database(), config.jobs) if jobs is None else None
+    jobs = jobs or own
+    assert jobs is not None
+    runner = JobRunner(studio, jobs)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        runner.start()
         yield
+        # Whoever else shares the jobs does the rest of them.
+        runner.stop()
         studio.close()
+        if own is not None:
+            own.close()
 
     cors = Middleware(
         CORSMiddleware,
@@ -87,6 +97,7 @@ def create_app(
     )
     handle_problems(app)
     app.include_router(create_api(studio))
+    app.include_router(create_job_api(studio, jobs, runner))
     page = _Static(directory=STATIC)
     app.mount("/static", page, name="static")
 

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from adain.errors import AdainError, ImageError, ImageTooLargeError
 from gallery.errors import GalleryError, StyleNotFound, StylesError
+from gallery.jobs import JobNotFound, TooManyJobs
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -21,8 +22,10 @@ CODES = {
     "forbidden": (403, "This is not allowed"),
     "not-found": (404, "There is no such thing"),
     "style-not-found": (404, "There is no such style"),
+    "job-not-found": (404, "There is no such job"),
     "method-not-allowed": (405, "This method is not allowed here"),
     "upload-too-slow": (408, "The request took too long to arrive"),
+    "job-not-done": (409, "The job has no result"),
     "body-too-large": (413, "The request is too large"),
     "not-a-picture": (415, "The picture cannot be read"),
     "wrong-host": (421, "The service does not go by this name"),
@@ -125,6 +128,10 @@ def translate(error: Exception) -> Problem:
             return Problem("not-a-picture", str(error))
         case StyleNotFound():
             return Problem("style-not-found", str(error))
+        case JobNotFound():
+            return Problem("job-not-found", str(error))
+        case TooManyJobs():
+            return busy(str(error), 10)
         case StylesError():
             return Problem("style-not-measured", str(error))
         case GalleryError():

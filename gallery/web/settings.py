@@ -1,6 +1,7 @@
 """Settings of the web service and its limits; none of them can be switched off."""
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adain.images import ImageLimits
@@ -23,6 +24,7 @@ class ServeConfig:
         max_pixels: Width times height of an uploaded picture.
         max_side: Longest side of a result in pixels.
         queue: Pictures that wait for the network.
+        jobs: Jobs that wait or run.
         deadline: Seconds after which a request that still waits is given up.
         upload_seconds: How long a client may take to send its request.
         reads_per_minute: Requests of one client, by key or address, that look things up.
@@ -39,6 +41,7 @@ class ServeConfig:
     max_pixels: int = 50_000_000
     max_side: int = 2048
     queue: int = 32
+    jobs: int = 32
     deadline: float = 60
     upload_seconds: float = 30
     reads_per_minute: int = 1200
@@ -47,7 +50,7 @@ class ServeConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port must be from 0 to 65535, got {self.port}")
-        for name in ("max_body", "max_bodies", "max_pixels", "queue", "deadline",
+        for name in ("max_body", "max_bodies", "max_pixels", "queue", "jobs", "deadline",
                      "upload_seconds", "reads_per_minute", "paints_per_minute"):  # fmt: skip
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
@@ -65,6 +68,18 @@ class ServeConfig:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    def check_access(self, keys: Sequence[object]) -> None:
+        """Refuse to let others in without a key, unless that is asked for.
+
+        Raises:
+            ValueError: If they could come in.
+        """
+        if not (keys or self.is_local or self.insecure):
+            raise ValueError(
+                f"{self.host} can be reached from other machines: make a key with "
+                "'adain key add NAME', or give --insecure to let everybody in"
+            )
 
     @property
     def photo_limits(self) -> ImageLimits:

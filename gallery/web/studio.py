@@ -18,8 +18,10 @@ from gallery.references import Reference, find_target
 from gallery.service import stored_style, stylize_photo
 from gallery.store import Gallery
 from gallery.web.metrics import Metrics
+from gallery.web.orders import Order
 from gallery.web.problems import Problem
 from gallery.web.settings import ServeConfig
+from gallery.web.uploads import Upload
 from gallery.web.worker import Priority, Worker
 
 T = TypeVar("T")
@@ -31,14 +33,11 @@ class Painted:
 
     Attributes:
         data: The picture file.
-        width: In pixels.
-        height: In pixels.
         seconds: What decoding, painting and encoding took.
     """
 
     data: bytes
-    width: int
-    height: int
+    media_type: str
     seconds: float
 
 
@@ -73,8 +72,8 @@ class Studio:
         """Ask the gallery."""
         return await asyncio.get_running_loop().run_in_executor(self._reader, query)
 
-    async def style(self, references: Sequence[Reference]) -> tuple[str, StyleStatistics]:
-        """Return the slug and the statistics of a mixture of styles of the gallery.
+    async def style(self, references: Sequence[Reference]) -> tuple[str, StyleStatistics | None]:
+        """Return the slug and the statistics of a mixture of styles of the gallery, if any.
 
         A name is never taken for a file of this machine.
 
@@ -84,7 +83,13 @@ class Studio:
         """
         return await self.read(partial(self._style, references))
 
-    def _style(self, references: Sequence[Reference]) -> tuple[str, StyleStatistics]:
+    def style_now(self, references: Sequence[Reference]) -> tuple[str, StyleStatistics | None]:
+        """Do the same from a thread that may wait."""
+        return self._reader.submit(self._style, references).result()
+
+    def _style(self, references: Sequence[Reference]) -> tuple[str, StyleStatistics | None]:
+        if not references:
+            return "painting", None
         targets = [find_target(self.gallery, reference.name) for reference in references]
         styles = [stored_style(self.model, self.gallery, target) for target in targets]
         weights = [reference.weight for reference in references]
@@ -118,32 +123,44 @@ class Studio:
                 task.cancel()
             future.cancel()
 
-    def measure(self, painting: bytes) -> StyleStatistics:
-        """Measure the style of an uploaded painting; on the network's thread."""
-        picture = load_image(painting, self.config.photo_limits, "painting")
-        return self.model.measure_style(resize_shorter_side(picture, STYLE_SIDE).pixels)
+    def paint(self, order: Order, upload: Upload, named: StyleStatistics | None) -> Painted:
+        """Stylize an uploaded photo into a picture file; on the network's thread.
 
-    def paint(
-        self,
-        photo: bytes,
-        style: StyleStatistics,
-        alpha: float,
-        max_side: int,
-        format: str,
-        quality: int,
-    ) -> Painted:
-        """Stylize an uploaded photo into a picture file; on the network's thread."""
+        Args:
+            order: What to make of it, checked.
+            upload: The photo, and a painting if one was sent along.
+            named: The styles of the gallery, mixed; None if there are none.
+        """
         start = time.perf_counter()
         limits = self.config.photo_limits
         image = stylize_photo(
-            self.model, photo, style, alpha=alpha, max_side=max_side, limits=limits, name="photo"
+            self.model,
+            upload.photo,
+            self._with_painting(order, upload, named),
+            alpha=order.alpha,
+            max_side=min(order.max_side or self.config.max_side, self.config.max_side),
+            limits=limits,
+            name="photo",
         )
         painted = time.perf_counter()
-        data = encode_image(image, format, quality)
+        data = encode_image(image, order.format, order.quality)
         done = time.perf_counter()
         self.metrics.stage_seconds.labels("paint").observe(painted - start)
         self.metrics.stage_seconds.labels("encode").observe(done - painted)
-        return Painted(data, image.width, image.height, done - start)
+        return Painted(data, f"image/{order.format}", done - start)
+
+    def _with_painting(
+        self, order: Order, upload: Upload, named: StyleStatistics | None
+    ) -> StyleStatistics:
+        if upload.painting is None:
+            assert named is not None
+            return named
+        picture = load_image(upload.painting, self.config.photo_limits, "painting")
+        measured = self.model.measure_style(resize_shorter_side(picture, STYLE_SIDE).pixels)
+        if named is None:
+            return measured
+        weight = sum(reference.weight for reference in order.references)
+        return interpolate_styles([named, measured], [weight, order.painting_weight])
 
 
 async def _wait(future: "Future[T]") -> T:

@@ -19,6 +19,7 @@ class Priority(IntEnum):
 
     PAINT = 0
     PREVIEW = 1
+    JOB = 2
 
 
 class Worker:

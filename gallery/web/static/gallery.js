@@ -73,7 +73,12 @@ export class Gallery {
   mark(styles) {
     this.used = new Set(styles);
     for (const button of this.tiles.querySelectorAll(".use")) {
-      button.setAttribute("aria-pressed", String(this.used.has(button.dataset.style)));
+      const used = this.used.has(button.dataset.style);
+      const out = used && this.used.size > 1;
+      const add = button.nextElementSibling;
+      button.setAttribute("aria-pressed", String(used));
+      add.textContent = out ? "−" : "+";
+      add.setAttribute("aria-label", `${out ? "Take out" : "Mix in"} ${add.dataset.name}`);
     }
   }
 
@@ -110,6 +115,7 @@ export class Gallery {
       this.#next = page.next;
       const first = this.tiles.children.length === 0;
       this.tiles.append(...page.paintings.map((painting) => this.#tile(painting)));
+      this.mark(this.used);
       if (first) this.tiles.querySelector(".use")?.setAttribute("tabindex", "0");
       byId("nothing").hidden = this.tiles.children.length > 0;
       byId("more").hidden = !this.#next;
@@ -163,7 +169,7 @@ export class Gallery {
     add.type = "button";
     add.className = "add";
     add.textContent = "+";
-    add.title = "Mix it in";
+    add.dataset.name = painting.title;
     add.tabIndex = -1;
     add.setAttribute("aria-label", `Mix in ${painting.title}`);
     add.addEventListener("click", () => this.add(part));

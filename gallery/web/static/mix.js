@@ -35,22 +35,32 @@ export class Mix {
 
   use(part) {
     this.set([{ ...part, weight: 1 }]);
-    this.changed();
+    this.changed(true);
   }
 
-  add(part) {
-    if (this.parts.some((each) => each.style === part.style)) return;
+  // Mixes a style in; one that is there already is taken out, unless it is the last.
+  toggle(part) {
+    if (this.parts.some((each) => each.style === part.style)) {
+      this.remove(part.style);
+      return;
+    }
     // The network takes one painting of one's own.
     const kept = part.file ? this.parts.filter((each) => !each.file) : this.parts;
     this.set([...kept.slice(0, MAX_PARTS - 1), { ...part, weight: 1 }]);
-    this.changed();
+    this.changed(true);
+  }
+
+  remove(style) {
+    if (this.parts.length < 2) return;
+    this.set(this.parts.filter((each) => each.style !== style));
+    this.changed(true);
   }
 
   #draw() {
     byId("mix").replaceChildren(...this.parts.map((part) => this.#row(part)));
     byId("pad-box").hidden = this.parts.length !== 3;
     this.parts.slice(0, 3).forEach((part, i) => {
-      byId(`pad-${i}`).textContent = part.name.length > 16 ? `${part.name.slice(0, 15)}…` : part.name;
+      byId(`pad-${i}`).textContent = part.name.length > 14 ? `${part.name.slice(0, 13)}…` : part.name;
     });
     this.#place();
   }
@@ -86,8 +96,7 @@ export class Mix {
     if (part.preview) ends.append(this.#button("Similar", `More like ${part.name}`, () => this.like(part)));
     if (this.parts.length > 1) {
       ends.append(this.#button("×", `Take ${part.name} out`, () => {
-        this.set(this.parts.filter((each) => each !== part));
-        this.changed();
+        this.remove(part.style);
         byId("mix").querySelector("button")?.focus();
       }));
     }

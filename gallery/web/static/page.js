@@ -30,7 +30,7 @@ async function open(file) {
   notice("photo", null);
   easel.put(photo);
   byId("palette").hidden = false;
-  paint();
+  paint(true);
 }
 
 function paint(moving = false) {
@@ -143,7 +143,7 @@ function addPart(part) {
   if (mix.parts.length >= MAX_PARTS && !mix.parts.some((each) => each.style === part.style)) {
     say("Four styles are the most that can be mixed; the last one was replaced.");
   }
-  mix.add(part);
+  mix.toggle(part);
   say(`Mixing ${mix.title}.`);
 }
 
