@@ -21,6 +21,7 @@ from PIL import Image
 
 from adain.model import StyleTransferModel
 from adain.weights import load_model
+from gallery.client import Client, ServiceError
 from gallery.paintings import Painting
 from gallery.store import Gallery, make_gallery, open_gallery
 from gallery.web.app import create_app
@@ -560,3 +561,84 @@ def test_the_openapi_document_names_every_operation_and_error(url: str) -> None:
     assert {"200", "404", "413", "415", "422", "429", "503", "504"} <= stylize["responses"].keys()
     assert "image/jpeg" in stylize["requestBody"]["content"]
     json.dumps(document)
+
+
+# The client
+
+
+def test_the_client_does_what_the_service_can(url: str) -> None:
+    with Client(url.removesuffix("/api/v1")) as service:
+        assert service.service().max_side == 2048
+        painted = service.stylize(picture(40, 30), ["irises=1", "senecio=1"], alpha=0.7)
+        assert Image.open(BytesIO(painted)).size == (40, 30)
+        own = service.stylize(picture(40, 30), painting=picture(64, 64, seed=4))
+        assert np.abs(pixels(own) - pixels(painted)).mean() > 1
+        everything = list(service.paintings())
+        assert len(everything) == len({painting.id for painting in everything}) > 700
+        assert all("Monet" in painting.artist for painting in service.paintings("monet"))
+        assert service.painting("irises").title == "Irises"
+        near = service.similar("irises", 3)
+        assert near[0].slug == "irises" and near[1].distance is not None
+        assert Image.open(BytesIO(service.preview("irises"))).format == "WEBP"
+        assert {"artist:claude-monet"} < {artist.style for artist in service.artists()}
+        assert service.styles()
+        with pytest.raises(ServiceError) as caught:
+            service.painting("zzzzzz?")
+        assert (caught.value.code, caught.value.status) == ("style-not-found", 404)
+
+
+def test_the_client_comes_back_when_the_service_is_busy(
+    serving: Callable[..., str], model: StyleTransferModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, begun, paint = threading.Event(), threading.Event(), model.stylize
+    pauses: list[float] = []
+
+    def stylize(*args: Any) -> Any:
+        begun.set()
+        held.wait(20)
+        return paint(*args)
+
+    monkeypatch.setattr(model, "stylize", stylize)
+    root = serving(queue=1).removesuffix("/api/v1")
+
+    def ask() -> bytes:
+        with Client(root) as service:
+            return service.stylize(picture(16, 16), ["irises"])
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        held.set()
+        time_sleep(0.5)
+
+    time_sleep = time.sleep
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(ask)
+        assert begun.wait(20)
+        second = pool.submit(ask)
+        wait_for(lambda: depth(f"{root}/api/v1") == 1)
+        monkeypatch.setattr("gallery.client.time.sleep", pause)
+        third = pool.submit(ask)
+        assert first.result() == second.result() == third.result()
+    assert pauses and min(pauses) >= 1
+
+
+def test_the_client_says_when_nobody_or_somebody_else_answers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with Client(f"http://127.0.0.1:{port}") as service:
+        with pytest.raises(ServiceError, match="does not answer") as caught:
+            service.service()
+        assert caught.value.code == "unreachable"
+
+
+def test_the_client_shows_its_key(serving: Callable[..., str], tmp_path: Path) -> None:
+    secret = add_key(tmp_path / "keys.json", "anna", "read")
+    root = serving(keys=load_keys(tmp_path / "keys.json")).removesuffix("/api/v1")
+    with Client(root, secret) as service:
+        assert service.painting("irises").slug == "irises"
+        with pytest.raises(ServiceError) as caught:
+            service.stylize(picture(), ["irises"])
+        assert caught.value.code == "forbidden"
+    with Client(root) as service, pytest.raises(ServiceError) as caught:
+        service.service()
+    assert caught.value.code == "unauthorized"

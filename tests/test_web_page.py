@@ -58,9 +58,8 @@ def serving(folder: Path, **options: Any) -> Iterator[str]:
     gallery = make_gallery(f"sqlite:///{folder}/gallery.db")
     picture = folder / "storm.png"
     Image.effect_noise((128, 96), 80).convert("RGB").save(picture)
-    digests = {"sha256": "a" * 64, "pixel_sha256": "b" * 64}
-    painting = Painting("", HOSTILE, HOSTILE, path=str(picture), **digests)
-    gallery.add([replace(painting, page_url="https://example.org/")])
+    painting = Painting("", HOSTILE, HOSTILE, sha256="a" * 64, pixel_sha256="b" * 64)
+    gallery.add([replace(painting, path=str(picture))])
     listener, started = listen(ServeConfig(port=0)), threading.Event()
     app = create_app(ServeConfig(), load_model(), gallery, **options)
     server = Server(app, started.set)
@@ -222,6 +221,24 @@ def test_dropping_pasting_and_the_camera_bring_photos(
     page.click("#shoot")
     settle(page)
     assert not page.locator("#camera").is_visible()
+
+
+def test_the_camera_is_painted_live(url: str, open_page: Callable[..., "Page"]) -> None:
+    page = open_page(f"{url}#style=irises", permissions=["camera"])
+    page.wait_for_selector(".tile")
+    page.click("#live")
+    wait_until(page, "document.getElementById('rate').textContent.includes('per second')")
+    first = page.get_attribute("#after", "src")
+    wait_until(page, f"document.getElementById('after').src !== '{first}'")
+    page.fill("#words", "senecio")
+    wait_until(page, "document.querySelectorAll('.tile').length === 1")
+    page.click(".tile .use")
+    before = page.get_attribute("#after", "src")
+    wait_until(page, f"document.getElementById('after').src !== '{before}'")
+    page.click("#keep")
+    page.wait_for_selector("#live-bar", state="hidden")
+    settle(page)
+    assert page.locator(".part .name").inner_text() == "Senecio"
 
 
 def test_a_painting_of_ones_own_is_a_style(

@@ -52,6 +52,14 @@ export class Easel {
     if (old) this.after.addEventListener("load", () => URL.revokeObjectURL(old), { once: true });
   }
 
+  // Shows frames of a camera in place of a photo, or stops to.
+  live(on) {
+    byId("welcome").hidden = true;
+    byId("live-bar").hidden = !on;
+    this.after.hidden = false;
+    for (const id of ["before", "tools", "split", "divider"]) byId(id).hidden = on;
+  }
+
   cover(percent) {
     this.split.value = percent;
     this.#uncover();

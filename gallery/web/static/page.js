@@ -3,6 +3,7 @@
 import { ApiError, json, onLocked, request, stylize } from "./api.js";
 import { Easel } from "./easel.js";
 import { Gallery } from "./gallery.js";
+import { Live } from "./live.js";
 import { MAX_PARTS, Mix } from "./mix.js";
 import { Painter } from "./painter.js";
 import { readPhoto } from "./photo.js";
@@ -15,12 +16,21 @@ const easel = new Easel();
 const mix = new Mix({ changed: (moving) => paint(moving), like: (part) => gallery.like(part) });
 const gallery = new Gallery({ use: (part) => mix.use(part), add: (part) => addPart(part), failed: (error) => notice("gallery", error) });
 const painter = new Painter({ painted, working: (on) => (byId("working").hidden = !on), failed: (error) => notice("paint", error) });
+const live = new Live({
+  settings: () => ({ parts: mix.parts, alpha: Number(byId("alpha").value) }),
+  show: (blob, rate) => {
+    easel.show(blob, mix.title);
+    byId("rate").textContent = `${rate.toFixed(1)} pictures per second`;
+  },
+  failed: (error) => notice("paint", error),
+});
 const tries = [];
 let photo = null;
 
 // Photo
 
 async function open(file) {
+  if (live.isOn) await endLive();
   try {
     photo = await readPhoto(file);
   } catch (error) {
@@ -35,7 +45,7 @@ async function open(file) {
 
 function paint(moving = false) {
   gallery.mark(mix.parts.map((part) => part.style));
-  if (photo && mix.parts.length) {
+  if (photo && mix.parts.length && !live.isOn) {
     const parts = mix.parts.map(({ share, ...part }) => part);
     painter.want({ photo, parts, alpha: Number(byId("alpha").value), title: mix.title }, moving);
   }
@@ -250,6 +260,29 @@ function connectPhotos() {
     else open(file);
   });
   connectCamera();
+  connectLive();
+}
+
+function connectLive() {
+  byId("live").hidden = !navigator.mediaDevices?.getUserMedia;
+  byId("live").addEventListener("click", async () => {
+    try {
+      await live.start();
+    } catch {
+      notice("photo", new Error("The camera cannot be used. Allow it for this page, or choose a photo."));
+      return;
+    }
+    easel.live(true);
+    byId("palette").hidden = false;
+    say("Painting what the camera sees.");
+  });
+  byId("keep").addEventListener("click", async () => open(await endLive()));
+}
+
+async function endLive() {
+  const file = await live.stop();
+  easel.live(false);
+  return file;
 }
 
 function connectCamera() {
