@@ -107,7 +107,7 @@ export class Easel {
   #drag() {
     let last = null;
     this.stage.addEventListener("pointerdown", (event) => {
-      if (this.isEmpty || event.button || event.target === this.split) return;
+      if (this.isEmpty || event.button || event.target.closest("button, input")) return;
       last = event;
       this.stage.setPointerCapture(event.pointerId);
     });
