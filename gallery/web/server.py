@@ -56,12 +56,16 @@ def listen(config: ServeConfig) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
-        return socket.create_server((config.host, config.port), family=family, backlog=256)
+        listener = socket.create_server((config.host, config.port), family=family, backlog=256)
     except OSError as error:
         raise ServeError(
             f"{config.host} port {config.port}: cannot listen there ({error.strerror}); "
             "give another --port or --host"
         ) from error
+    # Connections inherit it. Without, small answers wait for the client's delayed acknowledgement,
+    # and asyncio sets it only on sockets that were made with their protocol's number.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def address(listener: socket.socket) -> str:
