@@ -645,6 +645,9 @@ def test_the_client_shows_its_key(serving: Callable[..., str], tmp_path: Path) -
 
 
 def test_small_answers_leave_at_once() -> None:
-    with listen(ServeConfig(port=0)) as listener:
-        with socket.create_connection(listener.getsockname()[:2]), listener.accept()[0] as served:
-            assert served.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    with (
+        listen(ServeConfig(port=0)) as listener,
+        socket.create_connection(listener.getsockname()[:2]),
+        listener.accept()[0] as served,
+    ):
+        assert served.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
