@@ -3,7 +3,7 @@
     artist ──< painting >── painting_style >── style
                   │  └───── painting_genre >── genre
                   └──< cached_style          pooled_style (of an artist or a style)
-    import_run ──< import_error
+    import_run ──< import_error          job
 
 On SQLite, triggers keep the full-text index `painting_search` in step with `painting.words`; on
 PostgreSQL that column has a text-search index.
@@ -14,7 +14,7 @@ from datetime import datetime
 from sqlalchemy import DDL, BigInteger, Column, ForeignKey, MetaData, Table, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 """Revision of these tables: the newest in `migrations/versions`."""
 
 FULL_TEXT = (
@@ -174,6 +174,31 @@ class ImportErrorRow(Base):
     run_id: Mapped[int] = mapped_column(ForeignKey("import_run.id", ondelete="CASCADE"))
     source: Mapped[str]
     reason: Mapped[str]
+
+
+class JobRow(Base):
+    """Work that a web service accepted, until its result is fetched or forgotten.
+
+    Times are seconds since 1970; `lease_until` is when another process may take it over.
+    """
+
+    __tablename__ = "job"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str] = mapped_column(index=True)
+    settings: Mapped[str]
+    photo: Mapped[bytes | None] = mapped_column(deferred=True)
+    painting: Mapped[bytes | None] = mapped_column(deferred=True)
+    result: Mapped[bytes | None] = mapped_column(deferred=True)
+    media_type: Mapped[str] = mapped_column(default="")
+    problem: Mapped[str] = mapped_column(default="")
+    detail: Mapped[str] = mapped_column(default="")
+    progress: Mapped[float] = mapped_column(default=0)
+    attempts: Mapped[int] = mapped_column(default=0)
+    worker: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[float]
+    updated_at: Mapped[float]
+    lease_until: Mapped[float] = mapped_column(default=0)
 
 
 def _after_painting(statement: str, dialect: str) -> None:

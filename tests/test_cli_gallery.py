@@ -10,6 +10,7 @@ from gallery.cli import app
 from gallery.config import database_url
 from gallery.database import connect
 from gallery.styles import STYLES_FILE, StyleFile, load_styles
+from gallery.tables import SCHEMA
 
 Run = Callable[..., Result]
 
@@ -123,8 +124,8 @@ def test_verify_names_what_is_wrong(run: Run, tmp_path: Path) -> None:
 def test_db_commands(run: Run, database: Path, tmp_path: Path) -> None:
     missing = run("db", "check")
     assert missing.exit_code == 4 and "'adain db upgrade' makes one" in missing.stderr
-    assert lines(run("db", "upgrade")) == [f"{database}: made, with tables 0001"]
-    assert lines(run("db", "upgrade")) == [f"{database}: is up to date (tables 0001)"]
+    assert lines(run("db", "upgrade")) == [f"{database}: made, with tables {SCHEMA}"]
+    assert lines(run("db", "upgrade")) == [f"{database}: is up to date (tables {SCHEMA})"]
     assert lines(run("db", "check")) == [f"{database}: ok"]
     copy = tmp_path / "copy.db"
     assert lines(run("db", "backup", str(copy))) == [str(copy)]

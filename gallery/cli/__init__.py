@@ -22,6 +22,7 @@ from gallery.cli.manifest import EXAMPLES as MANIFEST_EXAMPLES
 from gallery.cli.manifest import manifest
 from gallery.cli.render import EXAMPLES as RENDER_EXAMPLES
 from gallery.cli.render import render
+from gallery.cli.serve import keys, serve
 from gallery.cli.stylize import EXAMPLES, stylize
 from gallery.cli.train import app as train
 from gallery.cli.weights import app as weights
@@ -42,10 +43,12 @@ app.command(epilog=RENDER_EXAMPLES)(render)
 app.command(epilog=BATCH_EXAMPLES)(batch)
 app.command(epilog=INGEST_EXAMPLES)(ingest)
 app.command(epilog=MANIFEST_EXAMPLES)(manifest)
+app.command()(serve)
 app.add_typer(gallery, name="gallery")
 app.add_typer(db, name="db")
 app.add_typer(weights, name="weights")
 app.add_typer(train, name="train")
+app.add_typer(keys, name="key")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,143 @@
+"""`adain serve` and `adain key`: the web service, and who may use it."""
+
+import signal
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gallery.cli.exits import usage
+from gallery.cli.options import Database
+from gallery.cli.streams import complain, emit
+from gallery.config import StylizeConfig, database_url
+
+if TYPE_CHECKING:
+    from gallery.web.settings import ServeConfig
+
+keys = typer.Typer(no_args_is_help=True, help="Keys for the web service.")
+
+KeyFile = Annotated[
+    Path | None,
+    typer.Option("--keys", metavar="FILE", help="Where keys are; by default in your data folder."),
+]
+HOST, PORT = "127.0.0.1", 8110
+
+
+def serve(
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = HOST,
+    port: Annotated[int, typer.Option(metavar="N", help="Port; 0 takes a free one.")] = PORT,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST", help="Another name by which browsers call it; repeat."),
+    ] = None,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Another site whose pages may use it; repeat."),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let other machines in without a key.")
+    ] = False,
+    key_file: KeyFile = None,
+    max_side: Annotated[int, typer.Option(metavar="PX", help="Longest side of a result.")] = 2048,
+    queue: Annotated[int, typer.Option(metavar="N", help="Pictures that may wait.")] = 32,
+    model: Annotated[
+        str, typer.Option(metavar="NAME|PATH", help="A shipped model or a decoder file.")
+    ] = StylizeConfig.model,
+    database: Database = None,
+    device: Annotated[
+        str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")
+    ] = StylizeConfig.device,
+) -> None:
+    """Serve a page on which photos become paintings, and an HTTP API.
+
+    Prints its address when it is ready. Only this machine can reach it, unless --host is given.
+    """
+    from gallery.web.settings import ServeConfig
+
+    with usage():
+        config = ServeConfig(
+            host=host,
+            port=port,
+            names=tuple(name or ()),
+            origins=tuple(origin or ()),
+            insecure=insecure,
+            max_side=max_side,
+            queue=queue,
+        )
+    _serve(config, model, device, database, key_file or _default_keys())
+
+
+@keys.command("add")
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is.")],
+    scope: Annotated[
+        str, typer.Option(metavar="SCOPE", help="read, stylize or admin.")
+    ] = "stylize",
+    key_file: KeyFile = None,
+) -> None:
+    """Make a key and print it, this once; only its digest is kept."""
+    from gallery.web.keys import SCOPES, add_key
+
+    if scope not in SCOPES:
+        raise typer.BadParameter(f"scope must be one of {', '.join(SCOPES)}, got {scope!r}")
+    emit(add_key(key_file or _default_keys(), name, scope))
+
+
+@keys.command("list")
+def list_keys(key_file: KeyFile = None) -> None:
+    """List the names of the keys and their scopes."""
+    from gallery.web.keys import load_keys
+
+    for key in load_keys(key_file or _default_keys()):
+        emit(f"{key.name}  {key.scope}")
+
+
+@keys.command("remove")
+def remove(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is.")],
+    key_file: KeyFile = None,
+) -> None:
+    """Forget a key; services that run know it until they are started again."""
+    from gallery.web.keys import remove_key
+
+    remove_key(key_file or _default_keys(), name)
+
+
+def _default_keys() -> Path:
+    from platformdirs import user_data_path
+
+    return user_data_path("adain", appauthor=False) / "keys.json"
+
+
+def _serve(
+    config: "ServeConfig", model: str, device: str, database: str | None, key_file: Path
+) -> None:
+    from adain.device import choose_device, keep_freed_memory
+    from adain.weights import load_model
+    from gallery.database import open_database
+    from gallery.jobs import Jobs
+    from gallery.store import make_gallery
+    from gallery.web.app import create_app
+    from gallery.web.keys import load_keys
+    from gallery.web.server import Server, address, listen
+
+    allowed = load_keys(key_file)
+    with usage():
+        config.check_access(allowed)
+        place = choose_device(device)
+    url = database_url(database)
+    with listen(config) as listener, ExitStack() as stack:
+        gallery = stack.enter_context(closing(make_gallery(url)))
+        jobs = stack.enter_context(closing(Jobs(open_database(url), config.jobs)))
+        keep_freed_memory()
+        network = load_model(model, place)
+        app = create_app(config, network, gallery, allowed, jobs, Path(model).name)
+
+        def announce() -> None:
+            emit(address(listener))
+            complain("Ctrl-C stops it")
+
+        # The server sends the signal on once it has stopped; that shall not look like a failure.
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        Server(app, announce).run([listener])

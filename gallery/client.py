@@ -1,0 +1,186 @@
+"""A client of the web service of another machine: photos there, paintings back."""
+
+import time
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from gallery.errors import GalleryError
+from gallery.web.documents import (
+    ROOT,
+    GroupDocument,
+    GroupsDocument,
+    PaintingDocument,
+    PaintingsDocument,
+    ServiceDocument,
+)
+
+RETRIES = 5
+"""How often a request is made again when the service is busy."""
+
+MAX_WAIT = 30.0
+"""Longest pause in seconds before such a request, whatever the service asks for."""
+
+
+class ServiceError(GalleryError):
+    """The service refused a request, or does not answer.
+
+    Attributes:
+        code: A stable code of `gallery.web.problems.CODES`, or `unreachable`.
+        status: Of HTTP; 0 if there was no answer.
+    """
+
+    def __init__(self, message: str, code: str, status: int) -> None:
+        super().__init__(message)
+        self.code, self.status = code, status
+
+
+class Client:
+    """A service, by its address; use it in a `with` statement, in one thread.
+
+    Every method raises `ServiceError`.
+
+    Args:
+        url: Such as `http://127.0.0.1:8110`.
+        key: A key of the service, where it needs one.
+        timeout: Seconds to wait for an answer.
+    """
+
+    def __init__(self, url: str, key: str | None = None, timeout: float = 90) -> None:
+        self._url, self._timeout = url.rstrip("/"), timeout
+        self._session = requests.Session()
+        # Else a password file of the user's would take the place of the key.
+        self._session.trust_env = False
+        if key is not None:
+            self._session.headers["Authorization"] = f"Bearer {key}"
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._session.close()
+
+    def service(self) -> ServiceDocument:
+        """Return version and limits."""
+        return ServiceDocument.model_validate_json(self._ask("GET", ROOT).content)
+
+    def stylize(
+        self,
+        photo: bytes,
+        styles: Sequence[str] = (),
+        *,
+        painting: bytes | None = None,
+        painting_weight: float = 1.0,
+        alpha: float = 1.0,
+        max_side: int | None = None,
+        format: str = "png",
+        quality: int = 95,
+    ) -> bytes:
+        """Repaint a photo.
+
+        Args:
+            photo: A picture file.
+            styles: Names of the gallery, with weights as in `irises=0.7`.
+            painting: A picture file whose style to take, or to mix with the others.
+            painting_weight: Its weight.
+            alpha: Strength: 0 keeps the photo, 1 is the full style.
+            max_side: Longest side of the result in pixels.
+            format: `jpeg`, `png`, `webp`, `avif`, `tiff` or `bmp`.
+            quality: 1 to 100, of JPEG, WebP and AVIF.
+
+        Returns:
+            A picture file.
+        """
+        query = {
+            "style": list(styles),
+            "alpha": alpha,
+            "max_side": max_side,
+            "format": format,
+            "quality": quality,
+            "painting_weight": painting_weight,
+        }
+        if painting is None:
+            return self._ask("POST", f"{ROOT}/stylize", params=query, data=photo).content
+        files = {"photo": photo, "painting": painting}
+        return self._ask("POST", f"{ROOT}/stylize", params=query, files=files).content
+
+    def paintings(
+        self, search: str = "", artist: str | None = None, style: str | None = None
+    ) -> Iterator[PaintingDocument]:
+        """Yield paintings by number, a page at a time: all, or those that fit."""
+        query = {"q": search, "artist": artist, "style": style, "limit": 200}
+        path: str | None = f"{ROOT}/paintings"
+        while path is not None:
+            answer = self._ask("GET", path, params=query)
+            page = PaintingsDocument.model_validate_json(answer.content)
+            yield from page.paintings
+            path, query = page.next, {}
+
+    def painting(self, name: str) -> PaintingDocument:
+        """Return what is known about a painting."""
+        answer = self._ask("GET", f"{ROOT}/paintings/{quote(name, safe='')}")
+        return PaintingDocument.model_validate_json(answer.content)
+
+    def similar(self, name: str, limit: int = 10) -> list[PaintingDocument]:
+        """Return the paintings whose style is nearest to that of one."""
+        path = f"{ROOT}/paintings/{quote(name, safe='')}/similar"
+        answer = self._ask("GET", path, params={"limit": limit})
+        return PaintingsDocument.model_validate_json(answer.content).paintings
+
+    def preview(self, name: str) -> bytes:
+        """Return what a painting's style does to the example, as a WebP file."""
+        return self._ask("GET", f"{ROOT}/paintings/{quote(name, safe='')}/preview").content
+
+    def artists(self) -> list[GroupDocument]:
+        """Return every artist."""
+        return self._groups("artists")
+
+    def styles(self) -> list[GroupDocument]:
+        """Return every movement."""
+        return self._groups("styles")
+
+    def _groups(self, path: str) -> list[GroupDocument]:
+        answer = self._ask("GET", f"{ROOT}/{path}")
+        return GroupsDocument.model_validate_json(answer.content).groups
+
+    def _ask(self, method: str, path: str, **options: Any) -> requests.Response:
+        for attempt in range(RETRIES + 1):
+            try:
+                options |= {"timeout": self._timeout, "allow_redirects": False}
+                answer = self._session.request(method, self._url + path, **options)
+            except requests.RequestException as error:
+                raise ServiceError(
+                    f"{self._url}: does not answer ({type(error).__name__}); check the address "
+                    "and that 'adain serve' runs there",
+                    "unreachable",
+                    0,
+                ) from error
+            if answer.status_code == 200:
+                return answer
+            seconds = answer.headers.get("Retry-After", "")
+            if attempt == RETRIES or not seconds.isdecimal():
+                break
+            time.sleep(min(float(seconds), MAX_WAIT))
+        code, detail = _problem(answer)
+        raise ServiceError(f"{self._url}: {detail}", code, answer.status_code)
+
+
+def _problem(answer: requests.Response) -> tuple[str, str]:
+    try:
+        problem = answer.json()
+        return str(problem["code"]), str(problem["detail"])
+    except (ValueError, KeyError, TypeError):
+        detail = f"answered {answer.status_code}, not as adain does; check the address"
+        return "internal-error", detail

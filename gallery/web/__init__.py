@@ -1,0 +1,1 @@
+"""The web service: an HTTP API and the page that uses it."""

@@ -1,0 +1,408 @@
+"""The HTTP API, version 1: photos in, paintings out, and the gallery to choose from."""
+
+import hashlib
+import time
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlencode
+
+import numpy as np
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Path as PathParameter
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from adain.images import encode_image, load_image, resize_image, to_image
+from adain.normalization import StyleStatistics
+from gallery.paintings import Painting
+from gallery.references import MAX_STYLES
+from gallery.service import stored_style
+from gallery.similar import nearest
+from gallery.store import Group, Vector
+from gallery.web.documents import (
+    ROOT,
+    GroupsDocument,
+    HealthDocument,
+    ModelDocument,
+    ModelsDocument,
+    PaintingDocument,
+    PaintingsDocument,
+    ServiceDocument,
+    groups_document,
+    painting_document,
+)
+from gallery.web.orders import FORMATS, NAME, Order, read_order
+from gallery.web.previews import FORMAT, PreviewCache, example_file, render_preview
+from gallery.web.problems import Problem, documented
+from gallery.web.studio import Painted, Studio
+from gallery.web.uploads import BODY, Upload, read_upload
+from gallery.web.worker import Priority
+
+PICTURE_SIDE = 1024
+"""Longest side in pixels of a painting's own picture."""
+
+Words = Annotated[
+    str, Query(description="Words, or beginnings of words.", max_length=200, examples=["monet"])
+]
+GroupName = Annotated[str | None, Query(max_length=200, pattern=NAME)]
+After = Annotated[int, Query(description="Go on after this number.", ge=0, lt=2**63)]
+Limit = Annotated[int, Query(ge=1, le=200)]
+Slug = Annotated[
+    str,
+    PathParameter(description="Slug or number of a painting.", max_length=200, examples=["irises"]),
+]
+
+PICTURE = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/*",)}
+READ = documented("unauthorized", "invalid-parameter", "too-many-requests", "gallery-unavailable")
+FIND = documented("style-not-found") | READ
+PAINT = (
+    FIND
+    | documented("bad-request", "forbidden", "upload-too-slow", "body-too-large", "not-a-picture")
+    | documented("too-late", "busy")
+    | documented("invalid-parameter", "picture-too-large", "style-not-measured")
+    | {
+        200: {
+            "description": "The painted photo. `X-Style` names the style, `Server-Timing` what it "
+            "took in milliseconds.",
+            "content": PICTURE,
+        }
+    }
+)
+
+
+def create_api(studio: Studio) -> APIRouter:
+    """Return the routes of the API."""
+    api = APIRouter(prefix=ROOT)
+    _add_painting(api, studio)
+    _add_gallery(api, studio)
+    _add_pictures(api, studio)
+    _add_operations(api, studio)
+    return api
+
+
+def _add_painting(api: APIRouter, studio: Studio) -> None:
+    @api.post(
+        "/stylize",
+        summary="Repaint a photo",
+        tags=["paint"],
+        response_class=Response,
+        responses=PAINT,
+        openapi_extra={"requestBody": BODY},
+    )
+    async def stylize(request: Request, order: Annotated[Order, Depends(read_order)]) -> Response:
+        """Send a picture as the body, or as the part `photo` of a form; get the painted one.
+
+        The style is one or more of the gallery, the part `painting` of the form, or both mixed.
+        Nothing is stored.
+        """
+        start = time.perf_counter()
+        upload = await read_upload(request)
+        order.check(upload)
+        slug, named = await studio.style(order.references)
+        begun, painted = await studio.run(request, partial(_timed, studio, order, upload, named))
+        wait, paint = 1000 * (begun - start), 1000 * painted.seconds
+        headers = {
+            "X-Style": slug,
+            "Server-Timing": f"wait;dur={wait:.1f}, paint;dur={paint:.1f}",
+            "Cache-Control": "no-store",
+        }
+        return Response(painted.data, media_type=painted.media_type, headers=headers)
+
+
+def _timed(
+    studio: Studio, order: Order, upload: Upload, named: StyleStatistics | None
+) -> tuple[float, Painted]:
+    begun = time.perf_counter()
+    return begun, studio.paint(order, upload, named)
+
+
+def _add_gallery(api: APIRouter, studio: Studio) -> None:
+    gallery = studio.gallery
+
+    @api.get(
+        "/paintings",
+        response_model=PaintingsDocument,
+        summary="List or search",
+        tags=["gallery"],
+        responses=FIND,
+    )
+    async def paintings(
+        request: Request,
+        q: Words = "",
+        artist: GroupName = None,
+        style: GroupName = None,
+        after: After = 0,
+        limit: Limit = 50,
+    ) -> Response:
+        """Paintings by number: all, those with some words, or those of an artist or movement."""
+        if artist is not None and style is not None:
+            raise Problem("invalid-parameter", "give artist or style, not both")
+
+        def query() -> list[Painting]:
+            group: Group | None = None
+            if artist is not None or style is not None:
+                kind = "artist" if style is None else "style"
+                group = gallery.find_group(kind, artist or style or "")
+            return gallery.page(q, group, after, limit + 1)
+
+        found = await studio.read(query)
+        following = None
+        if len(found) > limit:
+            given = {"q": q, "artist": artist, "style": style, "limit": limit}
+            values = {key: value for key, value in given.items() if value}
+            following = f"{ROOT}/paintings?{urlencode(values | {'after': found[limit - 1].id})}"
+        page = PaintingsDocument(
+            paintings=[painting_document(each) for each in found[:limit]], next=following
+        )
+        return _cached(request, page)
+
+    @api.get(
+        "/paintings/{slug}",
+        response_model=PaintingDocument,
+        summary="One painting",
+        tags=["gallery"],
+        responses=FIND,
+    )
+    async def painting(request: Request, slug: Slug) -> Response:
+        """What is known about a painting."""
+        found = await studio.read(partial(gallery.find, slug))
+        return _cached(request, painting_document(found))
+
+    vectors = VectorCache(studio)
+
+    @api.get(
+        "/paintings/{slug}/similar",
+        response_model=PaintingsDocument,
+        summary="Nearest styles",
+        tags=["gallery"],
+        responses=FIND,
+    )
+    async def similar(
+        request: Request, slug: Slug, limit: Annotated[int, Query(ge=1, le=100)] = 24
+    ) -> Response:
+        """The paintings whose style is nearest, itself first."""
+
+        def query() -> PaintingsDocument:
+            style = stored_style(studio.model, gallery, gallery.find(slug))
+            numbers, table = vectors.read()
+            rows, distances = nearest(style.to_vector().cpu().numpy(), table, limit)
+            there = {each.id: each for each in gallery.pictures([numbers[row] for row in rows])}
+            near = zip(rows, distances, strict=True)
+            return PaintingsDocument(
+                next=None,
+                paintings=[
+                    painting_document(there[numbers[row]], round(float(distance), 3))
+                    for row, distance in near
+                    if numbers[row] in there
+                ],
+            )
+
+        return _cached(request, await studio.read(query))
+
+    @api.get(
+        "/artists",
+        response_model=GroupsDocument,
+        summary="Artists",
+        tags=["gallery"],
+        responses=READ,
+    )
+    async def artists(request: Request) -> Response:
+        """Every artist who has paintings here."""
+        groups = await studio.read(partial(gallery.groups, "artist"))
+        return _cached(request, groups_document(groups))
+
+    @api.get(
+        "/styles",
+        response_model=GroupsDocument,
+        summary="Movements",
+        tags=["gallery"],
+        responses=READ,
+    )
+    async def styles(request: Request) -> Response:
+        """Every movement that has paintings here."""
+        groups = await studio.read(partial(gallery.groups, "style"))
+        return _cached(request, groups_document(groups))
+
+
+class VectorCache:
+    """All style vectors, read again when they are a minute old: a large gallery has 250 MB."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._read = partial(studio.gallery.vectors, studio.model.fingerprint)
+        self._until = 0.0
+        self._vectors: tuple[list[int], Vector] = ([], np.empty((0, 0), np.float32))
+
+    def read(self) -> tuple[list[int], Vector]:
+        """Return the numbers and the vectors `(N, D)`."""
+        if time.monotonic() > self._until:
+            self._vectors = self._read()
+            self._until = time.monotonic() + 60
+        return self._vectors
+
+
+def _add_pictures(api: APIRouter, studio: Studio) -> None:
+    gallery, cache = studio.gallery, PreviewCache()
+    responses = FIND | {200: {"description": "A picture.", "content": PICTURE}}
+    example: list[bytes] = []
+
+    @api.get(
+        "/paintings/{slug}/preview",
+        summary="What its style does",
+        tags=["pictures"],
+        response_class=Response,
+        responses=responses | documented("style-not-measured", "busy", "too-late"),
+    )
+    async def preview(request: Request, slug: Slug) -> Response:
+        """A small example picture in the style of a painting."""
+
+        def query() -> StyleStatistics:
+            return stored_style(studio.model, gallery, gallery.find(slug))
+
+        style = await studio.read(query)
+        name = _digest(style.to_vector().cpu().numpy().tobytes())
+        if _is_known(request, name):
+            return _unchanged(name)
+        data = cache.get(name)
+        studio.metrics.previews.labels("rendered" if data is None else "cache").inc()
+        if data is None:
+            work = partial(render_preview, studio.model, style)
+            data = await studio.run(request, work, Priority.PREVIEW)
+            cache.keep(name, data)
+        return _picture(data, f"image/{FORMAT}", name)
+
+    @api.get(
+        "/paintings/{slug}/picture",
+        summary="The painting itself",
+        tags=["pictures"],
+        response_class=Response,
+        responses=responses | documented("not-found", "busy", "too-late"),
+    )
+    async def picture(request: Request, slug: Slug) -> Response:
+        """The painting, at most 1024 pixels a side, where its picture is at hand."""
+        found = await studio.read(partial(gallery.find, slug))
+        if found.path is None:
+            raise Problem("not-found", "the gallery has no picture of this painting")
+        if _is_known(request, found.sha256):
+            return _unchanged(found.sha256)
+        data = await studio.run(request, partial(_shrunk, Path(found.path)), Priority.PREVIEW)
+        return _picture(data, "image/jpeg", found.sha256)
+
+    @api.get(
+        "/example",
+        summary="A photo to try",
+        tags=["pictures"],
+        response_class=Response,
+        responses=responses,
+    )
+    async def show_example(request: Request) -> Response:
+        """The picture that previews are made of."""
+        if not example:
+            example.append(await studio.run(request, example_file, Priority.PREVIEW))
+        name = _digest(example[0])
+        if _is_known(request, name):
+            return _unchanged(name)
+        return _picture(example[0], "image/jpeg", name)
+
+
+def _shrunk(path: Path) -> bytes:
+    try:
+        picture = resize_image(load_image(path, name="picture"), PICTURE_SIDE)
+    except Exception as error:
+        raise Problem("not-found", "the picture of this painting is gone") from error
+    return encode_image(to_image(picture.pixels, picture.transparency), "jpeg", 88)
+
+
+def _add_operations(api: APIRouter, studio: Studio) -> None:
+    config, model = studio.config, studio.model
+
+    @api.get(
+        "",
+        summary="The service",
+        tags=["service"],
+        responses=READ,
+    )
+    async def service() -> ServiceDocument:
+        """Version and limits."""
+        return ServiceDocument(
+            version=metadata.version("adain"),
+            max_side=config.max_side,
+            max_body=config.max_body,
+            max_pixels=config.max_pixels,
+            max_styles=MAX_STYLES,
+            formats=list(FORMATS),
+        )
+
+    @api.get(
+        "/models",
+        summary="Networks",
+        tags=["service"],
+        responses=READ,
+    )
+    async def models() -> ModelsDocument:
+        """The network that paints."""
+        loaded = ModelDocument(
+            name=studio.model_name,
+            encoder=model.fingerprint,
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            device=str(model.device),
+        )
+        return ModelsDocument(models=[loaded])
+
+    @api.get("/health", summary="Does it run?", tags=["service"])
+    async def health() -> HealthDocument:
+        """Answers while the process lives; asks nothing of the gallery."""
+        return HealthDocument(status="ok")
+
+    @api.get(
+        "/ready",
+        summary="Can it paint?",
+        tags=["service"],
+        responses=documented("gallery-unavailable"),
+    )
+    async def ready() -> HealthDocument:
+        """Answers when the gallery can be read and the network is loaded."""
+        await studio.read(partial(studio.gallery.page, limit=1))
+        return HealthDocument(status="ok")
+
+    @api.get(
+        "/metrics",
+        summary="For Prometheus",
+        tags=["service"],
+        response_class=Response,
+        responses=documented("unauthorized", "forbidden")
+        | {200: {"description": "Metrics.", "content": {"text/plain": {}}}},
+    )
+    async def metrics() -> Response:
+        """Counters in Prometheus' text format."""
+        return Response(generate_latest(studio.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _cached(request: Request, document: BaseModel) -> Response:
+    """Return a document, or that it is the one that the client has."""
+    data = document.model_dump_json().encode()
+    name = _digest(data)
+    if _is_known(request, name):
+        return _unchanged(name)
+    headers = {"ETag": f'"{name}"', "Cache-Control": "private, no-cache"}
+    return Response(data, media_type="application/json", headers=headers)
+
+
+def _picture(data: bytes, media_type: str, name: str) -> Response:
+    headers = {"ETag": f'"{name}"', "Cache-Control": "private, max-age=300"}
+    return Response(data, media_type=media_type, headers=headers)
+
+
+def _unchanged(name: str) -> Response:
+    return Response(status_code=304, headers={"ETag": f'"{name}"'})
+
+
+def _is_known(request: Request, name: str) -> bool:
+    given = request.headers.get("if-none-match", "")
+    return any(part.strip().removeprefix("W/") in (f'"{name}"', "*") for part in given.split(","))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]

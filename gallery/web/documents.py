@@ -1,0 +1,123 @@
+"""What the API answers with, as JSON."""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from pydantic import BaseModel, Field
+
+from gallery.paintings import Painting
+from gallery.store import Group
+
+ROOT = "/api/v1"
+
+
+class PaintingDocument(BaseModel):
+    """A painting of the gallery; empty where something is not known."""
+
+    id: int = Field(examples=[42])
+    slug: str = Field(description="What `style` takes.", examples=["irises"])
+    title: str = Field(examples=["Irises"])
+    artist: str = Field(examples=["Vincent van Gogh"])
+    years: str = Field(examples=["1889"])
+    styles: list[str] = Field(description="Movements.", examples=[["Post-Impressionism"]])
+    genres: list[str] = []
+    tags: list[str] = []
+    medium: str = ""
+    rights: str = ""
+    credit: str = ""
+    page_url: str = Field("", description="Where more is told; may be of anybody's making.")
+    preview: str = Field(examples=[f"{ROOT}/paintings/irises/preview"])
+    picture: str | None = Field(None, description="The painting itself, where it is at hand.")
+    distance: float | None = Field(None, description="From the painting that was asked for.")
+
+
+class PaintingsDocument(BaseModel):
+    """Paintings, and where to go on."""
+
+    paintings: list[PaintingDocument]
+    next: str | None = Field(None, description="The next page; null on the last one.")
+
+
+class GroupDocument(BaseModel):
+    """An artist or a movement."""
+
+    slug: str = Field(examples=["claude-monet"])
+    name: str = Field(examples=["Claude Monet"])
+    paintings: int = Field(description="How many are in the gallery.", examples=[17])
+    style: str = Field(description="What `style` takes.", examples=["artist:claude-monet"])
+
+
+class GroupsDocument(BaseModel):
+    """Artists or movements, by name."""
+
+    groups: list[GroupDocument]
+
+
+class ModelDocument(BaseModel):
+    """The network."""
+
+    name: str = Field(examples=["compact"])
+    encoder: str = Field(description="Fingerprint of the encoder.")
+    parameters: int
+    device: str = Field(examples=["cpu"])
+
+
+class ModelsDocument(BaseModel):
+    """The networks that are loaded."""
+
+    models: list[ModelDocument]
+
+
+class ServiceDocument(BaseModel):
+    """The service and its limits."""
+
+    name: str = "adain"
+    version: str
+    max_side: int
+    max_body: int
+    max_pixels: int
+    max_styles: int
+    formats: list[str]
+
+
+class HealthDocument(BaseModel):
+    """How the service is."""
+
+    status: str = Field(examples=["ok"])
+
+
+def painting_document(painting: Painting, distance: float | None = None) -> PaintingDocument:
+    """Return what clients may know about a painting: not where its picture lies."""
+    here = f"{ROOT}/paintings/{quote(painting.slug)}"
+    return PaintingDocument(
+        id=painting.id,
+        slug=painting.slug,
+        title=painting.title,
+        artist=painting.artist,
+        years=painting.years,
+        styles=list(painting.styles),
+        genres=list(painting.genres),
+        tags=list(painting.tags),
+        medium=painting.medium,
+        rights=painting.rights,
+        credit=painting.credit,
+        page_url=painting.page_url,
+        preview=f"{here}/preview",
+        picture=f"{here}/picture" if painting.path else None,
+        distance=distance,
+    )
+
+
+def groups_document(groups: Sequence[Group]) -> GroupsDocument:
+    """Return artists or movements."""
+    return GroupsDocument(
+        groups=[
+            GroupDocument(
+                slug=group.slug,
+                name=group.name,
+                paintings=group.paintings,
+                style=f"{group.kind}:{group.slug}",
+            )
+            for group in groups
+        ]
+    )

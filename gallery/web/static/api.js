@@ -1,0 +1,69 @@
+// Requests to the service; every failure is an ApiError with a code.
+
+const ROOT = "/api/v1";
+const KEY = "adain-key";
+
+export class ApiError extends Error {
+  constructor(code, detail, seconds = 0) {
+    super(detail);
+    this.code = code;
+    this.seconds = seconds;
+  }
+}
+
+let askForKey = null;
+
+export function onLocked(ask) {
+  askForKey = ask;
+}
+
+export async function request(path, options = {}) {
+  const key = sessionStorage.getItem(KEY);
+  const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
+  let answer;
+  try {
+    answer = await fetch(path.startsWith(ROOT) ? path : ROOT + path, { ...options, headers });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError("offline", "The service does not answer.");
+  }
+  if (answer.ok) return answer;
+  if (answer.status === 401 && askForKey) {
+    sessionStorage.setItem(KEY, await askForKey(key !== null));
+    return request(path, options);
+  }
+  const problem = await answer.json().catch(() => ({}));
+  const seconds = Number(answer.headers.get("Retry-After")) || 0;
+  throw new ApiError(problem.code ?? "internal-error", problem.detail ?? answer.statusText, seconds);
+}
+
+export async function json(path) {
+  return (await request(path)).json();
+}
+
+// An <img> sends no key, so where there is one its picture is fetched here.
+export async function showPicture(image, path) {
+  if (!sessionStorage.getItem(KEY)) {
+    image.src = path;
+    return;
+  }
+  const blob = await (await request(path)).blob();
+  image.src = URL.createObjectURL(blob);
+}
+
+export function stylize({ photo, parts, alpha, side, format = "jpeg", quality = 90, signal }) {
+  const query = new URLSearchParams({ alpha: String(alpha), format, quality: String(quality) });
+  if (side) query.set("max_side", String(side));
+  let body = photo;
+  for (const part of parts) {
+    if (part.file) {
+      body = new FormData();
+      body.append("photo", photo, "photo");
+      body.append("painting", part.file, "painting");
+      query.set("painting_weight", String(part.weight));
+    } else {
+      query.append("style", `${part.style}=${part.weight}`);
+    }
+  }
+  return request(`/stylize?${query}`, { method: "POST", body, signal });
+}

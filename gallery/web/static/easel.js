@@ -1,0 +1,130 @@
+// The picture: the photo under the painting, a divider between them, zoom and full screen.
+
+const byId = (id) => document.getElementById(id);
+
+export class Easel {
+  #zoom = 1;
+  #x = 0;
+  #y = 0;
+  #url = null;
+
+  constructor() {
+    this.stage = byId("stage");
+    this.after = byId("after");
+    this.before = byId("before");
+    this.split = byId("split");
+    this.split.addEventListener("input", () => this.#uncover());
+    byId("compare").addEventListener("click", () => this.compare());
+    byId("zoom-in").addEventListener("click", () => this.zoom(1.5));
+    byId("zoom-out").addEventListener("click", () => this.zoom(1 / 1.5));
+    byId("full").addEventListener("click", () => this.fullScreen());
+    if (!document.fullscreenEnabled) byId("full").hidden = true;
+    this.stage.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    this.stage.addEventListener("dblclick", () => this.zoom(this.#zoom > 1 ? 0 : 2.5));
+    this.#drag();
+  }
+
+  get isEmpty() {
+    return this.stage.dataset.state === "empty";
+  }
+
+  // Shows a photo that is not painted yet.
+  put(photo) {
+    this.stage.dataset.state = "photo";
+    byId("welcome").hidden = true;
+    for (const id of ["after", "before", "tools", "split", "divider"]) byId(id).hidden = false;
+    URL.revokeObjectURL(this.before.src);
+    this.before.src = URL.createObjectURL(photo.full);
+    this.before.alt = "The photo";
+    this.after.src = this.before.src;
+    this.after.alt = "The photo, not painted yet";
+    this.zoom(0);
+    this.cover(0);
+  }
+
+  show(blob, title) {
+    const url = URL.createObjectURL(blob);
+    const old = this.#url;
+    this.#url = url;
+    this.after.src = url;
+    this.after.alt = `The photo, painted in the style of ${title}`;
+    this.stage.dataset.state = "painted";
+    if (old) this.after.addEventListener("load", () => URL.revokeObjectURL(old), { once: true });
+  }
+
+  // Shows frames of a camera in place of a photo, or stops to.
+  live(on) {
+    byId("welcome").hidden = true;
+    byId("live-bar").hidden = !on;
+    this.after.hidden = false;
+    for (const id of ["before", "tools", "split", "divider"]) byId(id).hidden = on;
+  }
+
+  cover(percent) {
+    this.split.value = percent;
+    this.#uncover();
+  }
+
+  compare() {
+    this.cover(Number(this.split.value) === 100 ? 0 : 100);
+  }
+
+  zoom(factor) {
+    this.#zoom = factor ? Math.min(8, Math.max(1, this.#zoom * factor)) : 1;
+    if (this.#zoom < 1.05) this.#zoom = 1;
+    this.#place();
+  }
+
+  fullScreen() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else byId("easel").requestFullscreen().catch(() => {});
+  }
+
+  #uncover() {
+    const value = Number(this.split.value);
+    this.stage.style.setProperty("--split", `${value}%`);
+    this.split.setAttribute("aria-valuetext", `${value} percent photo`);
+    byId("divider").hidden = value === 0 || value === 100;
+    byId("compare").setAttribute("aria-pressed", String(value === 100));
+  }
+
+  #place() {
+    const { clientWidth: width, clientHeight: height } = this.stage;
+    const room = (this.#zoom - 1) / 2;
+    this.#x = Math.max(-room * width, Math.min(room * width, this.#x));
+    this.#y = Math.max(-room * height, Math.min(room * height, this.#y));
+    byId("canvas").style.transform = `translate(${this.#x}px, ${this.#y}px) scale(${this.#zoom})`;
+    this.stage.classList.toggle("zoomed", this.#zoom > 1);
+  }
+
+  #wheel(event) {
+    if (this.isEmpty || !(event.ctrlKey || event.metaKey || this.#zoom > 1)) return;
+    event.preventDefault();
+    this.zoom(Math.exp(-event.deltaY / 400));
+  }
+
+  // Drags the picture when it is enlarged, else the divider.
+  #drag() {
+    let last = null;
+    this.stage.addEventListener("pointerdown", (event) => {
+      if (this.isEmpty || event.button || event.target.closest("button, input")) return;
+      last = event;
+      this.stage.setPointerCapture(event.pointerId);
+    });
+    this.stage.addEventListener("pointermove", (event) => {
+      if (!last || !this.stage.hasPointerCapture(event.pointerId)) return;
+      if (this.#zoom > 1) {
+        this.#x += event.clientX - last.clientX;
+        this.#y += event.clientY - last.clientY;
+        this.#place();
+      } else if (Math.abs(event.clientX - last.clientX) > 2) {
+        const box = byId("canvas").getBoundingClientRect();
+        this.cover(Math.round((100 * (event.clientX - box.left)) / box.width));
+      }
+      last = event;
+    });
+    for (const name of ["pointerup", "pointercancel"]) {
+      this.stage.addEventListener(name, () => (last = null));
+    }
+  }
+}

@@ -1,0 +1,206 @@
+// The paintings as tiles: search, artists, movements, "more like this", endless.
+
+import { ApiError, json, showPicture } from "./api.js";
+
+const byId = (id) => document.getElementById(id);
+const PAGE = 24;
+
+export class Gallery {
+  #next = null;
+  #loading = false;
+  #run = 0;
+
+  constructor({ use, add, failed }) {
+    Object.assign(this, { use, add, failed });
+    this.tiles = byId("tiles");
+    this.used = new Set();
+    byId("search").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.search();
+    });
+    let typing = 0;
+    byId("words").addEventListener("input", () => {
+      clearTimeout(typing);
+      typing = setTimeout(() => this.search(), 250);
+    });
+    byId("artist").addEventListener("change", () => this.#choose("artist", "movement"));
+    byId("movement").addEventListener("change", () => this.#choose("movement", "artist"));
+    byId("more").addEventListener("click", () => this.#load());
+    byId("group-style").addEventListener("click", () => this.use(this.group));
+    this.tiles.addEventListener("keydown", (event) => this.#arrow(event));
+    const watch = new IntersectionObserver((entries) => {
+      if (entries.some((entry) => entry.isIntersecting)) this.#load();
+    }, { rootMargin: "500px" });
+    watch.observe(byId("more").parentElement);
+  }
+
+  async open() {
+    await this.search();
+    for (const [id, path] of [["artist", "/artists"], ["movement", "/styles"]]) {
+      try {
+        for (const group of (await json(path)).groups) {
+          const option = new Option(`${group.name} (${group.paintings})`, group.slug);
+          option.dataset.name = group.name;
+          byId(id).append(option);
+        }
+      } catch (error) {
+        this.failed(error);
+      }
+    }
+  }
+
+  search() {
+    const words = byId("words").value.trim();
+    const artist = byId("artist").selectedOptions[0];
+    const movement = byId("movement").selectedOptions[0];
+    const query = new URLSearchParams({ limit: String(PAGE) });
+    if (words) query.set("q", words);
+    if (artist.value) query.set("artist", artist.value);
+    if (movement.value) query.set("style", movement.value);
+    const group = artist.value ? artist : movement.value ? movement : null;
+    this.#offer(group, artist.value ? "artist" : "style");
+    const title = group ? group.dataset.name : "All paintings";
+    return this.#open(`/paintings?${query}`, words ? `“${words}”${group ? ` in ${title}` : ""}` : title);
+  }
+
+  like(part) {
+    byId("words").value = byId("artist").value = byId("movement").value = "";
+    this.#offer(null);
+    byId("gallery").scrollIntoView({ behavior: "smooth", block: "start" });
+    return this.#open(`/paintings/${encodeURIComponent(part.style)}/similar?limit=48`, `Like ${part.name}`);
+  }
+
+  mark(styles) {
+    this.used = new Set(styles);
+    for (const button of this.tiles.querySelectorAll(".use")) {
+      const used = this.used.has(button.dataset.style);
+      const out = used && this.used.size > 1;
+      const add = button.nextElementSibling;
+      button.setAttribute("aria-pressed", String(used));
+      add.textContent = out ? "−" : "+";
+      add.setAttribute("aria-label", `${out ? "Take out" : "Mix in"} ${add.dataset.name}`);
+    }
+  }
+
+  #choose(one, other) {
+    if (byId(one).value) byId(other).value = "";
+    this.search();
+  }
+
+  #offer(group, kind) {
+    const button = byId("group-style");
+    button.hidden = !group;
+    if (!group) return;
+    this.group = { style: `${kind}:${group.value}`, name: group.dataset.name, by: "all paintings together" };
+    button.textContent = `Paint like all of ${group.dataset.name}`;
+  }
+
+  async #open(path, title) {
+    this.#run += 1;
+    this.#next = path;
+    this.#loading = false;
+    byId("heading").textContent = title;
+    this.tiles.setAttribute("aria-busy", "true");
+    await this.#load(true);
+  }
+
+  async #load(fresh = false) {
+    if (!this.#next || this.#loading) return;
+    this.#loading = true;
+    const run = this.#run;
+    try {
+      const page = await json(this.#next);
+      if (run !== this.#run) return;
+      if (fresh) this.tiles.replaceChildren();
+      this.#next = page.next;
+      const first = this.tiles.children.length === 0;
+      this.tiles.append(...page.paintings.map((painting) => this.#tile(painting)));
+      this.mark(this.used);
+      if (first) this.tiles.querySelector(".use")?.setAttribute("tabindex", "0");
+      byId("nothing").hidden = this.tiles.children.length > 0;
+      byId("more").hidden = !this.#next;
+      this.failed(null);
+    } catch (error) {
+      if (run !== this.#run) return;
+      this.failed(error);
+      byId("more").hidden = false;
+      if (error instanceof ApiError && ["offline", "busy"].includes(error.code)) {
+        setTimeout(() => run === this.#run && this.#load(fresh), 1000 * (error.seconds || 2));
+      }
+    } finally {
+      if (run === this.#run) this.#loading = false;
+      this.tiles.removeAttribute("aria-busy");
+    }
+  }
+
+  // Text comes from anywhere, so it only ever becomes text.
+  #tile(painting) {
+    const by = [painting.artist, painting.years].filter(Boolean).join(", ");
+    const part = { style: painting.slug, name: painting.title, by, preview: painting.picture ?? painting.preview };
+    const item = document.createElement("li");
+    item.className = "tile";
+    const use = document.createElement("button");
+    use.type = "button";
+    use.className = "use";
+    use.dataset.style = painting.slug;
+    use.tabIndex = -1;
+    use.setAttribute("aria-pressed", String(this.used.has(painting.slug)));
+    use.title = [painting.title, by, painting.styles.join(", ")].filter(Boolean).join("\n");
+    const image = new Image();
+    image.alt = "";
+    image.className = "waiting";
+    image.loading = "lazy";
+    image.decoding = "async";
+    image.width = 256;
+    image.height = 208;
+    image.addEventListener("load", () => image.classList.remove("waiting"));
+    let tries = 0;
+    image.addEventListener("error", () => {
+      if ((tries += 1) > 4) image.classList.remove("waiting");
+      else setTimeout(() => showPicture(image, `${part.preview}?again=${tries}`).catch(() => {}), 1500 * tries);
+    });
+    showPicture(image, part.preview).catch(() => {});
+    const text = document.createElement("span");
+    text.className = "text";
+    text.append(span("name", painting.title), span("by", by));
+    use.append(image, text);
+    use.addEventListener("click", (event) => (event.shiftKey ? this.add(part) : this.use(part)));
+    const add = document.createElement("button");
+    add.type = "button";
+    add.className = "add";
+    add.textContent = "+";
+    add.dataset.name = painting.title;
+    add.tabIndex = -1;
+    add.setAttribute("aria-label", `Mix in ${painting.title}`);
+    add.addEventListener("click", () => this.add(part));
+    item.append(use, add);
+    return item;
+  }
+
+  // One tab stop for all tiles; arrows move between them, + mixes one in.
+  #arrow(event) {
+    const buttons = [...this.tiles.querySelectorAll(".use")];
+    const here = buttons.indexOf(event.target.closest(".tile")?.querySelector(".use"));
+    if (here < 0) return;
+    if (event.key === "+") {
+      event.preventDefault();
+      buttons[here].nextElementSibling.click();
+      return;
+    }
+    const top = buttons[0].getBoundingClientRect().top;
+    const columns = buttons.filter((each) => each.getBoundingClientRect().top === top).length || 1;
+    const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, Home: -here, End: buttons.length - 1 - here };
+    if (!(event.key in steps)) return;
+    event.preventDefault();
+    const there = Math.max(0, Math.min(buttons.length - 1, here + steps[event.key]));
+    for (const each of buttons) each.tabIndex = each === buttons[there] ? 0 : -1;
+    buttons[there].focus();
+  }
+}
+
+function span(name, text) {
+  const element = document.createElement("span");
+  element.className = name;
+  element.textContent = text;
+  return element;
+}

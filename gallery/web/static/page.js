@@ -1,0 +1,379 @@
+// The page: photo and styles in, painting out.
+
+import { ApiError, json, onLocked, request, stylize } from "./api.js";
+import { Easel } from "./easel.js";
+import { Gallery } from "./gallery.js";
+import { Live } from "./live.js";
+import { MAX_PARTS, Mix } from "./mix.js";
+import { Painter } from "./painter.js";
+import { readPhoto } from "./photo.js";
+
+const byId = (id) => document.getElementById(id);
+const FIRST = "cafe-terrace-at-night";
+const MAX_TRIES = 24;
+
+const easel = new Easel();
+const mix = new Mix({ changed: (moving) => paint(moving), like: (part) => gallery.like(part) });
+const gallery = new Gallery({ use: (part) => mix.use(part), add: (part) => addPart(part), failed: (error) => notice("gallery", error) });
+const painter = new Painter({ painted, working: (on) => (byId("working").hidden = !on), failed: (error) => notice("paint", error) });
+const live = new Live({
+  settings: () => ({ parts: mix.parts, alpha: Number(byId("alpha").value) }),
+  show: (blob, rate) => {
+    easel.show(blob, mix.title);
+    byId("rate").textContent = `${rate.toFixed(1)} pictures per second`;
+  },
+  failed: (error) => notice("paint", error),
+});
+const tries = [];
+let photo = null;
+
+// Photo
+
+async function open(file) {
+  if (live.isOn) await endLive();
+  try {
+    photo = await readPhoto(file);
+  } catch (error) {
+    notice("photo", error);
+    return;
+  }
+  notice("photo", null);
+  easel.put(photo);
+  byId("palette").hidden = false;
+  paint(true);
+}
+
+function paint(moving = false) {
+  gallery.mark(mix.parts.map((part) => part.style));
+  if (photo && mix.parts.length && !live.isOn) {
+    const parts = mix.parts.map(({ share, ...part }) => part);
+    painter.want({ photo, parts, alpha: Number(byId("alpha").value), title: mix.title }, moving);
+  }
+  remember();
+}
+
+function painted({ blob, settings, moving, milliseconds }) {
+  if (settings.photo !== photo) return;
+  easel.show(blob, settings.title);
+  if (moving) return;
+  say(`Painted in the style of ${settings.title}, in ${Math.round(milliseconds)} ms.`);
+  keep(blob, settings);
+}
+
+// History
+
+function keep(blob, settings) {
+  const name = settingsText(settings.parts, settings.alpha);
+  const known = tries.findIndex((each) => each.name === name && each.photo === settings.photo);
+  if (known >= 0) URL.revokeObjectURL(tries.splice(known, 1)[0].url);
+  tries.unshift({ ...settings, name, blob, url: URL.createObjectURL(blob) });
+  for (const old of tries.splice(MAX_TRIES)) URL.revokeObjectURL(old.url);
+  byId("history-box").hidden = tries.length < 2;
+  byId("history").replaceChildren(...tries.map((each) => {
+    const item = document.createElement("li");
+    const button = document.createElement("button");
+    const image = new Image();
+    button.type = "button";
+    button.title = `${each.title}, ${Math.round(100 * each.alpha)} %`;
+    button.setAttribute("aria-label", `Back to ${button.title}`);
+    image.src = each.url;
+    image.alt = "";
+    button.append(image);
+    button.addEventListener("click", () => {
+      if (each.photo !== photo) {
+        photo = each.photo;
+        easel.put(photo);
+      }
+      setAlpha(each.alpha);
+      mix.set(each.parts.map((part) => ({ ...part })));
+      paint();
+    });
+    item.append(button);
+    return item;
+  }));
+}
+
+// Settings in the address, as text, and as a command
+
+function settingsText(parts, alpha) {
+  const query = new URLSearchParams();
+  for (const part of parts) if (!part.file) query.append("style", parts.length > 1 ? `${part.style}=${part.weight}` : part.style);
+  if (alpha !== 1) query.set("alpha", String(alpha));
+  return query.toString();
+}
+
+function remember() {
+  const text = settingsText(mix.parts, Number(byId("alpha").value));
+  history.replaceState(null, "", text ? `#${text}` : location.pathname);
+  byId("command-text").textContent = commandLine();
+}
+
+function commandLine() {
+  const quote = (word) => (/^[\w.:=+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+  const words = ["adain", "stylize", photo?.name ?? "photo.jpg"];
+  for (const part of mix.parts) {
+    const name = part.file ? part.name : part.style;
+    words.push("--style", mix.parts.length > 1 ? `${name}=${part.weight}` : name);
+  }
+  const alpha = Number(byId("alpha").value);
+  if (alpha !== 1) words.push("--alpha", String(alpha));
+  return words.map(quote).join(" ");
+}
+
+async function recall() {
+  const query = new URLSearchParams(location.hash.slice(1));
+  const alpha = Number(query.get("alpha") ?? 1);
+  if (Number.isFinite(alpha)) setAlpha(alpha);
+  const parts = [];
+  for (const text of query.getAll("style").slice(0, MAX_PARTS)) {
+    const [, style, weight] = /^(.*?)(?:=([\d.]+))?$/.exec(text) ?? [];
+    if (style) parts.push(await part(style, Number(weight ?? 1)).catch(() => null));
+  }
+  const known = parts.filter(Boolean);
+  if (!known.length) known.push(await part(FIRST, 1).catch(() => firstPainting()).catch(() => null));
+  if (!mix.parts.length) mix.set(known.filter(Boolean));
+  paint();
+}
+
+async function part(style, weight) {
+  if (/^(artist|style):/.test(style)) return { style, weight, name: style.replace(/^\w+:/, ""), by: "all paintings together" };
+  return describe(await json(`/paintings/${encodeURIComponent(style)}`), weight);
+}
+
+async function firstPainting() {
+  return describe((await json("/paintings?limit=1")).paintings[0], 1);
+}
+
+function describe(painting, weight) {
+  const by = [painting.artist, painting.years].filter(Boolean).join(", ");
+  return { style: painting.slug, name: painting.title, by, preview: painting.picture ?? painting.preview, weight };
+}
+
+function addPart(part) {
+  if (mix.parts.length >= MAX_PARTS && !mix.parts.some((each) => each.style === part.style)) {
+    say("Four styles are the most that can be mixed; the last one was replaced.");
+  }
+  mix.toggle(part);
+  say(`Mixing ${mix.title}.`);
+}
+
+// Words to the user
+
+const troubles = new Map();
+
+function notice(about, error) {
+  if (error) troubles.set(about, error);
+  else if (!troubles.delete(about)) return;
+  const [worst] = troubles.values();
+  const texts = {
+    offline: "The service does not answer. Trying again…",
+    busy: "Others are painting too. One moment…",
+    "too-many-requests": "That was very fast. One moment…",
+    "body-too-large": "This photo is too large to send.",
+    "picture-too-large": "This photo has too many pixels.",
+  };
+  byId("notice").hidden = !worst;
+  byId("notice").textContent = worst ? (worst instanceof ApiError ? texts[worst.code] : null) ?? worst.message : "";
+}
+
+function say(text) {
+  byId("status").textContent = text;
+}
+
+function setAlpha(value) {
+  byId("alpha").value = value;
+  byId("alpha-value").textContent = `${Math.round(100 * byId("alpha").value)} %`;
+}
+
+async function copy(text, what) {
+  try {
+    await navigator.clipboard.writeText(text);
+    say(`${what} copied.`);
+  } catch {
+    prompt(what, text);
+  }
+  byId("share").open = false;
+}
+
+async function download(format) {
+  byId("download").open = false;
+  say("Painting in full size…");
+  try {
+    const parts = mix.parts;
+    const answer = await stylize({ photo: photo.file, parts, alpha: Number(byId("alpha").value), format, quality: 95 });
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await answer.blob());
+    const stem = photo.name.replace(/\.[^.]*$/, "");
+    link.download = `${stem}.${parts.map((part) => part.style).join("+").replaceAll(":", "-")}.${format === "jpeg" ? "jpg" : format}`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    say("Downloaded.");
+    notice("download", null);
+  } catch (error) {
+    notice("download", error);
+    say("");
+  }
+}
+
+// Ways for a photo to come in
+
+function firstFile(items) {
+  return [...(items ?? [])].find((file) => file.type.startsWith("image/")) ?? items?.[0];
+}
+
+function connectPhotos() {
+  byId("pick").addEventListener("click", () => byId("file").click());
+  byId("another").addEventListener("click", () => byId("file").click());
+  for (const id of ["file", "snap"]) {
+    byId(id).addEventListener("change", (event) => {
+      if (event.target.files[0]) open(event.target.files[0]);
+      event.target.value = "";
+    });
+  }
+  byId("try").addEventListener("click", async () => {
+    try {
+      open(new File([await (await request("/example")).blob()], "example.jpg", { type: "image/jpeg" }));
+    } catch (error) {
+      notice("photo", error);
+    }
+  });
+  document.addEventListener("paste", (event) => {
+    const file = firstFile(event.clipboardData?.files);
+    if (file) open(file);
+  });
+  const stage = byId("stage");
+  for (const name of ["dragenter", "dragover"]) {
+    document.addEventListener(name, (event) => {
+      event.preventDefault();
+      stage.classList.add("over");
+    });
+  }
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) stage.classList.remove("over");
+  });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    stage.classList.remove("over");
+    const file = firstFile(event.dataTransfer?.files);
+    if (!file) return;
+    if (event.target.closest?.("#gallery")) ownPainting(file);
+    else open(file);
+  });
+  connectCamera();
+  connectLive();
+}
+
+function connectLive() {
+  byId("live").hidden = !navigator.mediaDevices?.getUserMedia;
+  byId("live").addEventListener("click", async () => {
+    try {
+      await live.start();
+    } catch {
+      notice("photo", new Error("The camera cannot be used. Allow it for this page, or choose a photo."));
+      return;
+    }
+    easel.live(true);
+    byId("palette").hidden = false;
+    say("Painting what the camera sees.");
+  });
+  byId("keep").addEventListener("click", async () => open(await endLive()));
+}
+
+async function endLive() {
+  const file = await live.stop();
+  easel.live(false);
+  return file;
+}
+
+function connectCamera() {
+  const dialog = byId("camera");
+  const video = byId("video");
+  byId("take").addEventListener("click", async () => {
+    // Phones have a camera of their own behind the file picker.
+    if (!navigator.mediaDevices?.getUserMedia || matchMedia("(pointer: coarse)").matches) {
+      byId("snap").click();
+      return;
+    }
+    try {
+      video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1920 } } });
+      dialog.showModal();
+      await video.play();
+    } catch {
+      byId("snap").click();
+    }
+  });
+  byId("shoot").addEventListener("click", () => {
+    const canvas = document.createElement("canvas");
+    canvas.width = video.videoWidth;
+    canvas.height = video.videoHeight;
+    canvas.getContext("2d").drawImage(video, 0, 0);
+    canvas.toBlob((blob) => open(new File([blob], "camera.jpg", { type: "image/jpeg" })), "image/jpeg", 0.95);
+    dialog.close();
+  });
+  byId("shut").addEventListener("click", () => dialog.close());
+  dialog.addEventListener("close", () => {
+    for (const track of video.srcObject?.getTracks() ?? []) track.stop();
+    video.srcObject = null;
+  });
+}
+
+async function ownPainting(file) {
+  try {
+    const { full } = await readPhoto(file);
+    mix.use({ style: "own", file: full, name: file.name, by: "your own painting" });
+  } catch (error) {
+    notice("photo", error);
+  }
+}
+
+function connectControls() {
+  byId("alpha").addEventListener("input", () => {
+    setAlpha(byId("alpha").value);
+    paint(true);
+  });
+  byId("own").addEventListener("click", () => byId("own-file").click());
+  byId("own-file").addEventListener("change", (event) => {
+    if (event.target.files[0]) ownPainting(event.target.files[0]);
+    event.target.value = "";
+  });
+  for (const button of byId("download").querySelectorAll("button")) {
+    button.addEventListener("click", () => download(button.dataset.format));
+  }
+  byId("link").addEventListener("click", () => copy(location.href, "Link"));
+  byId("command").addEventListener("click", () => copy(commandLine(), "Command"));
+  document.addEventListener("click", (event) => {
+    for (const menu of document.querySelectorAll(".menu[open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") for (const menu of document.querySelectorAll(".menu[open]")) menu.open = false;
+    if (event.target.closest("input, select, textarea, dialog") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "/") {
+      event.preventDefault();
+      byId("words").focus();
+    }
+    if (!photo || event.target.closest(".tile")) return;
+    const keys = { "+": () => easel.zoom(1.5), "-": () => easel.zoom(1 / 1.5), f: () => easel.fullScreen(), o: () => easel.compare() };
+    keys[event.key]?.();
+  });
+  addEventListener("hashchange", () => {
+    mix.set([]);
+    recall();
+  });
+  addEventListener("offline", () => notice("net", new ApiError("offline", "")));
+  addEventListener("online", () => notice("net", null));
+}
+
+onLocked((again) => new Promise((resolve) => {
+  const dialog = byId("door");
+  if (again) byId("key").setAttribute("aria-invalid", "true");
+  if (!dialog.open) dialog.showModal();
+  dialog.addEventListener("close", () => resolve(byId("key").value), { once: true });
+}));
+
+connectPhotos();
+connectControls();
+setAlpha(1);
+gallery.open();
+recall();

@@ -1,0 +1,173 @@
+"""What the handlers share: the network behind its thread, and the gallery behind another."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from starlette.requests import Request
+
+from adain.images import encode_image, load_image, resize_shorter_side
+from adain.model import StyleTransferModel
+from adain.normalization import StyleStatistics, interpolate_styles
+from gallery.config import STYLE_SIDE
+from gallery.references import Reference, find_target
+from gallery.service import stored_style, stylize_photo
+from gallery.store import Gallery
+from gallery.web.metrics import Metrics
+from gallery.web.orders import Order
+from gallery.web.problems import Problem
+from gallery.web.settings import ServeConfig
+from gallery.web.uploads import Upload
+from gallery.web.worker import Priority, Worker
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A finished picture.
+
+    Attributes:
+        data: The picture file.
+        seconds: What decoding, painting and encoding took.
+    """
+
+    data: bytes
+    media_type: str
+    seconds: float
+
+
+class Studio:
+    """The network and the gallery of one service; both are used one request at a time.
+
+    A gallery in memory has one connection, which threads cannot share; one in a file or on a
+    server answers in a few milliseconds.
+    """
+
+    def __init__(
+        self,
+        config: ServeConfig,
+        model: StyleTransferModel,
+        gallery: Gallery,
+        model_name: str,
+    ) -> None:
+        self.config, self.model, self.gallery = config, model, gallery
+        self.model_name = model_name
+        self.metrics = Metrics()
+        self.worker = Worker(config.queue)
+        self.metrics.watch("adain_queue_depth", "Pictures that wait", lambda: self.worker.depth)
+        self.metrics.watch("adain_painting", "Pictures in work", lambda: self.worker.running)
+        self._reader = ThreadPoolExecutor(1, "gallery")
+
+    def close(self) -> None:
+        """Finish what waits."""
+        self.worker.close()
+        self._reader.shutdown()
+
+    async def read(self, query: Callable[[], T]) -> T:
+        """Ask the gallery."""
+        return await asyncio.get_running_loop().run_in_executor(self._reader, query)
+
+    async def style(self, references: Sequence[Reference]) -> tuple[str, StyleStatistics | None]:
+        """Return the slug and the statistics of a mixture of styles of the gallery, if any.
+
+        A name is never taken for a file of this machine.
+
+        Raises:
+            StyleNotFound: If a part is not in the gallery.
+            StylesError: If it was not measured by the encoder.
+        """
+        return await self.read(partial(self._style, references))
+
+    def style_now(self, references: Sequence[Reference]) -> tuple[str, StyleStatistics | None]:
+        """Do the same from a thread that may wait."""
+        return self._reader.submit(self._style, references).result()
+
+    def _style(self, references: Sequence[Reference]) -> tuple[str, StyleStatistics | None]:
+        if not references:
+            return "painting", None
+        targets = [find_target(self.gallery, reference.name) for reference in references]
+        styles = [stored_style(self.model, self.gallery, target) for target in targets]
+        weights = [reference.weight for reference in references]
+        mixed = styles[0] if len(styles) == 1 else interpolate_styles(styles, weights)
+        return "+".join(target.slug for target in targets), mixed
+
+    async def run(
+        self, request: Request, work: Callable[[], T], priority: Priority = Priority.PAINT
+    ) -> T:
+        """Run work on the network's thread; give its place up when the client leaves.
+
+        Raises:
+            Problem: `busy`, `too-late` or `client-gone`.
+        """
+        future = self.worker.submit(work, priority)
+        gone = asyncio.ensure_future(_gone(request))
+        done = asyncio.ensure_future(_wait(future))
+        try:
+            await asyncio.wait(
+                (gone, done),
+                timeout=self.config.deadline,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if done.done():
+                return done.result()
+            if gone.done():
+                raise Problem("client-gone", "the client closed the connection")
+            raise Problem("too-late", f"not done within {self.config.deadline:g} seconds")
+        finally:
+            for task in (gone, done):
+                task.cancel()
+            future.cancel()
+
+    def paint(self, order: Order, upload: Upload, named: StyleStatistics | None) -> Painted:
+        """Stylize an uploaded photo into a picture file; on the network's thread.
+
+        Args:
+            order: What to make of it, checked.
+            upload: The photo, and a painting if one was sent along.
+            named: The styles of the gallery, mixed; None if there are none.
+        """
+        start = time.perf_counter()
+        limits = self.config.photo_limits
+        image = stylize_photo(
+            self.model,
+            upload.photo,
+            self._with_painting(order, upload, named),
+            alpha=order.alpha,
+            max_side=min(order.max_side or self.config.max_side, self.config.max_side),
+            limits=limits,
+            name="photo",
+        )
+        painted = time.perf_counter()
+        data = encode_image(image, order.format, order.quality)
+        done = time.perf_counter()
+        self.metrics.stage_seconds.labels("paint").observe(painted - start)
+        self.metrics.stage_seconds.labels("encode").observe(done - painted)
+        return Painted(data, f"image/{order.format}", done - start)
+
+    def _with_painting(
+        self, order: Order, upload: Upload, named: StyleStatistics | None
+    ) -> StyleStatistics:
+        if upload.painting is None:
+            assert named is not None
+            return named
+        picture = load_image(upload.painting, self.config.photo_limits, "painting")
+        measured = self.model.measure_style(resize_shorter_side(picture, STYLE_SIDE).pixels)
+        if named is None:
+            return measured
+        weight = sum(reference.weight for reference in order.references)
+        return interpolate_styles([named, measured], [weight, order.painting_weight])
+
+
+async def _wait(future: "Future[T]") -> T:
+    return await asyncio.wrap_future(future)
+
+
+async def _gone(request: Request) -> None:
+    """Wait until the client closes the connection; its body must have been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,503 @@
+"""The page in a real browser: what a person does with it, and what the browser complains about."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from adain.weights import load_model
+from gallery.paintings import Painting
+from gallery.store import make_gallery
+from gallery.web.app import create_app
+from gallery.web.keys import add_key, load_keys
+from gallery.web.previews import example_file
+from gallery.web.server import Server, address, listen
+from gallery.web.settings import ServeConfig
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.slow
+
+HOSTILE = '<img src=x onerror="document.title=1"></script><b>storm & Sturm'
+
+ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking",
+             "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Chromium of the system or of playwright; without one, these tests are skipped."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    with sync_api.sync_playwright() as playwright:
+        try:
+            chromium = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        except sync_api.Error as error:
+            pytest.skip(f"no browser: install chromium, or name one in CHROMIUM ({error!s:.80})")
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def serving(folder: Path, **options: Any) -> Iterator[str]:
+    gallery = make_gallery(f"sqlite:///{folder}/gallery.db")
+    picture = folder / "storm.png"
+    Image.effect_noise((128, 96), 80).convert("RGB").save(picture)
+    painting = Painting("", HOSTILE, HOSTILE, sha256="a" * 64, pixel_sha256="b" * 64)
+    gallery.add([replace(painting, path=str(picture))])
+    listener, started = listen(ServeConfig(port=0)), threading.Event()
+    app = create_app(ServeConfig(), load_model(), gallery, **options)
+    server = Server(app, started.set)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    assert started.wait(30)
+    try:
+        yield address(listener)
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+        gallery.close()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(tmp_path_factory.mktemp("served")) as address:
+        yield address
+
+
+@pytest.fixture
+def open_page(browser: "Browser") -> Iterator[Callable[..., "Page"]]:
+    """Open pages of which nothing may be heard: no message, no failed or foreign request."""
+    complaints: list[str] = []
+    contexts = []
+
+    def start(url: str, quiet: bool = True, **options: Any) -> "Page":
+        context = browser.new_context(**{"viewport": {"width": 1300, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        if quiet:
+            page.on("console", lambda message: complaints.append(message.text))
+            page.on("request", lambda request: check(request.url, url))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        page.goto(url)
+        return page
+
+    def check(asked: str, url: str) -> None:
+        if not asked.startswith((url.partition("#")[0], "blob:", "data:")):
+            complaints.append(f"asked for {asked}")
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert not complaints
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> str:
+    path = tmp_path / "lake.jpg"
+    path.write_bytes(example_file())
+    return str(path)
+
+
+def wait_until(page: "Page", condition: str) -> None:
+    """Wait for a condition; the page's own waiting would need eval, which the CSP forbids."""
+    until = time.monotonic() + 60
+    while not page.evaluate(condition):
+        assert time.monotonic() < until, condition
+        page.wait_for_timeout(30)
+
+
+def settle(page: "Page") -> None:
+    """Wait until the picture is painted in full and shown."""
+    page.wait_for_timeout(250)
+    wait_until(page, "document.getElementById('working').hidden")
+    page.wait_for_selector("#stage[data-state=painted]")
+    wait_until(page, "document.getElementById('after').complete")
+
+
+def stage(page: "Page") -> NDArray[np.int_]:
+    """Return the pixels of the easel."""
+    shot = page.locator("#after").screenshot()
+    return np.asarray(Image.open(BytesIO(shot)).convert("RGB")).astype(int)
+
+
+def change(first: NDArray[np.int_], second: NDArray[np.int_]) -> float:
+    return float(np.abs(first - second).mean())
+
+
+def test_a_photo_is_painted_and_every_control_changes_it(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(url)
+    page.set_input_files("#file", photo)
+    settle(page)
+    first = stage(page)
+    page.fill("#words", "senecio")
+    page.wait_for_selector(".tile .use[data-style=senecio]")
+    page.click(".tile .use[data-style=senecio]")
+    settle(page)
+    second = stage(page)
+    assert change(first, second) > 5
+    page.locator("#alpha").fill("0.3")
+    settle(page)
+    soft = stage(page)
+    assert change(second, soft) > 3
+    page.locator("#alpha").fill("1")
+    page.fill("#words", "irises")
+    page.wait_for_selector(".tile .use[data-style=irises]")
+    page.locator(".tile:has([data-style=irises]) .add").click()
+    settle(page)
+    mixed = stage(page)
+    assert change(second, mixed) > 2
+    assert page.locator(".part").count() == 2
+    page.get_by_label("Share of Irises").fill("0.1")
+    settle(page)
+    assert change(mixed, stage(page)) > 1
+    assert "style=irises%3D0.1" in page.url
+    assert page.locator("#history button").count() >= 4
+    page.locator("#history button").last.click()
+    settle(page)
+    assert change(first, stage(page)) < 2
+
+
+def test_the_divider_uncovers_the_photo(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(url)
+    page.set_input_files("#file", photo)
+    settle(page)
+    painted = stage(page)
+    page.locator("#split").fill("50")
+    half = stage(page)
+    middle = painted.shape[1] // 2
+    assert change(painted[:, : middle - 20], half[:, : middle - 20]) > 3
+    assert change(painted[:, middle + 20 :], half[:, middle + 20 :]) < 1
+    page.click("#compare")
+    assert page.get_attribute("#compare", "aria-pressed") == "true"
+    page.click("#compare")
+    page.click("#zoom-in")
+    assert "zoomed" in str(page.get_attribute("#stage", "class"))
+
+
+def test_dropping_pasting_and_the_camera_bring_photos(
+    url: str, open_page: Callable[..., "Page"]
+) -> None:
+    for event, place in (("drop", "#stage"), ("paste", "body")):
+        page = open_page(url)
+        page.evaluate(
+            """async ([event, place]) => {
+              const blob = await (await fetch("/api/v1/example")).blob();
+              const data = new DataTransfer();
+              data.items.add(new File([blob], "dropped.jpg", { type: "image/jpeg" }));
+              const made = event === "drop"
+                ? new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true })
+                : new ClipboardEvent("paste", { clipboardData: data, bubbles: true });
+              document.querySelector(place).dispatchEvent(made);
+            }""",
+            [event, place],
+        )
+        settle(page)
+    page = open_page(url, permissions=["camera"])
+    page.click("#take")
+    wait_until(page, "document.getElementById('video').videoWidth > 0")
+    page.click("#shoot")
+    settle(page)
+    assert not page.locator("#camera").is_visible()
+
+
+def test_the_camera_is_painted_live(url: str, open_page: Callable[..., "Page"]) -> None:
+    page = open_page(f"{url}#style=irises", permissions=["camera"])
+    page.wait_for_selector(".tile")
+    page.click("#live")
+    wait_until(page, "document.getElementById('rate').textContent.includes('per second')")
+    first = page.get_attribute("#after", "src")
+    wait_until(page, f"document.getElementById('after').src !== '{first}'")
+    page.fill("#words", "senecio")
+    wait_until(page, "document.querySelectorAll('.tile').length === 1")
+    page.click(".tile .use")
+    before = page.get_attribute("#after", "src")
+    wait_until(page, f"document.getElementById('after').src !== '{before}'")
+    page.click("#keep")
+    page.wait_for_selector("#live-bar", state="hidden")
+    settle(page)
+    assert page.locator(".part .name").inner_text() == "Senecio"
+
+
+def test_a_painting_of_ones_own_is_a_style(
+    url: str, open_page: Callable[..., "Page"], photo: str, tmp_path: Path
+) -> None:
+    page = open_page(url)
+    page.set_input_files("#file", photo)
+    settle(page)
+    first = stage(page)
+    own = tmp_path / "stripes.png"
+    Image.linear_gradient("L").convert("RGB").resize((300, 200)).save(own)
+    page.set_input_files("#own-file", str(own))
+    wait_until(page, "document.querySelector('.part .name').textContent === 'stripes.png'")
+    settle(page)
+    assert change(first, stage(page)) > 5
+
+
+def test_three_styles_have_a_triangle(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises=1&style=senecio=1&style=water-lilies=1")
+    page.set_input_files("#file", photo)
+    settle(page)
+    first = stage(page)
+    assert page.locator(".part").count() == 3
+    pad = page.locator("#pad")
+    pad.scroll_into_view_if_needed()
+    box = pad.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.12)
+    settle(page)
+    assert change(first, stage(page)) > 1
+    shares = [float(page.locator(".part input").nth(i).input_value()) for i in range(3)]
+    assert shares[0] > 0.9 and shares[1] < 0.1
+    pad.focus()
+    page.keyboard.press("ArrowDown")
+    settle(page)
+    assert float(page.locator(".part input").nth(0).input_value()) < shares[0]
+
+
+def test_search_artists_movements_and_likeness_find_paintings(
+    url: str, open_page: Callable[..., "Page"]
+) -> None:
+    page = open_page(url)
+    page.wait_for_selector(".tile")
+    page.fill("#words", "monet")
+    wait_until(page, "document.querySelector('.tile .by')?.textContent.includes('Monet') === true")
+    page.fill("#words", "zzzzzz")
+    page.wait_for_selector("#nothing", state="visible")
+    page.fill("#words", "")
+    wait_until(page, "document.getElementById('artist').options.length > 100")
+    page.select_option("#artist", "claude-monet")
+    wait_until(page, "document.querySelectorAll('.tile').length < 24")
+    page.click("#group-style")
+    assert page.locator(".part .name").text_content() == "Claude Monet"
+    page.select_option("#movement", index=1)
+    assert page.input_value("#artist") == ""
+    page.click("#try")
+    settle(page)
+    page.locator(".tile .use").first.click()
+    page.get_by_role("button", name="More like").click()
+    wait_until(page, "document.getElementById('heading').textContent.startsWith('Like ')")
+    wait_until(page, "document.querySelectorAll('.tile').length === 48")
+
+
+def test_tiles_go_on_while_one_scrolls(url: str, open_page: Callable[..., "Page"]) -> None:
+    page = open_page(url)
+    page.wait_for_selector(".tile")
+    before = page.locator(".tile").count()
+    page.mouse.wheel(0, 6000)
+    wait_until(page, f"document.querySelectorAll('.tile').length > {before}")
+
+
+def test_everything_can_be_done_by_keyboard(url: str, open_page: Callable[..., "Page"]) -> None:
+    page = open_page(url)
+    page.wait_for_selector(".tile")
+
+    def focus(selector: str, key: str = "Tab") -> None:
+        for _ in range(40):
+            page.keyboard.press(key)
+            if page.evaluate(f"document.activeElement.matches('{selector}')"):
+                return
+        raise AssertionError(f"{selector} is not reached by {key}")
+
+    focus("#try")
+    page.keyboard.press("Enter")
+    settle(page)
+    first = stage(page)
+    page.keyboard.press("/")
+    page.keyboard.type("senecio")
+    wait_until(page, "document.querySelectorAll('.tile').length === 1")
+    focus(".tile .use")
+    page.keyboard.press("Enter")
+    settle(page)
+    second = stage(page)
+    assert change(first, second) > 5
+    focus("#alpha", "Shift+Tab")
+    for _ in range(10):
+        page.keyboard.press("ArrowLeft")
+    settle(page)
+    assert page.input_value("#alpha") == "0.5"
+    assert change(second, stage(page)) > 2
+    page.keyboard.press("/")
+    page.fill("#words", "")
+    wait_until(page, "document.querySelectorAll('.tile').length === 24")
+    focus(".tile .use")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("+")
+    settle(page)
+    assert page.locator(".part").count() == 2
+    assert page.inner_text("#status").startswith("Painted in the style of")
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_a_phone_needs_no_sideways_scrolling(
+    url: str, open_page: Callable[..., "Page"], width: int
+) -> None:
+    phone = {"viewport": {"width": width, "height": 740}, "is_mobile": True, "has_touch": True}
+    page = open_page(url, **phone)
+    page.tap("#try")
+    settle(page)
+    page.locator(".tile .add").nth(1).tap()
+    page.locator(".tile .add").nth(2).tap()
+    settle(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for selector in ("#words", "#alpha", "#download summary", ".tile .use"):
+        box = page.locator(selector).first.bounding_box()
+        assert box and box["x"] >= 0 and box["x"] + box["width"] <= width
+        assert box["height"] >= 24
+
+
+def test_a_download_has_the_size_of_the_photo(
+    url: str, open_page: Callable[..., "Page"], tmp_path: Path
+) -> None:
+    path = tmp_path / "wide.png"
+    Image.effect_noise((1500, 900), 60).convert("RGB").save(path)
+    page = open_page(f"{url}#style=irises&alpha=0.8")
+    page.set_input_files("#file", str(path))
+    settle(page)
+    for format, suffix in (("png", "png"), ("jpeg", "jpg")):
+        page.click("#download summary")
+        with page.expect_download() as waiting:
+            page.click(f"#download [data-format={format}]")
+        assert waiting.value.suggested_filename == f"wide.irises.{suffix}"
+        image = Image.open(BytesIO(waiting.value.path().read_bytes()))
+        assert image.size == (1500, 900)
+        assert str(image.format).lower() == format
+
+
+def test_the_command_line_paints_the_same_picture(
+    url: str, open_page: Callable[..., "Page"], photo: str, tmp_path: Path
+) -> None:
+    page = open_page(f"{url}#style=irises=0.75&style=senecio=0.25&alpha=0.8")
+    page.set_input_files("#file", photo)
+    settle(page)
+    words = str(page.text_content("#command-text")).split()
+    assert words[:3] == ["adain", "stylize", "lake.jpg"]
+    page.click("#download summary")
+    with page.expect_download() as waiting:
+        page.click("#download [data-format=png]")
+    output = tmp_path / "same.png"
+    command = [sys.executable, "-m", "gallery", *words[1:], "-o", str(output)]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=120,
+                   env=os.environ | {"PYTHONPATH": os.getcwd()})  # fmt: skip
+    there, here = (
+        np.asarray(Image.open(BytesIO(path.read_bytes()))).astype(int)
+        for path in (waiting.value.path(), output)
+    )
+    assert np.abs(there - here).max() <= 2
+
+
+def test_a_link_restores_the_settings(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises=0.7&style=artist:claude-monet=0.3&alpha=0.45")
+    page.set_input_files("#file", photo)
+    settle(page)
+    assert page.locator(".part .name").all_inner_texts() == ["Irises", "claude-monet"]
+    assert page.input_value("#alpha") == "0.45"
+    page = open_page(f"{url}#style=no-such-painting&alpha=oops", quiet=False)
+    page.set_input_files("#file", photo)
+    settle(page)
+    assert page.locator(".part").count() == 1
+
+
+def test_titles_are_only_ever_text(url: str, open_page: Callable[..., "Page"]) -> None:
+    page = open_page(url)
+    page.fill("#words", "sturm")
+    wait_until(page, "document.querySelectorAll('.tile').length === 1")
+    assert page.locator(".tile .name").inner_text() == HOSTILE
+    page.click(".tile .use")
+    page.click("#try")
+    settle(page)
+    assert page.locator(".part .name").inner_text() == HOSTILE
+    assert page.title() != "1"
+
+
+def test_a_service_that_went_away_is_told_and_waited_for(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(url, quiet=False)
+    page.set_input_files("#file", photo)
+    settle(page)
+    before = stage(page)
+    page.route("**/api/v1/**", lambda route: route.abort())
+    page.locator("#alpha").fill("0.2")
+    page.wait_for_selector("#notice", state="visible")
+    assert "does not answer" in page.inner_text("#notice")
+    page.unroute("**/api/v1/**")
+    page.wait_for_selector("#notice", state="hidden")
+    settle(page)
+    assert change(before, stage(page)) > 3
+
+
+def test_what_is_no_photo_is_told(
+    url: str, open_page: Callable[..., "Page"], tmp_path: Path
+) -> None:
+    path = tmp_path / "notes.jpg"
+    path.write_text("not a picture")
+    page = open_page(url)
+    page.set_input_files("#file", str(path))
+    page.wait_for_selector("#notice", state="visible")
+    assert "cannot read that file" in page.inner_text("#notice")
+
+
+def test_a_locked_service_asks_for_its_key(
+    open_page: Callable[..., "Page"], tmp_path: Path, photo: str
+) -> None:
+    secret = add_key(tmp_path / "keys.json", "anna", "stylize")
+    with serving(tmp_path, keys=load_keys(tmp_path / "keys.json")) as url:
+        page = open_page(url, quiet=False)
+        for key in ("wrong", secret):
+            page.wait_for_selector("#door", state="visible")
+            page.fill("#key", key)
+            page.keyboard.press("Enter")
+        page.wait_for_selector(".tile")
+        wait_until(page, "document.querySelector('.tile img').naturalWidth > 0")
+        page.set_input_files("#file", photo)
+        settle(page)
+        page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_in_light_and_dark(
+    url: str, open_page: Callable[..., "Page"], scheme: str
+) -> None:
+    page = open_page(url, color_scheme=scheme)
+
+    def luminance(name: str) -> float:
+        color = str(page.evaluate(
+            f"getComputedStyle(document.documentElement).getPropertyValue('{name}')"
+        )).strip()  # fmt: skip
+        channels = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        linear = np.where(
+            channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4
+        )
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    for ink, ground in (("--ink", "--paper"), ("--ink", "--sheet"), ("--faded", "--paper"),
+                        ("--faded", "--sheet"), ("--on-pigment", "--pigment")):  # fmt: skip
+        light, dark = sorted((luminance(ink), luminance(ground)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, ground)  # WCAG 2.2, 1.4.3
