@@ -17,8 +17,9 @@ from adain.normalization import StyleStatistics, interpolate_styles, pool_styles
 from gallery.config import STYLE_SIDE
 from gallery.errors import StylesError
 from gallery.paintings import Painting
+from gallery.queries import Group
 from gallery.references import STANDARD, Reference, file_slug, find_target
-from gallery.store import Gallery, Group
+from gallery.store import Gallery
 
 Source = Path | bytes | BinaryIO
 

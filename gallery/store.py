@@ -1,9 +1,8 @@
 """The gallery: what the application asks and tells is a method here, in one short transaction.
 
-What is read is in `queries` and `names`, what is written in `intake` and `repair`.
+What is read is in `queries` and `names`, what is written in `intake` and `upkeep`.
 """
 
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,11 +13,13 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from gallery import upkeep
 from gallery.config import STYLE_SIDE
 from gallery.database import (
     check_schema,
     connect,
     database_exists,
+    integrity,
     memory_database,
     schema_of,
     translated,
@@ -29,7 +30,7 @@ from gallery.intake import add_batch, add_vectors, forget_pools, pack
 from gallery.names import find_group, find_painting
 from gallery.paintings import Painting, fold
 from gallery.queries import (
-    Group as Group,
+    Group,
     Vector,
     all_groups,
     in_group,
@@ -59,6 +60,10 @@ class Gallery:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._reader = engine.execution_options(readonly=True)
+
+    def integrity(self) -> list[str]:
+        """Return what is wrong in the file and in its references; nothing if all is well."""
+        return integrity(self._engine)
 
     def close(self) -> None:
         """Close its connections; the next method opens new ones."""
@@ -258,10 +263,55 @@ class Gallery:
 
     def damaged_vectors(self) -> list[int]:
         """Return the numbers of the paintings whose cached statistics fail their checksum."""
-        query = select(CachedStyleRow.vector, CachedStyleRow.checksum, CachedStyleRow.painting_id)
         with self._read() as session:
-            rows = session.execute(query.execution_options(yield_per=1000))
-            return sorted(number for data, sum, number in rows if zlib.crc32(data) != sum)
+            return list(dict.fromkeys(key[0] for key in upkeep.damaged_vectors(session)))
+
+    def unmeasured(self, encoder: str) -> list[int]:
+        """Return the numbers of the paintings that this encoder has not measured."""
+        with self._read() as session:
+            return upkeep.unmeasured(session, encoder)
+
+    def damaged_pools(self) -> list[tuple[str, int]]:
+        """Return kind and number of the groups whose pooled statistics are damaged."""
+        with self._read() as session:
+            return upkeep.damaged_pools(session)
+
+    def unsearchable(self) -> list[int] | None:
+        """Return the numbers of the paintings that a search for their facts would miss.
+
+        None if the search index as a whole does not fit; it is not looked at where the database
+        cannot be written, since SQLite has no other way to do it.
+        """
+        try:
+            with self._write() as session:
+                fits = upkeep.search_fits(session)
+        except DatabaseError:
+            fits = True
+        with self._read() as session:
+            return [number for number, _ in upkeep.missing_words(session)] if fits else None
+
+    def mend_tables(self) -> None:
+        """Make indexes again, the search index among them; drop references to nothing."""
+        with self._write() as session:
+            upkeep.rebuild_indexes(session)
+            upkeep.drop_loose_references(session)
+            upkeep.rebuild_search(session)
+
+    def drop_damaged_vectors(self) -> None:
+        """Delete the cached statistics that fail their checksum."""
+        with self._write() as session:
+            upkeep.drop_damaged_vectors(session)
+
+    def drop_pools(self) -> None:
+        """Delete all pooled statistics; they are made again when asked for."""
+        with self._write() as session:
+            upkeep.drop_pools(session)
+
+    def move_picture(self, painting: Painting, path: str) -> None:
+        """Note where the picture of a painting is now."""
+        with self._write() as session:
+            moved = update(PaintingRow).where(PaintingRow.id == painting.id)
+            session.execute(moved.values(path=path))
 
     def import_styles(self, styles: StyleFile) -> int:
         """Add the paintings of a file of styles; return how many were new."""

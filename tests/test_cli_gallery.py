@@ -21,7 +21,7 @@ def run(styles: StyleFile, monkeypatch: pytest.MonkeyPatch) -> Run:
     def load(path: Path = STYLES_FILE) -> StyleFile:
         return styles if path == STYLES_FILE else load_styles(path)
 
-    for module in ("store", "styles"):
+    for module in ("store", "styles", "repair"):
         monkeypatch.setattr(f"gallery.{module}.load_styles", load)
     return lambda *arguments: CliRunner().invoke(app, arguments)
 
@@ -113,11 +113,37 @@ def test_verify_names_what_is_wrong(run: Run, tmp_path: Path) -> None:
     result = run("gallery", "verify")
     assert result.exit_code == 4
     assert result.stdout.splitlines() == [
-        "painting 2: its statistics are damaged",
         "painting 1: /gone.png: its picture is gone",
+        "painting 2: its statistics are damaged",
     ]
     assert "2 problems" in result.stderr
     assert run("gallery", "similar", "1").exit_code == 7
+
+
+def test_repair_mends_what_verify_finds(run: Run, tmp_path: Path) -> None:
+    assert run("gallery", "repair").stderr == "adain: no problems\n"
+    with connect(database_url()).begin() as connection:
+        connection.execute(text("UPDATE painting SET path = '/gone.png' WHERE id = 1"))
+        connection.execute(text("UPDATE cached_style SET checksum = 0 WHERE painting_id = 2"))
+    promised = run("gallery", "repair", "--dry-run", "--json")
+    assert promised.exit_code == 3
+    assert "copy it with 'adain db backup FILE'" in promised.stderr
+    rows = [json.loads(line) for line in promised.stdout.splitlines()]
+    assert [(row["kind"], row["painting"], bool(row["remedy"])) for row in rows] == [
+        ("picture", 1, False),
+        ("statistics", 2, True),
+    ]
+    assert len(run("gallery", "verify", "--json").stdout.splitlines()) == 2
+    done = run("gallery", "repair", str(tmp_path))
+    assert done.exit_code == 3
+    assert done.stdout.splitlines() == [
+        "painting 1: /gone.png: its picture is gone: cannot be mended",
+        "painting 2: its statistics are damaged: taken from the starter gallery",
+    ]
+    assert "mended=1 left=1" in done.stderr
+    assert run("gallery", "similar", "1").exit_code == 0
+    assert run("gallery", "repair").exit_code == 4
+    assert run("gallery", "repair", str(tmp_path / "nowhere")).exit_code == 2
 
 
 def test_db_commands(run: Run, database: Path, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """`adain gallery`: what is in the gallery."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gallery.cli.exits import usage
 from gallery.cli.options import Database, Json
 from gallery.cli.streams import complain, emit
 from gallery.config import database_url
@@ -117,30 +117,63 @@ def stats(as_json: Json = False, database: Database = None) -> None:
 
 
 @app.command()
-def verify(database: Database = None) -> None:
+def verify(as_json: Json = False, database: Database = None) -> None:
     """Check the database and every cached style, and that the pictures are still there."""
-    from gallery.database import integrity, open_database
+    from gallery.repair import find_problems
 
-    url = database_url(database)
-    gallery = _open(database)
-    problems = integrity(open_database(url)) if _is_there(url) else []
-    problems += [f"painting {n}: its statistics are damaged" for n in gallery.damaged_vectors()]
-    after = 0
-    while page := gallery.page(after=after, limit=1000):
-        problems += [
-            f"painting {p.id}: {p.path}: its picture is gone"
-            for p in page
-            if p.path and not os.path.exists(p.path)
-        ]
-        after = page[-1].id
+    problems = list(find_problems(_open(database), _encoder()))
     for problem in problems:
-        emit(problem)
+        emit(json.dumps(asdict(problem), ensure_ascii=False) if as_json else problem.text)
     complain(f"{len(problems)} problems" if problems else "no problems")
     if problems:
-        complain(
-            "ingest pictures again where they are now; remove paintings that are damaged first"
-        )
+        complain("'adain gallery repair' mends what can be mended")
         raise typer.Exit(4)
+
+
+@app.command()
+def repair(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FOLDER", help="Where pictures that have moved are looked for."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Say what would be done; change nothing.")
+    ] = False,
+    device: Annotated[
+        str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")
+    ] = "auto",
+    as_json: Json = False,
+    database: Database = None,
+) -> None:
+    """Mend what 'verify' finds; no painting is ever dropped.
+
+    Damaged or missing statistics are taken from the starter gallery or measured again from the
+    picture; without a picture they are dropped and named. Indexes and pooled statistics are made
+    again, and pictures that have moved are found by their content.
+    """
+    for folder in folders or ():
+        if not folder.is_dir():
+            raise typer.BadParameter(f"{folder}: no such folder")
+    from adain.device import choose_device
+    from adain.weights import load_model
+    from gallery.repair import repair
+
+    with usage():
+        place = choose_device(device)
+    gallery = _open(database, write=not dry_run)
+    mended = left = 0
+    for problem in repair(
+        gallery, _encoder(), lambda: load_model(device=place), folders or (), dry_run
+    ):
+        mended, left = mended + bool(problem.remedy), left + (not problem.remedy)
+        line = f"{problem.text}: {problem.remedy or 'cannot be mended'}"
+        emit(json.dumps(asdict(problem), ensure_ascii=False) if as_json else line)
+    complain(f"mended={mended} left={left}" if mended or left else "no problems")
+    if dry_run and mended:
+        complain("nothing was changed; before you repair, copy it with 'adain db backup FILE'")
+    if left:
+        complain("give the folders where pictures may be now; for the file, restore a backup")
+        raise typer.Exit(3 if mended else 4)
 
 
 @app.command()
@@ -204,12 +237,6 @@ def _open(database: str | None, write: bool = False) -> "Gallery":
     from gallery.store import make_gallery, open_gallery
 
     return (make_gallery if write else open_gallery)(database_url(database))
-
-
-def _is_there(url: str) -> bool:
-    from gallery.database import connect, database_exists
-
-    return database_exists(connect(url))
 
 
 def _encoder() -> str:
