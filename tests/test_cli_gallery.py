@@ -1,8 +1,10 @@
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
@@ -161,6 +163,33 @@ def test_db_commands(run: Run, database: Path, tmp_path: Path) -> None:
         result = run(*command)
         assert result.exit_code == 8
         assert result.stderr.count("\n") == 1 and "newer adain" in result.stderr
+
+
+def test_previews_go_where_they_are_asked_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "platform", "linux")
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["gallery", "preview", *arguments])
+
+    out = tmp_path / "out"
+    small = ("--size", "64")
+    many = run("irises", "artist:hokusai", *small, "-o", f"{out}/", "--json")
+    assert [json.loads(line)["style"] for line in lines(many)] == ["irises", "katsushika-hokusai"]
+    assert {path.name for path in out.iterdir()} == {"irises.jpg", "katsushika-hokusai.jpg"}
+    assert len(list((tmp_path / "cache").rglob("*.jpg"))) == 2
+    assert run("irises", *small, "-o", f"{out}/").exit_code == 4
+    assert lines(run("irises", *small, "-o", str(out / "irises.jpg"), "--overwrite"))
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (90, 60), "red").save(photo)
+    lines(run("irises", *small, "-o", str(tmp_path / "p.jpg"), "--photo", str(photo)))
+    with Image.open(tmp_path / "p.jpg") as image:
+        assert image.size == (64, 43)
+    assert run("irises", "-o", str(tmp_path / "a.png")).exit_code == 2
+    assert run("irises", "1", "irises", "-o", f"{out}/").exit_code == 2
+    assert run("irises", "nosuch", "-o", f"{out}/").exit_code == 5
 
 
 def test_contradictions_are_usage_errors(run: Run) -> None:
