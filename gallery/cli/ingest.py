@@ -36,7 +36,7 @@ def ingest(
         bool, typer.Option("--recursive", "-r", help="Look into the folders of a folder too.")
     ] = DEFAULTS.recursive,
     jobs: Annotated[
-        int, typer.Option(metavar="N", help="Threads that decode pictures.")
+        int, typer.Option(metavar="N", help="Threads that decode and measure.")
     ] = DEFAULTS.jobs,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Say what would be added; write nothing.")
@@ -59,7 +59,7 @@ def ingest(
     """
     with usage():
         config = IngestConfig(recursive, jobs, device, dry_run)
-    from adain.device import choose_device
+    from adain.device import choose_device, keep_freed_memory
     from adain.weights import load_model
     from gallery.ingest import ingest
     from gallery.sources import find_candidates
@@ -67,6 +67,7 @@ def ingest(
 
     with usage():
         model_device = choose_device(device)
+    keep_freed_memory()
     gallery = (open_gallery if dry_run else make_gallery)(database_url(database))
     model = load_model(device=model_device)
     candidates = [found for path in sources for found in find_candidates(path, recursive)]
