@@ -180,13 +180,13 @@ class IngestConfig:
 
     Attributes:
         recursive: Whether the folders in a folder are searched too.
-        jobs: Threads that decode pictures.
+        jobs: Threads that decode and measure pictures; by default one for each core, up to 8.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`, for the encoder.
         dry_run: Whether to decode and report only, and to write nothing.
     """
 
     recursive: bool = False
-    jobs: int = 2
+    jobs: int = min(os.cpu_count() or 2, 8)
     device: str = "auto"
     dry_run: bool = False
 

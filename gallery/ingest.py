@@ -1,11 +1,12 @@
 """Pictures into the gallery.
 
-    sources ── threads: read, digest, decode, shrink ── encoder ── batches ── one transaction each
+    sources ── threads: read, digest, decode, shrink, encode ── batches ── one transaction each
 
 Each picture is encoded by itself, as `measure_style` does it: pictures differ in size, and a
 batch can differ from its parts in the last bits, so that a cached style would not be the
-measured one. An ingest may be stopped at any point: what is known by its digest is skipped when
-it runs again.
+measured one. Threads that take whole pictures use the cores better than one encoder on all of
+them, which waits for its slowest core at every layer. An ingest may be stopped at any point: what
+is known by its digest is skipped when it runs again.
 """
 
 import hashlib
@@ -18,18 +19,22 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from adain.errors import AdainError, ImageError, ImageTooLargeError
 from adain.images import ImageLimits, Picture, load_image, resize_shorter_side
 from adain.model import StyleTransferModel
 from gallery.config import STYLE_SIDE, IngestConfig
-from gallery.errors import DownloadError, OutputError
+from gallery.errors import DownloadError, OutputError, StylesError
 from gallery.files import new_file
 from gallery.hashes import near, perceptual_hash, pixel_digest
 from gallery.paintings import Painting
 from gallery.sources import Candidate
 from gallery.store import Gallery
+
+AHEAD = 8
+"""Pictures for each thread that may wait while a batch is written; only their paths do."""
 
 BATCH = 32
 """Pictures that are written in one transaction: at most so many are measured in vain."""
@@ -55,12 +60,18 @@ class IngestStep:
 
 
 @dataclass(frozen=True, eq=False)
-class _Loaded:
-    """A picture that a thread has read; `picture` is None if nothing is left to measure."""
+class _Measured:
+    """A picture that a thread has read.
+
+    Attributes:
+        new: Whether it was not in the gallery.
+        vector: Its style vector `(1, D)`; None if it was measured before, or in a dry run.
+    """
 
     name: str
     painting: Painting
-    picture: Picture | None
+    new: bool
+    vector: NDArray[np.float32] | None = None
 
 
 def ingest(
@@ -84,18 +95,11 @@ def ingest(
     """
     writer = _Writer(gallery, model.fingerprint, on_step, config.dry_run)
     try:
-        for item in _load_all(gallery, candidates, model.fingerprint, config):
+        for item in _measure_all(gallery, candidates, model, config):
             if isinstance(item, IngestStep):
                 on_step(item)
-                continue
-            vector = None
-            if item.picture is not None and not config.dry_run:
-                try:
-                    vector = model.measure_style(item.picture.pixels).to_vector().cpu().numpy()
-                except (MemoryError, RuntimeError) as error:
-                    on_step(IngestStep(item.name, "failed", error=error))
-                    continue
-            writer.take(item, vector)
+            else:
+                writer.take(item)
     except KeyboardInterrupt:
         writer.flush()  # What is measured was worth the time.
         raise
@@ -113,31 +117,31 @@ class _Writer:
         self._on_step = on_step
         self._dry_run = dry_run
         self._hashes, self._numbers = gallery.hashes()
-        self._batch: list[tuple[_Loaded, NDArray[np.float32] | None]] = []
+        self._batch: list[_Measured] = []
 
-    def take(self, item: _Loaded, vector: NDArray[np.float32] | None) -> None:
+    def take(self, item: _Measured) -> None:
         """Add a picture to the batch; write the batch when it is full."""
         if self._dry_run:
-            status = "known" if item.picture is None else "new"
-            similar = self._near(item.painting) if item.picture else ()
+            status = "new" if item.new else "known"
+            similar = self._near(item.painting) if item.new else ()
             self._on_step(IngestStep(item.name, status, item.painting, similar))
             return
-        self._batch.append((item, vector))
+        self._batch.append(item)
         if len(self._batch) >= BATCH:
             self.flush()
 
     def flush(self) -> None:
         """Write what there is, then report it."""
         batch, self._batch = self._batch, []
-        measured = [(item, vector) for item, vector in batch if vector is not None]
+        measured = [item for item in batch if item.vector is not None]
         if measured:
-            vectors = np.concatenate([vector for _, vector in measured])
-            self._write([item for item, _ in measured], vectors)
-        known = [item for item, vector in batch if vector is None]
+            vectors = [item.vector for item in measured if item.vector is not None]
+            self._write(measured, np.concatenate(vectors))
+        known = [item for item in batch if item.vector is None]
         if known:
             self._write(known, None)
 
-    def _write(self, items: Sequence[_Loaded], vectors: NDArray[np.float32] | None) -> None:
+    def _write(self, items: Sequence[_Measured], vectors: NDArray[np.float32] | None) -> None:
         stored = self._gallery.add([item.painting for item in items], vectors, self._encoder)
         for item, (painting, new) in zip(items, stored, strict=True):
             similar = self._near(painting) if new else ()
@@ -152,43 +156,59 @@ class _Writer:
         return tuple(other.slug for other in self._gallery.pictures(found))
 
 
-def _load_all(
-    gallery: Gallery, candidates: Sequence[Candidate], encoder: str, config: IngestConfig
-) -> Iterator[_Loaded | IngestStep]:
-    """Load pictures in threads, a few ahead, so that memory does not grow with their number."""
+def _measure_all(
+    gallery: Gallery,
+    candidates: Sequence[Candidate],
+    model: StyleTransferModel,
+    config: IngestConfig,
+) -> Iterator[_Measured | IngestStep]:
+    """Measure pictures in threads, a few ahead, so that memory does not grow with their number."""
     lock = Lock()  # The gallery in memory has one connection.
-    jobs = config.jobs
     remote = any(candidate.read is not None for candidate in candidates)
-    pages = gallery.pages(encoder) if remote else {}
+    pages = gallery.pages(model.fingerprint) if remote else {}
 
-    def load(candidate: Candidate) -> _Loaded | IngestStep:
+    def measure(candidate: Candidate) -> _Measured | IngestStep:
         try:
-            return _known(gallery, candidate, pages, lock) or _load(
-                gallery, candidate, encoder, lock, not config.dry_run
-            )
-        except (AdainError, DownloadError, OutputError, MemoryError) as error:
+            item = _known(gallery, candidate, pages, lock)
+            if item is not None:
+                return item
+            item, picture = _load(gallery, candidate, model.fingerprint, lock, not config.dry_run)
+            if picture is None or config.dry_run:
+                return item
+            vector = model.measure_style(picture.pixels).to_vector().cpu().numpy()
+            return replace(item, vector=vector)
+        except (
+            AdainError,
+            DownloadError,
+            OutputError,
+            StylesError,
+            MemoryError,
+            RuntimeError,
+        ) as error:
             return IngestStep(candidate.name, "failed", error=error)
 
-    pool = ThreadPoolExecutor(jobs)
-    waiting: deque[Future[_Loaded | IngestStep]] = deque()
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(config.jobs, initializer=torch.set_num_threads, initargs=(1,))
+    waiting: deque[Future[_Measured | IngestStep]] = deque()
     try:
         for candidate in candidates:
             if candidate.painting is None:
                 yield IngestStep(candidate.name, "failed", error=candidate.error)
                 continue
-            waiting.append(pool.submit(load, candidate))
-            if len(waiting) > 2 * jobs:
+            waiting.append(pool.submit(measure, candidate))
+            if len(waiting) > AHEAD * config.jobs:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
         # What is under way after an interrupt may wait for the web.
         pool.shutdown(wait=False, cancel_futures=True)
+        torch.set_num_threads(threads)  # Threads to come take the number that was set last.
 
 
 def _known(
     gallery: Gallery, candidate: Candidate, pages: Mapping[tuple[str, str], int], lock: Lock
-) -> _Loaded | None:
+) -> _Measured | None:
     """Return a picture that need not be fetched, since its page was there before this run."""
     painting = candidate.painting
     assert painting is not None
@@ -199,7 +219,7 @@ def _known(
         known = next(iter(gallery.pictures([number])), None)
     if known is None or painting.sha256 not in ("", known.sha256):
         return None
-    return _Loaded(candidate.name, _with_picture(replace(painting, path=None), known), None)
+    return _Measured(candidate.name, _with_picture(replace(painting, path=None), known), new=False)
 
 
 def _with_picture(painting: Painting, known: Painting) -> Painting:
@@ -207,7 +227,10 @@ def _with_picture(painting: Painting, known: Painting) -> Painting:
     return replace(painting, **{name: getattr(known, name) for name in same})
 
 
-def _load(gallery: Gallery, candidate: Candidate, encoder: str, lock: Lock, keep: bool) -> _Loaded:
+def _load(
+    gallery: Gallery, candidate: Candidate, encoder: str, lock: Lock, keep: bool
+) -> tuple[_Measured, Picture | None]:
+    """Read a picture; also return what there is to measure, if it was not measured before."""
     painting = candidate.painting
     assert painting is not None
     if candidate.read is None:
@@ -227,7 +250,7 @@ def _load(gallery: Gallery, candidate: Candidate, encoder: str, lock: Lock, keep
         with new_file(Path(str(painting.path)), overwrite=True) as file:
             file.write(data)
     if known is not None and picture is None:
-        return _Loaded(candidate.name, _with_picture(painting, known), None)
+        return _Measured(candidate.name, _with_picture(painting, known), new=False), None
     assert picture is not None
     painting = replace(
         painting,
@@ -237,7 +260,8 @@ def _load(gallery: Gallery, candidate: Candidate, encoder: str, lock: Lock, keep
         width=picture.width,
         height=picture.height,
     )
-    return _Loaded(candidate.name, painting, resize_shorter_side(picture, STYLE_SIDE))
+    item = _Measured(candidate.name, painting, new=True)
+    return item, resize_shorter_side(picture, STYLE_SIDE)
 
 
 def read_file(path: Path) -> bytes:

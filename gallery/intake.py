@@ -181,12 +181,13 @@ def _columns(painting: Painting, artist_id: int | None, now: datetime) -> dict[s
         **{name: getattr(painting, name) for name in names},
         "artist_id": artist_id,
         "tags": "|".join(painting.tags),
-        "words": _words(painting),
+        "words": search_words(painting),
         "added_at": now,
     }
 
 
-def _words(painting: Painting) -> str:
+def search_words(painting: Painting) -> str:
+    """Return what a painting is found by: the words of its facts, each once."""
     parts = (painting.slug, painting.title, painting.artist, *painting.styles, *painting.genres,
              *painting.tags)  # fmt: skip
     return " ".join(dict.fromkeys(word for part in parts for word in fold(part)))
@@ -256,6 +257,6 @@ def _complete(session: Session, row: PaintingRow, painting: Painting) -> None:
         session.execute(insert(painting_genre).values(painting_id=row.id, genre_id=number))
     session.flush()
     session.expire(row)
-    words = dict.fromkeys([*row.words.split(), *_words(painting).split()])
+    words = dict.fromkeys([*row.words.split(), *search_words(painting).split()])
     row.words = " ".join(words)
     forget_pools(session, [row.id])

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from gallery.errors import StyleNotFound
 from gallery.paintings import Painting, slugify
-from gallery.store import Gallery, Group
+from gallery.queries import Group
+from gallery.store import Gallery
 
 STANDARD = "-"
 """Stands for a painting on standard input."""

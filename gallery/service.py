@@ -35,8 +35,9 @@ from gallery.config import STYLE_SIDE, Controls
 from gallery.errors import StylesError
 from gallery.masks import region_weights, strength_map
 from gallery.paintings import Painting
+from gallery.queries import Group
 from gallery.references import STANDARD, Reference, file_slug, find_target
-from gallery.store import Gallery, Group
+from gallery.store import Gallery
 
 Source = Path | bytes | BinaryIO
 

@@ -1,68 +1,54 @@
-"""The gallery: every query of the application is a method here, and every transaction is short."""
+"""The gallery: what the application asks and tells is a method here, in one short transaction.
 
-import difflib
-import zlib
+What is read is in `queries` and `names`, what is written in `intake` and `upkeep`.
+"""
+
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Engine, Select, delete, func, insert, select, text, update
-from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy import Engine, delete, func, insert, select, update
+from sqlalchemy.orm import Session
 
+from gallery import upkeep
 from gallery.config import STYLE_SIDE
 from gallery.database import (
     check_schema,
     connect,
     database_exists,
+    integrity,
     memory_database,
     schema_of,
     translated,
     upgrade,
 )
-from gallery.errors import DatabaseError, StyleNotFound, StylesError
-from gallery.intake import add_batch, add_vectors, forget_pools, pack, slugify_name
-from gallery.paintings import Painting, fold, slugify
+from gallery.errors import DatabaseError
+from gallery.intake import add_batch, add_vectors, forget_pools, pack
+from gallery.names import find_group, find_painting
+from gallery.paintings import Painting, fold
+from gallery.queries import (
+    Group,
+    Vector,
+    all_groups,
+    in_group,
+    painting_of,
+    rows_with_words,
+    style_vectors,
+    unpack,
+    vectors_of,
+    whole_rows,
+)
 from gallery.styles import StyleFile, load_styles
 from gallery.tables import (
-    ArtistRow,
     CachedStyleRow,
     ImportErrorRow,
     ImportRunRow,
     PaintingRow,
     PooledStyleRow,
-    StyleRow,
-    painting_style,
 )
-
-Vector = NDArray[np.float32]
-
-FITTING = 100
-"""Paintings among which an exact title is looked for."""
-
-SHOWN = 6
-"""Paintings that an ambiguous name lists."""
-
-COMPARED = 2000
-"""Names that a misspelt one is compared with; comparing all of a large gallery takes seconds."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """An artist or a style (a movement), with the number of its paintings.
-
-    Attributes:
-        kind: `artist` or `style`.
-    """
-
-    kind: str
-    id: int
-    name: str
-    slug: str
-    paintings: int
 
 
 class Gallery:
@@ -74,6 +60,10 @@ class Gallery:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._reader = engine.execution_options(readonly=True)
+
+    def integrity(self) -> list[str]:
+        """Return what is wrong in the file and in its references; nothing if all is well."""
+        return integrity(self._engine)
 
     def close(self) -> None:
         """Close its connections; the next method opens new ones."""
@@ -88,36 +78,13 @@ class Gallery:
             StyleNotFound: If no painting fits, or several do.
         """
         with self._read() as session:
-            by_slug = PaintingRow.slug == slugify(name)
-            match = PaintingRow.id == int(name) if _is_number(name) else by_slug
-            row = session.scalar(_whole_rows().where(match))
-            if row is not None:
-                return _painting(row)
-            words = fold(name)
-            query = self._search(words).order_by(PaintingRow.id).limit(FITTING)
-            rows = session.scalars(query).all() if words else []
-            if len(rows) > 1:
-                title = slugify(name.rpartition(":")[2])
-                rows = [row for row in rows if slugify(row.title) == title] or rows
-            if len(rows) == 1:
-                return _painting(rows[0])
-            if rows:
-                slugs = ", ".join(row.slug for row in rows[:SHOWN])
-                raise StyleNotFound(
-                    f"{name!r:.80} fits several paintings; choose one, such as {slugs}, "
-                    "or 'artist:NAME' for all of an artist"
-                )
-            closest = self._closest(session, name)
-        raise StyleNotFound(
-            f"{name!r:.80} is neither a picture file nor a painting of the gallery; "
-            f"did you mean {_either(closest)}? 'adain gallery list' lists all"
-        )
+            return find_painting(session, name)
 
     def find_picture(self, sha256: str) -> Painting | None:
         """Return the painting whose picture file has this digest, if there is one."""
         with self._read() as session:
-            row = session.scalar(_whole_rows().where(PaintingRow.sha256 == sha256))
-            return None if row is None else _painting(row)
+            row = session.scalar(whole_rows().where(PaintingRow.sha256 == sha256))
+            return None if row is None else painting_of(row)
 
     def page(
         self, search: str = "", group: Group | None = None, after: int = 0, limit: int = 50
@@ -130,22 +97,23 @@ class Gallery:
             after: Go on after the painting of this number.
             limit: How many.
         """
-        query = self._search(fold(search)) if search else _whole_rows()
-        if search and not fold(search):
+        words = fold(search)
+        if search and not words:
             return []
-        if group is not None:
-            query = query.where(_in_group(group))
-        query = query.where(PaintingRow.id > after).order_by(PaintingRow.id).limit(limit)
         with self._read() as session:
-            return [_painting(row) for row in session.scalars(query)]
+            query = rows_with_words(session, words) if search else whole_rows()
+            if group is not None:
+                query = query.where(in_group(group))
+            query = query.where(PaintingRow.id > after).order_by(PaintingRow.id).limit(limit)
+            return [painting_of(row) for row in session.scalars(query)]
 
     def pictures(self, numbers: Sequence[int]) -> list[Painting]:
         """Return the paintings of these numbers, in their order."""
         if not numbers:
             return []
         with self._read() as session:
-            rows = session.scalars(_whole_rows().where(PaintingRow.id.in_(numbers)))
-            found = {row.id: _painting(row) for row in rows}
+            rows = session.scalars(whole_rows().where(PaintingRow.id.in_(numbers)))
+            found = {row.id: painting_of(row) for row in rows}
         return [found[number] for number in numbers if number in found]
 
     def pages(self, encoder: str) -> dict[tuple[str, str], int]:
@@ -185,8 +153,8 @@ class Gallery:
         with self._write() as session:
             added = add_batch(session, paintings, vectors, encoder)
             session.expire_all()
-            rows = session.scalars(_whole_rows().where(PaintingRow.id.in_([n for n, _ in added])))
-            stored = {row.id: _painting(row) for row in rows}
+            rows = session.scalars(whole_rows().where(PaintingRow.id.in_([n for n, _ in added])))
+            stored = {row.id: painting_of(row) for row in rows}
         return [(stored[number], new) for number, new in added]
 
     def remove(self, numbers: Sequence[int]) -> int:
@@ -202,15 +170,8 @@ class Gallery:
 
     def groups(self, kind: str) -> list[Group]:
         """Return every artist or style that has paintings, by name."""
-        if kind == "artist":
-            query = select(ArtistRow, func.count()).join(PaintingRow)
-            query = query.group_by(ArtistRow.id).order_by(ArtistRow.slug)
-        else:
-            query = select(StyleRow, func.count()).join(painting_style)  # type: ignore[assignment]
-            query = query.group_by(StyleRow.id).order_by(StyleRow.slug)
         with self._read() as session:
-            rows = session.execute(query)
-            return [Group(kind, row.id, row.name, row.slug, count) for row, count in rows]
+            return all_groups(session, kind)
 
     def find_group(self, kind: str, name: str) -> Group:
         """Find an artist or a style by name, or by words of the name that fit it alone.
@@ -218,30 +179,8 @@ class Gallery:
         Raises:
             StyleNotFound: If none fits, or several do.
         """
-        wanted = slugify_name(name)
-        # Without counting the paintings of all others first.
-        table = ArtistRow if kind == "artist" else StyleRow
         with self._read() as session:
-            query = select(table.id, table.name, table.slug).where(table.slug == wanted)
-            row = session.execute(query).first()
-            if row is not None:
-                group = Group(kind, *row, paintings=0)
-                count = session.scalar(select(func.count(PaintingRow.id)).where(_in_group(group)))
-                if count:
-                    return replace(group, paintings=count)
-        groups = self.groups(kind)
-        words = set(fold(name))
-        fitting = [g for g in groups if words and words <= set(fold(g.name))]
-        if len(fitting) == 1:
-            return fitting[0]
-        if fitting:
-            names = ", ".join(f"'{kind}:{group.slug}'" for group in fitting[:SHOWN])
-            raise StyleNotFound(f"{name!r:.80} fits several; choose one of {names}")
-        likely = sorted(groups, key=lambda g: _likeness(wanted, [g.name]), reverse=True)
-        names = _either([f"'{kind}:{group.slug}'" for group in likely[:3]])
-        raise StyleNotFound(
-            f"no {kind} named {name!r:.80}; did you mean {names}? 'adain gallery {kind}s' lists all"
-        )
+            return find_group(session, kind, name)
 
     # Statistics
 
@@ -251,10 +190,10 @@ class Gallery:
         Raises:
             StylesError: If it is damaged.
         """
-        query = _vectors(encoder).where(CachedStyleRow.painting_id == painting.id)
+        query = style_vectors(encoder).where(CachedStyleRow.painting_id == painting.id)
         with self._read() as session:
             rows = session.execute(query).all()
-        return _unpack(rows) if rows else None
+        return unpack(rows) if rows else None
 
     def vectors(self, encoder: str, group: Group | None = None) -> tuple[list[int], Vector]:
         """Return the numbers and the style vectors `(N, D)` of all paintings, or of a group.
@@ -263,7 +202,7 @@ class Gallery:
             StylesError: If one is damaged, or there is none.
         """
         with self._read() as session:
-            return self._group_vectors(session, encoder, group)
+            return vectors_of(session, encoder, group)
 
     def keep_vector(self, painting: Painting, encoder: str, vector: Vector) -> None:
         """Cache the style vector `(1, D)` of a painting."""
@@ -286,12 +225,12 @@ class Gallery:
         with self._read() as session:
             rows = session.execute(cached.filter_by(**key)).all()
             if rows:
-                return _unpack(rows)
-            measured = pool(self._group_vectors(session, encoder, group)[1])
+                return unpack(rows)
+            measured = pool(vectors_of(session, encoder, group)[1])
         try:
             with self._write() as session:
                 # Once more, under the lock: a painting may have come or gone since.
-                measured = pool(self._group_vectors(session, encoder, group)[1])
+                measured = pool(vectors_of(session, encoder, group)[1])
                 session.execute(delete(PooledStyleRow).filter_by(**key))
                 session.execute(insert(PooledStyleRow).values(**key, **pack(measured[0])))
         except DatabaseError:
@@ -335,10 +274,55 @@ class Gallery:
 
     def damaged_vectors(self) -> list[int]:
         """Return the numbers of the paintings whose cached statistics fail their checksum."""
-        query = select(CachedStyleRow.vector, CachedStyleRow.checksum, CachedStyleRow.painting_id)
         with self._read() as session:
-            rows = session.execute(query.execution_options(yield_per=1000))
-            return sorted(number for data, sum, number in rows if zlib.crc32(data) != sum)
+            return list(dict.fromkeys(key[0] for key in upkeep.damaged_vectors(session)))
+
+    def unmeasured(self, encoder: str) -> list[int]:
+        """Return the numbers of the paintings that this encoder has not measured."""
+        with self._read() as session:
+            return upkeep.unmeasured(session, encoder)
+
+    def damaged_pools(self) -> list[tuple[str, int]]:
+        """Return kind and number of the groups whose pooled statistics are damaged."""
+        with self._read() as session:
+            return upkeep.damaged_pools(session)
+
+    def unsearchable(self) -> list[int] | None:
+        """Return the numbers of the paintings that a search for their facts would miss.
+
+        None if the search index as a whole does not fit; it is not looked at where the database
+        cannot be written, since SQLite has no other way to do it.
+        """
+        try:
+            with self._write() as session:
+                fits = upkeep.search_fits(session)
+        except DatabaseError:
+            fits = True
+        with self._read() as session:
+            return [number for number, _ in upkeep.missing_words(session)] if fits else None
+
+    def mend_tables(self) -> None:
+        """Make indexes again, the search index among them; drop references to nothing."""
+        with self._write() as session:
+            upkeep.rebuild_indexes(session)
+            upkeep.drop_loose_references(session)
+            upkeep.rebuild_search(session)
+
+    def drop_damaged_vectors(self) -> None:
+        """Delete the cached statistics that fail their checksum."""
+        with self._write() as session:
+            upkeep.drop_damaged_vectors(session)
+
+    def drop_pools(self) -> None:
+        """Delete all pooled statistics; they are made again when asked for."""
+        with self._write() as session:
+            upkeep.drop_pools(session)
+
+    def move_picture(self, painting: Painting, path: str) -> None:
+        """Note where the picture of a painting is now."""
+        with self._write() as session:
+            moved = update(PaintingRow).where(PaintingRow.id == painting.id)
+            session.execute(moved.values(path=path))
 
     def import_styles(self, styles: StyleFile) -> int:
         """Add the paintings of a file of styles; return how many were new."""
@@ -364,46 +348,6 @@ class Gallery:
     def _write(self) -> Iterator[Session]:
         with translated(self._engine), Session(self._engine) as session, session.begin():
             yield session
-
-    def _search(self, words: Sequence[str]) -> Select[PaintingRow]:
-        """Select the paintings with words that begin with each of these."""
-        if self._engine.dialect.name == "sqlite":
-            match = " ".join(f'"{word}"*' for word in words)
-            condition = "painting.id IN (SELECT rowid FROM painting_search WHERE words MATCH :m)"
-        else:
-            match = " & ".join(f"'{word}':*" for word in words)
-            condition = "to_tsvector('simple', words) @@ to_tsquery('simple', :m)"
-        return _whole_rows().where(text(condition).bindparams(m=match))
-
-    def _closest(self, session: Session, name: str, count: int = 3) -> list[str]:
-        wanted = slugify(name)
-        rows: dict[int, PaintingRow] = {}
-        for word in fold(name):
-            query = self._search([word[:3]]).limit(COMPARED)
-            rows |= {row.id: row for row in session.scalars(query)}
-        query = _whole_rows().order_by(PaintingRow.id).limit(COMPARED)
-        rows |= {row.id: row for row in session.scalars(query)}
-
-        def likeness(row: PaintingRow) -> float:
-            return _likeness(wanted, [row.slug, row.title, row.artist.name if row.artist else ""])
-
-        return [row.slug for row in sorted(rows.values(), key=likeness, reverse=True)[:count]]
-
-    @staticmethod
-    def _group_vectors(
-        session: Session, encoder: str, group: Group | None
-    ) -> tuple[list[int], Vector]:
-        query = _vectors(encoder).order_by(CachedStyleRow.painting_id)
-        if group is not None:
-            paintings = select(PaintingRow.id).where(_in_group(group))
-            query = query.where(CachedStyleRow.painting_id.in_(paintings))
-        rows = session.execute(query).all()
-        if not rows:
-            raise StylesError(
-                f"no painting of {group.name if group else 'the gallery'} was measured by encoder "
-                f"{encoder}; ingest their pictures again"
-            )
-        return [row[2] for row in rows], _unpack(rows)
 
 
 def open_gallery(url: str) -> Gallery:
@@ -451,66 +395,6 @@ def upgrade_gallery(engine: Engine) -> tuple[str | None, str]:
         Gallery._import(session, load_styles())
 
     return upgrade(engine, fill)
-
-
-def _whole_rows() -> Select[PaintingRow]:
-    return select(PaintingRow).options(
-        joinedload(PaintingRow.artist),
-        selectinload(PaintingRow.styles),
-        selectinload(PaintingRow.genres),
-    )
-
-
-def _vectors(encoder: str) -> Select[bytes, int, int]:
-    return select(CachedStyleRow.vector, CachedStyleRow.checksum, CachedStyleRow.painting_id).where(
-        CachedStyleRow.encoder == encoder, CachedStyleRow.side == STYLE_SIDE
-    )
-
-
-def _in_group(group: Group) -> Any:
-    if group.kind == "artist":
-        return PaintingRow.artist_id == group.id
-    return PaintingRow.id.in_(
-        select(painting_style.c.painting_id).where(painting_style.c.style_id == group.id)
-    )
-
-
-def _unpack(rows: Sequence[Any]) -> Vector:
-    """Return the vectors `(N, D)` of rows of vector, checksum and number."""
-    for data, checksum, number in rows:
-        if zlib.crc32(data) != checksum:
-            raise StylesError(
-                f"the statistics of number {number} are damaged; see 'adain gallery verify'"
-            )
-    return np.frombuffer(b"".join(row[0] for row in rows), "<f4").reshape(len(rows), -1).copy()
-
-
-def _painting(row: PaintingRow) -> Painting:
-    names = ("slug", "title", "year", "year_from", "medium", "rights", "credit", "source",
-             "page_url", "sha256", "pixel_sha256", "phash", "width", "height", "path",
-             "id")  # fmt: skip
-    return Painting(
-        **{name: getattr(row, name) for name in names},
-        artist=row.artist.name if row.artist else "",
-        styles=tuple(style.name for style in row.styles),
-        genres=tuple(genre.name for genre in row.genres),
-        tags=tuple(filter(None, row.tags.split("|"))),
-    )
-
-
-def _is_number(name: str) -> bool:
-    return name.isascii() and name.isdigit() and len(name) < 18
-
-
-def _likeness(wanted: str, names: Sequence[str]) -> float:
-    # A single word of a long title or name is the likeliest thing to be misspelt.
-    slugs = {slugify(name) for name in names}
-    slugs |= {word for slug in slugs for word in slug.split("-") if len(word) > 3}
-    return max(difflib.SequenceMatcher(None, wanted, slug).ratio() for slug in slugs)
-
-
-def _either(names: Sequence[str]) -> str:
-    return " or ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def _now() -> datetime:

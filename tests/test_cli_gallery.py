@@ -1,8 +1,10 @@
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
@@ -22,7 +24,7 @@ def run(styles: StyleFile, monkeypatch: pytest.MonkeyPatch) -> Run:
     def load(path: Path = STYLES_FILE) -> StyleFile:
         return styles if path == STYLES_FILE else load_styles(path)
 
-    for module in ("store", "styles"):
+    for module in ("store", "styles", "repair"):
         monkeypatch.setattr(f"gallery.{module}.load_styles", load)
     return lambda *arguments: CliRunner().invoke(app, arguments)
 
@@ -114,11 +116,37 @@ def test_verify_names_what_is_wrong(run: Run, tmp_path: Path) -> None:
     result = run("gallery", "verify")
     assert result.exit_code == 4
     assert result.stdout.splitlines() == [
-        "painting 2: its statistics are damaged",
         "painting 1: /gone.png: its picture is gone",
+        "painting 2: its statistics are damaged",
     ]
     assert "2 problems" in result.stderr
     assert run("gallery", "similar", "1").exit_code == 7
+
+
+def test_repair_mends_what_verify_finds(run: Run, tmp_path: Path) -> None:
+    assert run("gallery", "repair").stderr == "adain: no problems\n"
+    with connect(database_url()).begin() as connection:
+        connection.execute(text("UPDATE painting SET path = '/gone.png' WHERE id = 1"))
+        connection.execute(text("UPDATE cached_style SET checksum = 0 WHERE painting_id = 2"))
+    promised = run("gallery", "repair", "--dry-run", "--json")
+    assert promised.exit_code == 3
+    assert "copy it with 'adain db backup FILE'" in promised.stderr
+    rows = [json.loads(line) for line in promised.stdout.splitlines()]
+    assert [(row["kind"], row["painting"], bool(row["remedy"])) for row in rows] == [
+        ("picture", 1, False),
+        ("statistics", 2, True),
+    ]
+    assert len(run("gallery", "verify", "--json").stdout.splitlines()) == 2
+    done = run("gallery", "repair", str(tmp_path))
+    assert done.exit_code == 3
+    assert done.stdout.splitlines() == [
+        "painting 1: /gone.png: its picture is gone: cannot be mended",
+        "painting 2: its statistics are damaged: taken from the starter gallery",
+    ]
+    assert "mended=1 left=1" in done.stderr
+    assert run("gallery", "similar", "1").exit_code == 0
+    assert run("gallery", "repair").exit_code == 4
+    assert run("gallery", "repair", str(tmp_path / "nowhere")).exit_code == 2
 
 
 def test_db_commands(run: Run, database: Path, tmp_path: Path) -> None:
@@ -136,6 +164,33 @@ def test_db_commands(run: Run, database: Path, tmp_path: Path) -> None:
         result = run(*command)
         assert result.exit_code == 8
         assert result.stderr.count("\n") == 1 and "newer adain" in result.stderr
+
+
+def test_previews_go_where_they_are_asked_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "platform", "linux")
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["gallery", "preview", *arguments])
+
+    out = tmp_path / "out"
+    small = ("--size", "64")
+    many = run("irises", "artist:hokusai", *small, "-o", f"{out}/", "--json")
+    assert [json.loads(line)["style"] for line in lines(many)] == ["irises", "katsushika-hokusai"]
+    assert {path.name for path in out.iterdir()} == {"irises.jpg", "katsushika-hokusai.jpg"}
+    assert len(list((tmp_path / "cache").rglob("*.jpg"))) == 2
+    assert run("irises", *small, "-o", f"{out}/").exit_code == 4
+    assert lines(run("irises", *small, "-o", str(out / "irises.jpg"), "--overwrite"))
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (90, 60), "red").save(photo)
+    lines(run("irises", *small, "-o", str(tmp_path / "p.jpg"), "--photo", str(photo)))
+    with Image.open(tmp_path / "p.jpg") as image:
+        assert image.size == (64, 43)
+    assert run("irises", "-o", str(tmp_path / "a.png")).exit_code == 2
+    assert run("irises", "1", "irises", "-o", f"{out}/").exit_code == 2
+    assert run("irises", "nosuch", "-o", f"{out}/").exit_code == 5
 
 
 def test_contradictions_are_usage_errors(run: Run) -> None:

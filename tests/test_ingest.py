@@ -6,17 +6,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sqlalchemy import text
 
 from adain.model import StyleTransferModel
 from gallery import ingest as module
 from gallery.config import IngestConfig, database_url
-from gallery.database import integrity, open_database
+from gallery.database import connect, integrity, open_database
 from gallery.errors import StylesError
 from gallery.ingest import IngestStep, ingest
 from gallery.service import measure_style
@@ -215,7 +217,7 @@ def test_an_interrupt_keeps_what_is_measured(
 
     monkeypatch.setattr(tiny_model, "measure_style", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run(gallery, tiny_model, folder)
+        run(gallery, tiny_model, folder, jobs=1)  # type: ignore[arg-type]
     assert gallery.stats()["paintings"] == 2
     run(gallery, tiny_model, folder)
     assert gallery.stats()["paintings"] == 5
@@ -235,6 +237,26 @@ def test_too_little_memory_fails_one_picture(
     assert isinstance(step.error, MemoryError)
     with pytest.raises(StylesError):
         gallery.vectors(tiny_model.fingerprint)
+
+
+def test_damaged_statistics_fail_their_picture_and_no_other(
+    gallery: Gallery, tiny_model: StyleTransferModel, folder: Path
+) -> None:
+    run(gallery, tiny_model, folder / "0.png")
+    with connect(database_url()).begin() as connection:
+        connection.execute(text("UPDATE cached_style SET checksum = checksum + 1"))
+    steps = {Path(step.name).name: step for step in run(gallery, tiny_model, folder)}
+    assert "'adain gallery repair' mends them" in str(steps["0.png"].error)
+    assert steps["2.png"].status == "added"
+
+
+def test_threads_of_the_encoder_are_left_as_they_were(
+    gallery: Gallery, tiny_model: StyleTransferModel, folder: Path
+) -> None:
+    before = torch.get_num_threads()
+    run(gallery, tiny_model, folder, jobs=3)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(1) as pool:
+        assert torch.get_num_threads() == pool.submit(torch.get_num_threads).result() == before
 
 
 @pytest.mark.slow

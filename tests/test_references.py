@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from gallery.errors import StyleNotFound
+from gallery.queries import Group
 from gallery.references import MAX_STYLES, Reference, file_slug, find_target, parse_references
-from gallery.store import Gallery, Group, open_gallery
+from gallery.store import Gallery, open_gallery
 from gallery.styles import StyleFile
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from adain.errors import AdainError
+from gallery.cli.exits import describe, exit_code, usage
 from gallery.cli.options import Database, Json
 from gallery.cli.streams import complain, emit
-from gallery.config import database_url
-from gallery.errors import OutputError, StyleNotFound
+from gallery.config import MIN_SIDE, database_url
+from gallery.errors import GalleryError, OutputError, StyleNotFound
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +31,7 @@ Name = Annotated[
 Artist = Annotated[str | None, typer.Option(metavar="NAME", help="Only of this artist.")]
 Style = Annotated[str | None, typer.Option(metavar="NAME", help="Only of this movement.")]
 After = Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Go on after this painting.")]
+Device = Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")]
 Limit = Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="How many to show.")]
 
 
@@ -92,6 +95,61 @@ def similar(
     _print_paintings(paintings, as_json, columns)
 
 
+@app.command("preview")
+def render_previews(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME", help="What --style of 'adain stylize' takes.")
+    ],
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="OUT", help="A .jpg file, or a folder.")
+    ] = ".",
+    size: Annotated[
+        int, typer.Option(metavar="PX", min=MIN_SIDE, max=2048, help="Longest side in pixels.")
+    ] = 320,
+    photo: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The photo; by default a still life.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(metavar="NAME|PATH", help="A shipped model or a decoder file.")
+    ] = "compact",
+    device: Device = "auto",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that exist.")
+    ] = False,
+    as_json: Json = False,
+    database: Database = None,
+) -> None:
+    """Show what styles do to an example photo: one JPEG file each, cached.
+
+    Prints the paths of the files.
+    """
+    from adain.device import choose_device
+    from adain.images import load_image
+    from adain.weights import load_model
+    from gallery.previews import PreviewConfig, preview, write_file
+    from gallery.references import find_target
+
+    with usage():
+        place = choose_device(device)
+    gallery = _open(database)
+    targets = [find_target(gallery, name) for name in names]
+    with usage():
+        files = _plan_previews([target.slug for target in targets], output)
+    picture = None if photo is None else load_image(photo)
+    network = load_model(model, place)
+    errors: list[Exception] = []
+    for target, file in zip(targets, files, strict=True):
+        try:
+            data = preview(network, gallery, target, PreviewConfig(size), picture)
+            write_file(file, data, overwrite)
+            facts = {"style": target.slug, "preview": str(file)}
+            emit(json.dumps(facts, ensure_ascii=False) if as_json else str(file))
+        except (AdainError, GalleryError, MemoryError) as error:
+            errors.append(error)
+            complain(describe(error))
+    raise typer.Exit(exit_code(errors, done=len(files) - len(errors)))
+
+
 @app.command()
 def artists(as_json: Json = False, database: Database = None) -> None:
     """List the artists: what --style artist:NAME takes, name, paintings."""
@@ -117,30 +175,61 @@ def stats(as_json: Json = False, database: Database = None) -> None:
 
 
 @app.command()
-def verify(database: Database = None) -> None:
+def verify(as_json: Json = False, database: Database = None) -> None:
     """Check the database and every cached style, and that the pictures are still there."""
-    from gallery.database import integrity, open_database
+    from gallery.repair import find_problems
 
-    url = database_url(database)
-    gallery = _open(database)
-    problems = integrity(open_database(url)) if _is_there(url) else []
-    problems += [f"painting {n}: its statistics are damaged" for n in gallery.damaged_vectors()]
-    after = 0
-    while page := gallery.page(after=after, limit=1000):
-        problems += [
-            f"painting {p.id}: {p.path}: its picture is gone"
-            for p in page
-            if p.path and not os.path.exists(p.path)
-        ]
-        after = page[-1].id
+    problems = list(find_problems(_open(database), _encoder()))
     for problem in problems:
-        emit(problem)
+        emit(json.dumps(asdict(problem), ensure_ascii=False) if as_json else problem.text)
     complain(f"{len(problems)} problems" if problems else "no problems")
     if problems:
-        complain(
-            "ingest pictures again where they are now; remove paintings that are damaged first"
-        )
+        complain("'adain gallery repair' mends what can be mended")
         raise typer.Exit(4)
+
+
+@app.command()
+def repair(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FOLDER", help="Where pictures that have moved are looked for."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Say what would be done; change nothing.")
+    ] = False,
+    device: Device = "auto",
+    as_json: Json = False,
+    database: Database = None,
+) -> None:
+    """Mend what 'verify' finds; no painting is ever dropped.
+
+    Damaged or missing statistics are taken from the starter gallery or measured again from the
+    picture; without a picture they are dropped and named. Indexes and pooled statistics are made
+    again, and pictures that have moved are found by their content.
+    """
+    for folder in folders or ():
+        if not folder.is_dir():
+            raise typer.BadParameter(f"{folder}: no such folder")
+    from adain.device import choose_device
+    from adain.weights import load_model
+    from gallery.repair import repair
+
+    with usage():
+        place = choose_device(device)
+    gallery = _open(database, write=not dry_run)
+    mended = left = 0
+    for problem in repair(
+        gallery, _encoder(), lambda: load_model(device=place), folders or (), dry_run
+    ):
+        mended, left = mended + bool(problem.remedy), left + (not problem.remedy)
+        line = f"{problem.text}: {problem.remedy or 'cannot be mended'}"
+        emit(json.dumps(asdict(problem), ensure_ascii=False) if as_json else line)
+    complain(f"mended={mended} left={left}" if mended or left else "no problems")
+    if dry_run and mended:
+        complain("nothing was changed; before you repair, copy it with 'adain db backup FILE'")
+    if left:
+        complain("give the folders where pictures may be now; for the file, restore a backup")
+        raise typer.Exit(3 if mended else 4)
 
 
 @app.command()
@@ -200,16 +289,26 @@ def import_styles(
     complain(f"new={new} known={len(loaded.paintings) - new}")
 
 
+def _plan_previews(slugs: Sequence[str], output: str) -> list[Path]:
+    """Return the file of each preview.
+
+    Raises:
+        OutputError: If they cannot all go there.
+    """
+    if len(slugs) == 1 and not output.endswith("/") and not os.path.isdir(output):
+        if not output.lower().endswith((".jpg", ".jpeg")):
+            raise OutputError(f"{output}: previews are JPEG files; name it .jpg, or give a folder")
+        return [Path(output)]
+    twice = sorted({slug for slug in slugs if slugs.count(slug) > 1})
+    if twice:
+        raise OutputError(f"{twice[0]}: is named twice; name each style once")
+    return [Path(output, f"{slug}.jpg") for slug in slugs]
+
+
 def _open(database: str | None, write: bool = False) -> "Gallery":
     from gallery.store import make_gallery, open_gallery
 
     return (make_gallery if write else open_gallery)(database_url(database))
-
-
-def _is_there(url: str) -> bool:
-    from gallery.database import connect, database_exists
-
-    return database_exists(connect(url))
 
 
 def _encoder() -> str:

@@ -39,7 +39,7 @@ def ingest(
         bool, typer.Option("--recursive", "-r", help="Look into the folders of a folder too.")
     ] = DEFAULTS.recursive,
     jobs: Annotated[
-        int, typer.Option(metavar="N", help="Threads that decode pictures.")
+        int, typer.Option(metavar="N", help="Threads that decode and measure.")
     ] = DEFAULTS.jobs,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Say what would be added; write nothing.")
@@ -73,7 +73,7 @@ def ingest(
         config = IngestConfig(recursive, jobs, device, dry_run)
         if keep is not None and not fetch:
             raise ValueError("--keep is for pictures of the web; add --fetch")
-    from adain.device import choose_device
+    from adain.device import choose_device, keep_freed_memory
     from adain.weights import load_model
     from gallery.download import DownloadConfig, Downloader
     from gallery.ingest import ingest
@@ -84,6 +84,7 @@ def ingest(
         model_device = choose_device(device)
         downloader = Downloader(DownloadConfig(contact))
     remote = Remote(downloader.download, keep) if fetch else None
+    keep_freed_memory()
     gallery = (open_gallery if dry_run else make_gallery)(database_url(database))
     model = load_model(device=model_device)
     candidates = [found for path in sources for found in find_candidates(path, recursive, remote)]

@@ -18,10 +18,10 @@ from starlette.responses import Response
 from adain.images import encode_image, load_image, resize_image, to_image
 from adain.normalization import StyleStatistics
 from gallery.paintings import Painting
+from gallery.queries import Group, Vector
 from gallery.references import MAX_STYLES
 from gallery.service import stored_style
 from gallery.similar import nearest
-from gallery.store import Group, Vector
 from gallery.web.documents import (
     ROOT,
     GroupsDocument,

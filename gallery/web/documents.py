@@ -6,7 +6,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, Field
 
 from gallery.paintings import Painting
-from gallery.store import Group
+from gallery.queries import Group
 
 ROOT = "/api/v1"
 
