@@ -37,7 +37,7 @@ DEFAULT_MODEL = "compact"
 
 SHA256 = {
     SHIPPED_ENCODER: "cf7f57fbb69cbad1ad60c11e8af578d45251b1064934203c1bd56d63b8a0fbca",
-    SHIPPED_DECODER: "d0fb4444f3839c8dfd38aaf6d8c8d0e9ab7d318a50b523c7381ce05b4f5ea624",
+    SHIPPED_DECODER: "61058a9ec0fd5bb207e2084aee2d2d29d11a001a81939a1803056e922372a90f",
 }
 """Pinned digests of the shipped files."""
 
