@@ -335,7 +335,10 @@ class _Run:
             state = torch.load(path, map_location="cpu", weights_only=True)
             if state["config"] != asdict(self.config):
                 changed = [k for k, v in asdict(self.config).items() if state["config"].get(k) != v]
-                raise WeightsError(f"{path}: made with other values of {', '.join(changed)}")
+                raise WeightsError(
+                    f"{path}: made with other values of {', '.join(changed)}; resume with the same "
+                    "ones, or train into another folder"
+                )
             self.objective.load_state_dict(state["objective"], strict=False)
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(saved)
