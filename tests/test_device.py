@@ -1,9 +1,11 @@
 import ctypes
+from pathlib import Path
 
 import pytest
 import torch
 
-from adain.device import choose_device, keep_freed_memory
+from adain import device as device_module
+from adain.device import choose_device, free_memory, keep_freed_memory
 
 
 def test_auto_takes_what_there_is() -> None:
@@ -36,3 +38,36 @@ def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch, libra
 
     monkeypatch.setattr(ctypes, "CDLL", load)
     keep_freed_memory()
+
+
+@pytest.fixture
+def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in the place of the control groups."""
+    monkeypatch.setattr(device_module, "CGROUPS", tmp_path)
+    return tmp_path
+
+
+def fill(group: Path, limit: str, usage: str, stat: str, values: tuple[str, int, int]) -> None:
+    group.mkdir(parents=True, exist_ok=True)
+    (group / limit).write_text(f"{values[0]}\n")
+    (group / usage).write_text(f"{values[1]}\n")
+    (group / "memory.stat").write_text(f"anon 7\n{stat} {values[2]}\n")
+
+
+def test_free_memory_is_what_the_system_has(groups: Path) -> None:
+    assert free_memory(torch.device("cpu")) > 2**20
+
+
+def test_a_container_leaves_what_its_limit_does(groups: Path) -> None:
+    values = ("1000000", 700_000, 200_000)  # Unused pages of files make room.
+    fill(groups, "memory.max", "memory.current", "inactive_file", values)
+    assert device_module._room(groups) == 500_000
+    fill(groups, "memory.max", "memory.current", "inactive_file", ("max", 1, 0))
+    assert device_module._room(groups) is None
+
+
+def test_containers_of_the_first_version_count_too(groups: Path) -> None:
+    group = groups / "memory"
+    values = ("1000000", 1_500_000, 0)
+    fill(group, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", values)
+    assert device_module._room(group) == 0

@@ -5,11 +5,15 @@ from hypothesis import strategies as st
 
 from adain.normalization import (
     EPS,
+    BlendedAffine,
+    ChannelMoments,
     ChannelStatistics,
+    StyleField,
     StyleStatistics,
     adaptive_instance_normalization,
     channel_statistics,
     interpolate_styles,
+    normalization_affine,
     pool_styles,
     style_statistics,
 )
@@ -171,3 +175,67 @@ def test_a_style_pooled_with_itself_stays_the_same() -> None:
     pooled = pool_styles(flat)["relu1_1"]
     torch.testing.assert_close(pooled.mean, flat["relu1_1"].mean[:1])
     torch.testing.assert_close(pooled.std, flat["relu1_1"].std[:1])
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=5))
+def test_moments_of_pieces_make_those_of_the_whole(heights: list[int]) -> None:
+    # Far from zero, where sums of squares would cancel.
+    features = random_features(h=sum(heights) + 1) + 1000
+    pieces = [ChannelMoments.of(piece) for piece in features.split([*heights, 1], dim=2)]
+    merged = pieces[0]
+    for piece in pieces[1:]:
+        merged = merged.merge(piece)
+    whole = channel_statistics(features)
+    torch.testing.assert_close(merged.statistics().mean, whole.mean)
+    torch.testing.assert_close(merged.statistics().std, whole.std, rtol=1e-4, atol=0)
+
+
+def test_blended_maps_are_the_weighted_sum_of_the_maps() -> None:
+    features, shares = random_features(), torch.rand(1, 2, 7, 9) / 2
+    content = channel_statistics(features)
+    styles = [channel_statistics(random_features(1, seed=seed)) for seed in (1, 2)]
+    affines = [normalization_affine(content, style, 0.7) for style in styles]
+    result = BlendedAffine.of(affines).apply(features, shares)
+    parts = [affine.apply(features) * shares[:, i : i + 1] for i, affine in enumerate(affines)]
+    kept = features * (1 - shares.sum(1, keepdim=True))
+    torch.testing.assert_close(result, sum(parts, start=kept), atol=1e-5, rtol=1e-5)
+
+
+def test_masks_that_overlap_share_and_those_that_do_not_leave_the_photo() -> None:
+    masks = torch.tensor([[1.0, 0.5, 0.2], [1.0, 0.5, 0.0]])[:, None]
+    shares = StyleField((random_style(), random_style(1)), masks).shares(0, 1)
+    torch.testing.assert_close(shares[0, :, 0], torch.tensor([[0.5, 0.5, 0.2], [0.5, 0.5, 0]]))
+
+
+def test_a_strength_multiplies_every_mask() -> None:
+    masks = torch.tensor([[[255, 51]], [[0, 204]]], dtype=torch.uint8)
+    field = StyleField((random_style(), random_style(1)), masks, torch.tensor([[0.5, 1.0]]))
+    torch.testing.assert_close(field.shares(0, 1)[0, :, 0], torch.tensor([[0.5, 0.2], [0, 0.8]]))
+
+
+def test_rows_below_the_last_are_mirrored() -> None:
+    strength = torch.arange(5.0)[:, None].expand(5, 3) / 4
+    shares = StyleField((random_style(),), strength=strength).shares(2, 8)
+    torch.testing.assert_close(shares[0, 0, :, 0] * 4, torch.tensor([2.0, 3, 4, 3, 2, 1]))
+
+
+@pytest.mark.parametrize(
+    "masks",
+    [
+        None,
+        torch.ones(1, 4, 4),
+        torch.ones(4, 4),
+        torch.full((2, 4, 4), 1.5),
+        torch.full((2, 4, 4), -0.5),
+        torch.full((2, 4, 4), float("nan")),
+        torch.ones(2, 4, 4, dtype=torch.int64),
+    ],
+)
+def test_impossible_masks_are_refused(masks: torch.Tensor | None) -> None:
+    with pytest.raises(ValueError, match="mask"):
+        StyleField((random_style(), random_style(1)), masks)
+
+
+def test_a_strength_of_another_size_than_the_masks_is_refused() -> None:
+    with pytest.raises(ValueError, match="4x4 pixels, not 5x4"):
+        StyleField((random_style(),), torch.ones(1, 4, 4), torch.ones(4, 5))

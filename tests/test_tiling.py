@@ -138,7 +138,7 @@ cases = st.builds(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(cases, st.sampled_from(range(len(TABLES))))
 def test_strips_equal_the_whole(case: Case, table: int) -> None:
     model = small_model(table)
