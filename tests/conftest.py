@@ -57,6 +57,15 @@ def style_file(
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Compute in one thread: sums of several may differ in the last bit from run to run."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
 def styles() -> StyleFile:
     return style_file()
 

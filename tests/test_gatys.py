@@ -33,6 +33,9 @@ PHOTO, PAINTING, START = noise(0), noise(1, 40, 40), noise(2)
 CONFIG = GatysConfig(min_side=32, first_iterations=6, iterations=4, patience=100)
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 @pytest.fixture
 def encoder(tiny_encoder: Encoder) -> Encoder:
     return tiny_encoder.requires_grad_(False)

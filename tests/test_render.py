@@ -36,6 +36,9 @@ def draw(path: Path, size: tuple[int, int] = (96, 72), seed: int = 0) -> None:
     Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(path)
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with the photo a.png and the paintings b.png and c.png."""
