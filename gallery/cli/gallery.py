@@ -84,15 +84,11 @@ def similar(
     database: Database = None,
 ) -> None:
     """List the paintings whose style is nearest, with their distance."""
-    from gallery.similar import nearest
-
     gallery = _open(database)
     encoder, vector = _measure(gallery, name)
-    numbers, vectors = gallery.vectors(encoder)
-    rows, distances = nearest(vector, vectors, limit)
-    paintings = gallery.pictures([numbers[row] for row in rows])
-    columns = [{"distance": round(float(distance), 3)} for distance in distances]
-    _print_paintings(paintings, as_json, columns)
+    found = gallery.similar(vector, encoder, limit)
+    columns = [{"distance": round(distance, 3)} for _, distance in found]
+    _print_paintings([painting for painting, _ in found], as_json, columns)
 
 
 @app.command("preview")
