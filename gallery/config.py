@@ -240,6 +240,13 @@ def _alternatives(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
+def default_database() -> str:
+    """Return the path of the database that nobody has named."""
+    from platformdirs import user_data_path
+
+    return str(user_data_path("adain", appauthor=False) / "gallery.db")
+
+
 def database_url(database: str | None = None) -> str:
     """Return the URL of the gallery database.
 
@@ -247,11 +254,7 @@ def database_url(database: str | None = None) -> str:
         database: A path or a URL; by default that of `ADAIN_DATABASE`, else `gallery.db` in the
             user's data folder.
     """
-    database = database or os.environ.get(DATABASE_VARIABLE)
-    if database is None:
-        from platformdirs import user_data_path
-
-        database = str(user_data_path("adain", appauthor=False) / "gallery.db")
+    database = database or os.environ.get(DATABASE_VARIABLE) or default_database()
     if "://" not in database:
         return f"sqlite:///{Path(database).expanduser().absolute()}"
     # The driver that the extra `postgres` installs.
