@@ -1,6 +1,7 @@
 """The use cases that the command line and the web share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,10 @@ from adain.errors import ImageTooLargeError
 from adain.filters import guided_filter, sharpen, smooth
 from adain.images import (
     ImageLimits,
+    Levels,
     Picture,
     load_image,
+    load_levels,
     resize_image,
     resize_shorter_side,
     resize_to,
@@ -29,7 +32,7 @@ from adain.images import (
 )
 from adain.model import STYLE_LAYERS, StyleTransferModel
 from adain.normalization import StyleField, StyleStatistics, interpolate_styles, pool_styles
-from adain.strokes import transfer_detail, working_side
+from adain.strokes import transfer_detail, transfer_detail_to_levels, working_side
 from adain.tiling import stylize_pixels
 from gallery.config import STYLE_SIDE, Controls
 from gallery.errors import StylesError
@@ -95,10 +98,9 @@ def stylize_photo(
         ImageTooLargeError: If it exceeds the limits or the memory.
         MaskError: If a mask does not fit.
     """
-    picture = load_image(photo, limits, name)
-    result = stylize_picture(
+    return stylize_levels(
         model,
-        picture,
+        load_levels(photo, limits, name),
         style,
         alpha=alpha,
         max_side=max_side,
@@ -106,7 +108,52 @@ def stylize_photo(
         memory=memory,
         progress=progress,
     )
-    return to_image(result.pixels, result.transparency)
+
+
+def stylize_levels(
+    model: StyleTransferModel,
+    photo: Levels,
+    style: StyleStatistics,
+    *,
+    alpha: float = 1.0,
+    max_side: int | None = None,
+    controls: Controls = Controls(),
+    memory: int | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Image.Image:
+    """Repaint a loaded photo of 8 bits a channel; see `stylize_picture`.
+
+    Only what the network sees becomes floating point: a large photo takes a third of the time
+    beside the network, and a quarter of the memory.
+    """
+    photo_side = max(photo.width, photo.height)
+    side = min(photo_side, max_side or photo_side)
+    sees = working_side(photo_side, side, controls.stroke)
+    plain = photo.transparency is None and not controls.masks and controls.strength is None
+    if not plain or sees > photo_side:
+        picture = stylize_picture(
+            model,
+            photo.picture(),
+            style,
+            alpha=alpha,
+            max_side=max_side,
+            controls=controls,
+            memory=memory,
+            progress=progress,
+        )
+        return to_image(picture.pixels, picture.transparency)
+    with _named(photo):
+        working = photo.shrink(scaled_size(photo, sees)).picture()
+        work = partial(
+            stylize_pixels, model, memory=_beside(photo, side, memory), progress=progress
+        )
+        painted = _repaint(work, working, working, [style], alpha, controls)
+        if side <= sees:
+            return to_image(
+                resize_to(replace(working, pixels=painted), scaled_size(photo, side)).pixels
+            )
+        result = photo.shrink(scaled_size(photo, side))
+        return Image.fromarray(transfer_detail_to_levels(result.colors, working.pixels, painted))
 
 
 def stylize_picture(
@@ -146,11 +193,11 @@ def stylize_picture(
     """
     photo_side = max(photo.width, photo.height)
     side = min(photo_side, max_side or photo_side)
-    try:
+    with _named(photo):
         working = scale_image(photo, working_side(photo_side, side, controls.stroke))
-        if memory is not None:
-            memory -= RESULT_BYTES * scaled_size(photo, side)[0] * scaled_size(photo, side)[1]
-        work = partial(stylize_pixels, model, memory=memory, progress=progress)
+        work = partial(
+            stylize_pixels, model, memory=_beside(photo, side, memory), progress=progress
+        )
         styles = [_unpack_vector(model, vector) for vector in style.to_vector().cpu().split(1)]
         painted = _repaint(work, photo, working, styles, alpha, controls)
         if side > max(working.width, working.height):
@@ -158,6 +205,21 @@ def stylize_picture(
             pixels = transfer_detail(result.pixels, working.pixels, painted)
             return replace(result, pixels=pixels)
         return resize_to(replace(working, pixels=painted), scaled_size(photo, side))
+
+
+def _beside(photo: Picture | Levels, side: int, memory: int | None) -> int | None:
+    """Return the memory that the result leaves."""
+    if memory is None:
+        return None
+    height, width = scaled_size(photo, side)
+    return memory - RESULT_BYTES * height * width
+
+
+@contextmanager
+def _named(photo: Picture | Levels) -> Iterator[None]:
+    """Name the photo in errors about memory."""
+    try:
+        yield
     except ImageTooLargeError as error:
         raise ImageTooLargeError(f"{photo.name}: {error}") from error
     except (MemoryError, RuntimeError) as error:

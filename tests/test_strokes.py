@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -8,8 +9,9 @@ from adain.strokes import (
     MAX_SIDE,
     STRIP_ROWS,
     STROKE_SIDE,
-    enlarge_rows,
+    Enlarged,
     transfer_detail,
+    transfer_detail_to_levels,
     working_side,
 )
 
@@ -47,9 +49,8 @@ def test_rows_are_enlarged_as_the_whole_is(low: tuple[int, int], factor: float, 
     height, width = (round(side * factor) for side in low)
     whole = F.interpolate(image, (height, width), mode="bicubic")
     rows = slice(int(cut * height), height)
-    torch.testing.assert_close(
-        enlarge_rows(image, height, width, rows), whole[:, :, rows], atol=1e-5, rtol=0
-    )
+    enlarged = Enlarged(image, height, width)[rows].permute(2, 0, 1)[None]
+    torch.testing.assert_close(enlarged, whole[:, :, rows], atol=1e-5, rtol=0)
 
 
 def waves(height: int, width: int) -> torch.Tensor:
@@ -74,6 +75,17 @@ def test_where_nothing_is_painted_the_photo_stays_to_the_bit() -> None:
     photo = torch.rand(1, 3, 50, 70)
     working = F.interpolate(photo, (20, 28), mode="bicubic", antialias=True)
     assert torch.equal(transfer_detail(photo, working, working), photo)
+
+
+def test_levels_are_enlarged_as_floating_point_is() -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (101, 147, 3), dtype=np.uint8)
+    photo = torch.from_numpy(levels).permute(2, 0, 1)[None] / 255
+    working = F.interpolate(photo, (41, 60), mode="bicubic", antialias=True)
+    painted = (1 - working) * 0.9
+    result = transfer_detail_to_levels(levels, working, painted).transpose(2, 0, 1)[None]
+    expected = transfer_detail(photo, working, painted) * 255
+    assert (torch.from_numpy(result) - expected).abs().max() < 0.51
+    assert np.array_equal(transfer_detail_to_levels(levels, working, working), levels)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
