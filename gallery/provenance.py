@@ -6,12 +6,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from adain.images import Levels, Picture
+from adain.images import Picture
 from adain.metadata import Notes
 from gallery.config import Controls, StylizeConfig
 
 
-def result_notes(photo: Picture | Levels, style: str, config: StylizeConfig) -> Notes:
+def result_notes(photo: Picture, style: str, config: StylizeConfig) -> Notes:
     """Return what is written into the file of a result.
 
     Args:

@@ -119,7 +119,7 @@ def prepare_render(
     else:
         start = _stretch(load_image(Path(init)), picture).to(model.device)
     run = _identify(model, picture, style, start, config)
-    return RenderJob(replace(picture, pixels=pixels), style, start, config, run)
+    return RenderJob(replace(picture, levels=pixels), style, start, config, run)
 
 
 def render_job(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from adain.errors import ImageError
-from adain.images import Levels
+from adain.images import Picture
 from adain.model import StyleTransferModel
 from gallery import batch as batch_module
 from gallery.batch import (
@@ -279,14 +279,14 @@ def test_a_bad_photo_does_not_stop_the_rest(plan: Plan, go: Go) -> None:
 def test_unexpected_errors_do_not_stop_the_rest(
     plan: Plan, go: Go, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gallery.service import stylize_levels as original
+    from gallery.service import stylize_picture as original
 
-    def stylize(model: StyleTransferModel, photo: Levels, *args: Any, **kwargs: Any) -> Image.Image:
+    def stylize(model: StyleTransferModel, photo: Picture, *args: Any, **kwargs: Any) -> Picture:
         if photo.name.endswith("a.png"):
             raise RuntimeError("strange")
         return original(model, photo, *args, **kwargs)
 
-    monkeypatch.setattr(batch_module, "stylize_levels", stylize)
+    monkeypatch.setattr(batch_module, "stylize_picture", stylize)
     assert statuses(go(plan)) == {"done": 4, "failed": 2}
     assert not (plan.output / WORK).exists()
 

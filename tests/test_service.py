@@ -12,7 +12,7 @@ from PIL import Image
 
 from adain.color import measure_colors
 from adain.errors import ImageError, ImageTooLargeError
-from adain.images import ImageLimits, Picture, from_image, load_image, load_levels, resize_image
+from adain.images import ImageLimits, Picture, from_image, load_image, resize_image
 from adain.model import STYLE_LAYERS, StyleTransferModel
 from adain.normalization import StyleStatistics, channel_statistics
 from gallery.config import STYLE_SIDE, Controls, database_url
@@ -23,7 +23,6 @@ from gallery.service import (
     find_style,
     measure_style,
     stored_style,
-    stylize_levels,
     stylize_photo,
     stylize_picture,
 )
@@ -76,46 +75,6 @@ def stylized(
 ) -> torch.Tensor:
     """The pixels of a photo repainted under some controls."""
     return stylize_picture(model, load_image(photo), style, controls=Controls(**controls)).pixels
-
-
-@pytest.mark.parametrize("size", [(60, 45), (1500, 300)])
-@pytest.mark.parametrize("max_side", [None, 40, 1200])
-@pytest.mark.parametrize(
-    "controls", [{}, {"stroke": 2.0}, {"stroke": 0.0}, {"stroke": 0.6}, {"sharpen": 1.0}], ids=str
-)
-def test_levels_make_the_picture_that_floating_point_makes(
-    tiny_model: StyleTransferModel,
-    style: StyleStatistics,
-    size: tuple[int, int],
-    max_side: int | None,
-    controls: dict[str, Any],
-) -> None:
-    data = scenery(*size)
-    expected = stylize_picture(
-        tiny_model, load_image(data), style, max_side=max_side, controls=Controls(**controls)
-    )
-    image = stylize_levels(
-        tiny_model, load_levels(data), style, max_side=max_side, controls=Controls(**controls)
-    )
-    assert (image.width, image.height) == (expected.width, expected.height)
-    difference = (from_image(image).pixels - expected.pixels).abs() * 255
-    # The network sees levels, not what lies between them, and the result is rounded.
-    assert difference.max() < 4
-    assert difference.mean() < 0.6
-
-
-def test_levels_that_are_not_wholly_visible_or_repainted_in_part_are_made_all_the_same(
-    tiny_model: StyleTransferModel, style: StyleStatistics
-) -> None:
-    clear = load_levels(picture(1200, 60, "RGBA"))
-    result = stylize_levels(tiny_model, clear, style)
-    assert clear.transparency is not None
-    assert np.array_equal(np.asarray(result.getchannel("A")), clear.transparency)
-    photo = load_levels(picture(1200, 60))
-    kept = stylize_levels(
-        tiny_model, photo, style, controls=Controls(strength=grey(np.zeros((60, 1200))))
-    )
-    assert np.array_equal(np.asarray(kept), photo.colors)
 
 
 def grey(levels: Any) -> bytes:
