@@ -175,6 +175,32 @@ class RenderConfig:
 
 
 @dataclass(frozen=True)
+class InspectConfig:
+    """What `adain inspect` shows.
+
+    Attributes:
+        layer: Whose feature maps and Gram matrix.
+        maps: Feature maps, at most; those of the strongest channels.
+        max_side: Longest side at which the photo is looked at, in pixels.
+        iterations: Steps for each reconstruction.
+    """
+
+    layer: str = "relu3_1"
+    maps: int = 32
+    max_side: int = 512
+    iterations: int = 100
+
+    def __post_init__(self) -> None:
+        for name, value, low, high in (
+            ("maps", self.maps, 1, 512),
+            ("max-side", self.max_side, 32, 2048),
+            ("iterations", self.iterations, 1, 10_000),
+        ):
+            if not low <= value <= high:
+                raise ValueError(f"{name} must be from {low} to {high}, got {value}")
+
+
+@dataclass(frozen=True)
 class IngestConfig:
     """How pictures come into the gallery.
 
