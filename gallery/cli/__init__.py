@@ -13,6 +13,8 @@ import typer
 
 from gallery.cli.batch import EXAMPLES as BATCH_EXAMPLES
 from gallery.cli.batch import batch
+from gallery.cli.compare import EXAMPLES as COMPARE_EXAMPLES
+from gallery.cli.compare import compare
 from gallery.cli.db import app as db
 from gallery.cli.exits import Commands
 from gallery.cli.gallery import app as gallery
@@ -42,6 +44,7 @@ app = typer.Typer(
 )
 app.command(epilog=EXAMPLES)(stylize)
 app.command(epilog=RENDER_EXAMPLES)(render)
+app.command(epilog=COMPARE_EXAMPLES)(compare)
 app.command(epilog=INSPECT_EXAMPLES)(inspect)
 app.command(epilog=BATCH_EXAMPLES)(batch)
 app.command(epilog=INGEST_EXAMPLES)(ingest)
