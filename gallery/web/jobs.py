@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Query, Request
 from fastapi import Path as PathParameter
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from gallery.errors import GalleryError
 from gallery.jobs import LEASE_SECONDS, Job, Jobs, Task
 from gallery.web.documents import ROOT
-from gallery.web.orders import Order, read_order
+from gallery.web.orders import Order
 from gallery.web.problems import Problem, documented, translate
 from gallery.web.studio import Painted, Studio
 from gallery.web.uploads import BODY, Upload, read_upload
@@ -86,8 +86,8 @@ class JobRunner:
     def _work(self, task: Task) -> None:
         try:
             order = Order(**task.settings)
-            _, named = self._studio.style_now(order.references)
-            work = partial(self._studio.paint, order, Upload(task.photo, task.painting), named)
+            _, named = self._studio.styles_now(order.references)
+            work = partial(self._studio.paint, order, _upload(task), named)
             future = self._studio.worker.submit(work, Priority.JOB)
         except Exception as error:
             self._refuse(task, error)
@@ -131,12 +131,12 @@ def create_job_api(studio: Studio, jobs: Jobs, runner: JobRunner) -> APIRouter:
         | documented("upload-too-slow", "body-too-large", "invalid-parameter", "busy"),
         openapi_extra={"requestBody": BODY},
     )
-    async def submit(request: Request, order: Annotated[Order, Depends(read_order)]) -> Response:
+    async def submit(request: Request, order: Annotated[Order, Query()]) -> Response:
         """Takes what `stylize` takes, and keeps it until it is done."""
         upload = await read_upload(request)
-        order.check(upload)
-        await studio.style(order.references)  # Mistakes are told now rather than later.
-        add = partial(jobs.add, order.values, upload.photo, upload.painting)
+        order.weights(upload)
+        await studio.styles(order.references)  # Mistakes are told now rather than later.
+        add = partial(jobs.add, order.model_dump(), upload.photo, upload.painting, _files(upload))
         job = await run_in_threadpool(add)
         runner.wake()
         headers = {"Location": f"{ROOT}/jobs/{job.id}", "Cache-Control": "no-store"}
@@ -184,6 +184,17 @@ def create_job_api(studio: Studio, jobs: Jobs, runner: JobRunner) -> APIRouter:
         return _document(await run_in_threadpool(jobs.cancel, id))
 
     return api
+
+
+def _files(upload: Upload) -> dict[str, bytes]:
+    """Return what was sent besides photo and painting, by names in their order."""
+    files = {f"mask{i}": mask for i, mask in enumerate(upload.masks)}
+    return files if upload.strength is None else files | {"strength": upload.strength}
+
+
+def _upload(task: Task) -> Upload:
+    masks = tuple(task.files[name] for name in sorted(task.files) if name.startswith("mask"))
+    return Upload(task.photo, task.painting, masks, task.files.get("strength"))
 
 
 async def _stream(jobs: Jobs, job: Job) -> AsyncIterator[str]:
