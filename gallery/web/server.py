@@ -1,5 +1,6 @@
 """The HTTP server that runs the application."""
 
+import logging
 import socket
 from collections.abc import Callable
 
@@ -7,6 +8,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from gallery.errors import GalleryError
+from gallery.web.live import MAX_FRAME
 from gallery.web.settings import ServeConfig
 
 DRAIN_SECONDS = 20
@@ -38,8 +40,11 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=DRAIN_SECONDS,
             limit_concurrency=CONNECTIONS,
             proxy_headers=False,
+            ws_max_size=MAX_FRAME,
+            ws_per_message_deflate=False,  # Pictures are compressed already.
         )
         super().__init__(options)
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -66,6 +71,11 @@ def listen(config: ServeConfig) -> socket.socket:
     # and asyncio sets it only on sockets that were made with their protocol's number.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    # uvicorn takes every WebSocket that is refused with a response for a mistake of ours.
+    return "returned without completing handshake" not in record.getMessage()
 
 
 def address(listener: socket.socket) -> str:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from starlette.requests import Request
 
-from adain.images import encode_image, load_image, resize_shorter_side
+from adain.images import ImageLimits, encode_image, load_image, resize_shorter_side
 from adain.model import StyleTransferModel
 from adain.normalization import StyleStatistics, interpolate_styles
 from gallery.config import STYLE_SIDE
@@ -120,13 +120,20 @@ class Studio:
                 task.cancel()
             future.cancel()
 
-    def paint(self, order: Order, upload: Upload, named: Sequence[StyleStatistics]) -> Painted:
+    def paint(
+        self,
+        order: Order,
+        upload: Upload,
+        named: Sequence[StyleStatistics],
+        limits: ImageLimits | None = None,
+    ) -> Painted:
         """Stylize an uploaded photo into a picture file; on the network's thread.
 
         Args:
             order: What to make of it.
             upload: The photo, and what else was sent along.
             named: The styles of the gallery, in the order of `order.style`.
+            limits: What photos to refuse; by default those of the service.
 
         Raises:
             Problem: If styles, weights and masks do not fit together.
@@ -141,7 +148,7 @@ class Studio:
             alpha=order.alpha,
             max_side=min(order.max_side or self.config.max_side, self.config.max_side),
             controls=order.controls(upload.masks, upload.strength),
-            limits=self.config.photo_limits,
+            limits=limits or self.config.photo_limits,
             name="photo",
         )
         painted = time.perf_counter()
