@@ -55,6 +55,7 @@ class Job:
 
     Attributes:
         id: Random; who knows it may see the job.
+        settings: As given to `Jobs.add`.
         state: `queued`, `running`, `done`, `failed` or `cancelled`.
         progress: In [0, 1].
         media_type: Of the result.
@@ -63,6 +64,7 @@ class Job:
     """
 
     id: str
+    settings: dict[str, Any]
     state: str
     progress: float
     media_type: str
@@ -314,4 +316,5 @@ def _end(session: Session, row: JobRow, state: str, **values: Any) -> None:
 def _job(row: JobRow) -> Job:
     names = ("id", "state", "progress", "media_type", "problem", "detail", "created_at",
              "updated_at")  # fmt: skip
-    return Job(**{name: getattr(row, name) for name in names})
+    values = {name: getattr(row, name) for name in names}
+    return Job(settings=json.loads(row.settings), **values)

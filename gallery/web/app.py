@@ -117,7 +117,7 @@ def create_app(
         return await page.get_response("index.html", request.scope)
 
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    app.state.studio = studio
+    app.state.studio, app.state.runner = studio, runner
     return app
 
 

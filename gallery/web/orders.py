@@ -122,6 +122,36 @@ class Order(BaseModel):
         return weights
 
 
+class JobOrder(Order):
+    """What a job makes of a photo."""
+
+    method: Literal["stylize", "render"] = Field(
+        "stylize",
+        description="`render` optimises the picture: slower and better. It has no masks, and of "
+        "the parameters takes style, alpha, content_weight, style_weight, time_limit, max_side, "
+        "format and quality.",
+    )
+    content_weight: float = Field(
+        0.05, description="Of a render: keeps what the photo shows.", ge=0, le=1000
+    )
+    style_weight: float = Field(1.0, description="Of a render: takes the style.", gt=0, le=1000)
+    time_limit: float = Field(120, description="Of a render, in seconds.", ge=1, le=600)
+
+    def weights(self, upload: Upload) -> list[float]:
+        """Return the weights of the styles.
+
+        Raises:
+            Problem: As for `stylize`; or if a render has masks, or weights that are not positive.
+        """
+        weights = super().weights(upload)
+        if self.method == "render":
+            if upload.masks or upload.strength:
+                raise Problem("invalid-parameter", "mask: a render takes none")
+            if min(weights) <= 0:
+                raise Problem("invalid-parameter", "style: weights of a render must be positive")
+        return weights
+
+
 def parse_style(text: str) -> Reference:
     """Read `irises` or `irises=0.7`.
 

@@ -45,12 +45,17 @@ class Server(uvicorn.Server):
         )
         super().__init__(options)
         logging.getLogger("uvicorn.error").addFilter(_is_news)
-        self._ready = ready
+        self._app, self._ready = app, ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""
         await super().startup(sockets)
         self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what was accepted; what lasts longer is left for later, or for others."""
+        self._app.state.runner.interrupt()
+        await super().shutdown(sockets)
 
 
 def listen(config: ServeConfig) -> socket.socket:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -15,6 +16,7 @@ from adain.images import ImageLimits, encode_image, load_image, resize_shorter_s
 from adain.model import StyleTransferModel
 from adain.normalization import StyleStatistics, interpolate_styles
 from gallery.config import STYLE_SIDE
+from gallery.paintings import Painting
 from gallery.references import Reference, find_target
 from gallery.service import stored_style, stylize_photo
 from gallery.store import Gallery
@@ -92,6 +94,24 @@ class Studio:
         targets = [find_target(self.gallery, reference.name) for reference in references]
         styles = [stored_style(self.model, self.gallery, target) for target in targets]
         return "+".join(target.slug for target in targets) or "painting", styles
+
+    def pictures_now(
+        self, references: Sequence[Reference]
+    ) -> tuple[list[Path] | None, list[StyleStatistics]]:
+        """Return the pictures of paintings, None if one is not at hand, and their statistics."""
+        return self._reader.submit(self._pictures, references).result()
+
+    def _pictures(
+        self, references: Sequence[Reference]
+    ) -> tuple[list[Path] | None, list[StyleStatistics]]:
+        targets = [find_target(self.gallery, reference.name) for reference in references]
+        styles = [stored_style(self.model, self.gallery, target) for target in targets]
+        paths = [
+            Path(target.path)
+            for target in targets
+            if isinstance(target, Painting) and target.path and Path(target.path).is_file()
+        ]
+        return paths if len(paths) == len(targets) else None, styles
 
     async def run(
         self, request: Request, work: Callable[[], T], priority: Priority = Priority.PAINT
