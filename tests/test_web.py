@@ -142,6 +142,59 @@ def test_a_form_may_bring_a_painting_of_its_own(url: str) -> None:
     np.testing.assert_array_equal(none, named)
 
 
+def grey(left: int, right: int, width: int = 64, height: int = 48) -> bytes:
+    """A picture whose halves have these levels."""
+    levels = np.repeat([left, right], width // 2)[None].repeat(height, 0).astype(np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(levels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["stroke=0.5", "preserve_color=luminance", "photorealistic=true", "smooth=1", "sharpen=2"],
+)
+def test_every_control_changes_the_picture(url: str, query: str) -> None:
+    def paint(more: str) -> NDArray[np.int_]:
+        answer = requests.post(f"{url}/stylize?style=irises&format=png{more}", data=picture(96, 96))
+        assert answer.status_code == 200, answer.text
+        return pixels(answer.content)
+
+    assert np.abs(paint(f"&{query}") - paint("")).mean() > 0.5
+
+
+def test_masks_part_the_styles(url: str) -> None:
+    def paint(query: str, *masks: bytes, **files: bytes) -> NDArray[np.int_]:
+        parts = [("mask", mask) for mask in masks] + [("photo", picture()), *files.items()]
+        answer = requests.post(f"{url}/stylize?format=png&feather=0&{query}", files=parts)
+        assert answer.status_code == 200, answer.text
+        return pixels(answer.content)
+
+    left, right = grey(255, 0), grey(0, 255)
+    each = paint("style=irises&style=senecio", left, right)
+    labels = paint("style=irises&style=senecio", right)
+    np.testing.assert_allclose(each, labels, atol=1)
+    assert np.abs(each - paint("style=senecio&style=irises", left, right)).mean() > 2
+    own = paint("style=irises", left, right, painting=picture(128, 128, seed=3))
+    assert np.abs(own - each)[:, 48:].mean() > 5 * np.abs(own - each)[:, :16].mean()
+    half = paint("style=irises", strength=left)
+    np.testing.assert_array_equal(half[:, 40:], pixels(picture())[:, 40:])
+    assert np.abs(half - pixels(picture()))[:, :24].mean() > 5
+
+
+def test_masks_that_do_not_fit_are_problems(url: str) -> None:
+    def ask(query: str, *masks: bytes) -> requests.Response:
+        parts = [("photo", picture()), *(("mask", mask) for mask in masks)]
+        return requests.post(f"{url}/stylize?{query}", files=parts)
+
+    two, mask = "style=irises&style=senecio", grey(0, 255)
+    assert_problem(ask(two, mask, mask, mask), 422, "invalid-parameter")
+    assert_problem(ask("style=irises=2&style=senecio", mask), 422, "invalid-parameter")
+    assert_problem(ask(two, grey(0, 255, 48, 48)), 422, "mask-mismatch")
+    assert_problem(ask(two, picture()), 422, "mask-mismatch")
+    assert_problem(ask(two, b"no picture"), 415, "not-a-picture")
+
+
 def test_an_artist_is_a_style(url: str) -> None:
     answer = requests.post(f"{url}/stylize?style=artist:claude-monet", data=picture())
     assert answer.headers["X-Style"] == "claude-monet"
@@ -168,6 +221,10 @@ def test_a_name_is_never_taken_for_a_file_of_the_server(url: str, tmp_path: Path
         ("style=irises=1&style=senecio=-1", picture(), 422, "invalid-parameter"),
         ("style=irises=nan", picture(), 422, "invalid-parameter"),
         ("style=irises&format=gif", picture(), 422, "invalid-parameter"),
+        ("style=irises&stroke=0.01", picture(), 422, "invalid-parameter"),
+        ("style=irises&stroke=nan", picture(), 422, "invalid-parameter"),
+        ("style=irises&smooth=2", picture(), 422, "invalid-parameter"),
+        ("style=irises&preserve_color=some", picture(), 422, "invalid-parameter"),
         ("style=irises&max_side=2", picture(), 422, "invalid-parameter"),
         ("style=%00", picture(), 422, "invalid-parameter"),
         ("&".join(["style=irises"] * 9), picture(), 422, "invalid-parameter"),
@@ -332,6 +389,16 @@ def test_a_job_is_accepted_followed_and_fetched(url: str) -> None:
     assert result.content == direct.content
     assert requests.delete(where).json()["state"] == "done"
     assert_problem(requests.get(where), 404, "job-not-found")
+
+
+def test_a_job_takes_masks_and_controls(url: str) -> None:
+    query = "style=irises&style=senecio&format=png&preserve_color=linear&feather=0"
+    parts = [("photo", picture()), ("mask", grey(255, 0)), ("mask", grey(0, 255))]
+    job = requests.post(f"{url}/jobs?{query}", files=parts).json()
+    where = f"{url}/jobs/{job['id']}"
+    wait_for(lambda: requests.get(where).json()["state"] == "done")
+    direct = requests.post(f"{url}/stylize?{query}", files=parts)
+    assert requests.get(f"{where}/result").content == direct.content
 
 
 def test_mistakes_in_a_job_are_told_at_once_or_by_the_job(url: str) -> None:
