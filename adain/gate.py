@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from adain.losses import content_loss, style_loss
+from adain.losses import LUMINANCE, content_loss, style_loss
 from adain.model import STYLE_LAYERS, Encoder
 from adain.normalization import StyleStatistics
-from adain.quality import CONTENT_LAYER, LUMINANCE
+from adain.quality import CONTENT_LAYER
 
 SIDE = 512
 """Longest side in pixels at which pictures are to be judged: about what a person sees at once."""
