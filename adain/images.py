@@ -569,10 +569,12 @@ def _interpolate(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _plain(image: Image.Image, opaque: bool) -> Image.Image:
-    """Return a copy in RGB or RGBA without metadata, laid on white if it shall be opaque."""
+    """Return it in RGB or RGBA without metadata, laid on white if it shall be opaque."""
     if image.mode not in ("RGB", "RGBA"):
         picture = from_image(image)
         image = to_image(picture.pixels, picture.transparency)
+    if not image.info and not (opaque and image.mode == "RGBA"):
+        return image
     plain = image.copy()
     if opaque and image.mode == "RGBA":
         plain = Image.new("RGB", image.size, "white")
