@@ -68,8 +68,10 @@ class Enlarged:
             sources, weights = horizontal.matrix(columns)
             # The channels lie side by side, and each has the same weights.
             spread = torch.kron(weights, torch.eye(channels)).to(lines)
-            self._wide[:, _times(columns, channels)] = lines[:, _times(sources, channels)].mm(
-                spread.T
+            torch.mm(
+                lines[:, _times(sources, channels)],
+                spread.T,
+                out=self._wide[:, _times(columns, channels)],
             )
 
     def __getitem__(self, rows: slice) -> Tensor:
