@@ -124,6 +124,11 @@ class Picture:
         return self.levels.shape[2]
 
     @property
+    def is_large(self) -> bool:
+        """Return whether it takes much memory; see `LARGE_PIXELS`."""
+        return self.height * self.width > LARGE_PIXELS
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Return `(H, W, 3)`."""
         return (self.height, self.width, 3)
@@ -161,16 +166,21 @@ def to_unit(levels: Tensor) -> Tensor:
     return levels.float().div_(torch.iinfo(levels.dtype).max)
 
 
-def row_ranges(height: int, width: int, pixels: int = STRIP_PIXELS) -> Iterator[tuple[int, int]]:
+def row_ranges(height: int, width: int, pixels: int | None = None) -> Iterator[tuple[int, int]]:
     """Yield the first row of each strip of a picture, and the one behind its last."""
-    rows = max(1, pixels // width)
+    rows = max(1, (pixels or STRIP_PIXELS) // width)
     for top in range(0, height, rows):
         yield top, min(top + rows, height)
 
 
+def result_type(height: int, width: int) -> torch.dtype:
+    """Return the type of the levels of a result that is not read from a file."""
+    return torch.float32 if height * width <= LARGE_PIXELS else torch.uint16
+
+
 def gather_rows(strips: Iterable[Tensor], height: int, width: int) -> Tensor:
     """Return the levels `(1, 3, H, W)` of a result that comes in strips `(1, 3, h, W)`."""
-    dtype = torch.float32 if height * width <= LARGE_PIXELS else torch.uint16
+    dtype = result_type(height, width)
     levels = torch.empty((height, width, 3), dtype=dtype).permute(2, 0, 1)[None]
     top = 0
     for strip in strips:

@@ -26,6 +26,7 @@ from adain.images import (
     resize_image,
     resize_shorter_side,
     resize_to,
+    result_type,
     row_ranges,
     scale_image,
     scaled_size,
@@ -55,9 +56,6 @@ MAX_SLUG = 120
 
 UNTOUCHED = 0.1
 """Strength below which the photo itself fades in, to be whole at 0."""
-
-RESULT_BYTES = 12
-"""What a pixel of the result takes at most while the network works."""
 
 STRIP_PIXELS = 2**20
 """Pixels that are changed at a time after that."""
@@ -158,7 +156,8 @@ def stylize_picture(
     try:
         working = scale_image(photo, working_side(photo_side, side, controls.stroke))
         if memory is not None:
-            memory -= RESULT_BYTES * working.height * working.width
+            level = result_type(working.height, working.width)
+            memory -= 3 * level.itemsize * working.height * working.width
         work = partial(stylize_rows, model, memory=memory, progress=progress)
         styles = [_unpack_vector(model, vector) for vector in style.to_vector().cpu().split(1)]
         painted = _repaint(work, photo, working, styles, alpha, controls)

@@ -220,10 +220,12 @@ def _load_network(config: StylizeConfig) -> "StyleTransferModel":
     return load_model(config.model, device)
 
 
-def _room(config: StylizeConfig) -> int | None:
+def _room(config: StylizeConfig, photo: "Picture") -> int | None:
     """Return the bytes of the limit that the process itself does not use yet."""
-    from adain.device import resident_memory
+    from adain.device import release_memory, resident_memory
 
+    if photo.is_large:  # For small ones it is faster to keep it.
+        release_memory()
     return None if config.memory is None else config.memory - resident_memory()
 
 
@@ -248,6 +250,7 @@ def _stylize_one(
         photo = load_image(sys.stdin.buffer, name="standard input")
     else:
         photo = load_image(Path(output.photo))
+    notes = result_notes(photo, slug, config)
     result = stylize_picture(
         network,
         photo,
@@ -255,10 +258,11 @@ def _stylize_one(
         alpha=config.alpha,
         max_side=config.max_side,
         controls=config.controls,
-        memory=_room(config),
+        memory=_room(config, photo),
         progress=report,
     )
-    _write(result, output, config, result_notes(photo, slug, config))
+    del photo  # A print beside its photo and the file would be too much.
+    _write(result, output, config, notes)
     return {
         "photo": output.photo,
         "output": str(output.path),
@@ -270,8 +274,11 @@ def _stylize_one(
 
 
 def _write(result: "Picture", output: "Output", config: StylizeConfig, notes: "Notes") -> None:
+    from adain.device import release_memory
     from adain.images import encode_image, save_image
 
+    if result.is_large:
+        release_memory()
     if output.path is None:
         data = encode_image(result, output.format, config.jpeg_quality, config.bits, notes)
         emit(data)
