@@ -4,9 +4,10 @@
 
 Every thread takes a photo from its file to its result, so one decodes while another one is in
 the network, and no queue of pictures fills the memory. On a CPU the threads share the cores, one
-or a few for each photo, which loses nothing to waiting. Photos are not put into common passes of
-the network: on a CPU that is slower, and a result could depend in its last bits on which other
-photos were there. What is complete is known from `gallery.journal`.
+or a few for each photo, which loses nothing to waiting. Photos of equal size are not put into
+common passes of the network: four at a time took a tenth less for 256 and 512 pixels and nothing
+less for 1024, the size at which most photos are painted, and a result could depend in its last
+bits on which other photos were there. What is complete is known from `gallery.journal`.
 """
 
 import hashlib

@@ -131,7 +131,7 @@ def prepare_render(
     else:
         start = _stretch(load_image(Path(init)), picture).to(model.device)
     run = _identify(network or model.fingerprint, picture, style, start, config)
-    return RenderJob(replace(picture, pixels=pixels), style, start, config, run, encoder)
+    return RenderJob(replace(picture, levels=pixels), style, start, config, run, encoder)
 
 
 def render_job(

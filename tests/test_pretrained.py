@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from adain import pretrained
 from adain.errors import WeightsError
+from adain.model import Encoder
 from adain.pretrained import (
     CONVOLUTIONS,
     NETWORKS,
@@ -294,7 +295,9 @@ def test_a_network_is_brought_from_a_file(
     with pytest.raises(WeightsError, match="adain weights download vgg11"):
         load_network("vgg11")
     assert import_network("vgg11", file) == models / f"vgg11-{digest}.pth"
-    assert load_network("vgg11").config.convolutions == CONVOLUTIONS["vgg11"]
+    network = load_network("vgg11")
+    assert isinstance(network, Encoder)
+    assert network.config.convolutions == CONVOLUTIONS["vgg11"]
     network_path("vgg11").write_bytes(file.read_bytes()[:-1])
     with pytest.raises(WeightsError, match="sha256"):
         load_network("vgg11")

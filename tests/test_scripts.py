@@ -387,3 +387,23 @@ def test_settings_are_compared_on_one_sheet(
     with Image.open(out / "sheet.png") as sheet:
         assert sheet.size == (5 * 32, 2 * (32 + 24))
     assert len(list(out.glob("*.png"))) == 1 + 2 * 3
+
+
+@pytest.mark.slow
+def test_an_ablation_trains_each_variant_once_and_compares_them(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ablation = load_script("ablate")
+    out = tmp_path / "out"
+    options = ["--data", str(data), "--size", "64", "--steps", "1", "-o", str(out)]
+    ablation.main([*options, "--only", "one-level", "no-tv"])
+    table = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[0] for line in table[2:]] == [
+        "| statistics matched at relu4_1 alone, no skips",
+        "| no total variation loss",
+    ]
+    with Image.open(out / "sheet.png") as sheet:
+        assert sheet.size == (4 * ablation.SIDE, 5 * ablation.SIDE)
+    weights = (out / "no-tv" / "decoder.safetensors").stat().st_mtime_ns
+    ablation.main([*options, "--only", "no-tv"])
+    assert (out / "no-tv" / "decoder.safetensors").stat().st_mtime_ns == weights

@@ -289,3 +289,14 @@ def test_the_search_index_follows_the_table(
     with connect(database_url()).begin() as connection:
         check = "INSERT INTO painting_search(painting_search, rank) VALUES ('integrity-check', 1)"
         connection.execute(text(check))
+
+
+def test_similar_styles_come_nearest_first_and_are_read_once(gallery: Gallery) -> None:
+    irises = gallery.vector(gallery.find("irises"), ENCODER)
+    assert irises is not None
+    found = gallery.similar(irises + 1, ENCODER, 3)
+    assert [each.slug for each, _ in found] == ["irises", "water-lilies", "cafe-terrace"]
+    np.testing.assert_allclose([far for _, far in found], [6**0.5 * n for n in (1, 5, 7)])
+    gallery.remove([gallery.find("irises").id])
+    assert [each.slug for each, _ in gallery.similar(irises, ENCODER, 2)] == ["cafe-terrace"]
+    assert len(gallery.similar(irises, ENCODER, 10)) == 3

@@ -13,7 +13,7 @@ import typer
 from adain.errors import ImageExistsError
 from gallery.cli import options
 from gallery.cli.exits import debugging, describe, exit_code, usage
-from gallery.cli.streams import Advance, complain, emit, progress
+from gallery.cli.streams import complain, emit, progress, shares
 from gallery.config import Controls, StylizeConfig, database_url, parse_memory
 from gallery.errors import OutputError
 
@@ -146,7 +146,7 @@ def stylize(
     errors: list[Exception] = []
     with progress(len(outputs), hidden=quiet) as advance:
         for item in outputs:
-            report = _shares(advance)
+            report = shares(advance)
             try:
                 facts = _stylize_one(network, slug, statistics, item, config, report)
                 if item.path:
@@ -225,18 +225,6 @@ def _room(config: StylizeConfig) -> int | None:
     from adain.device import resident_memory
 
     return None if config.memory is None else config.memory - resident_memory()
-
-
-def _shares(advance: Advance) -> Callable[[float], None]:
-    """Return what takes the share of one photo that is done, and moves the bar on."""
-    done = 0.0
-
-    def report(share: float) -> None:
-        nonlocal done
-        advance(share - done)
-        done = share
-
-    return report
 
 
 def _stylize_one(
