@@ -44,7 +44,7 @@ from adain.tiling import memory_limit
 from gallery.config import STYLE_SIDE, BatchConfig, StylizeConfig
 from gallery.errors import GalleryError, OutputError
 from gallery.ingest import read_file
-from gallery.journal import Entry, Journal, file_digest, file_stamp, photo_stamp
+from gallery.journal import JOURNAL, Entry, Journal, file_digest, file_stamp, photo_stamp
 from gallery.outputs import plan_outputs
 from gallery.provenance import result_notes
 from gallery.service import stylize_levels, stylize_picture
@@ -148,8 +148,8 @@ def find_photos(
 ) -> Iterator[str]:
     """Yield the paths of the photos in a folder, relative to it, with `/`, in order.
 
-    Hidden files, links to folders (which may run in circles) and the folder of the results are
-    left out.
+    Hidden files, links to folders (which may run in circles), the folder of the results and those
+    of other batches are left out.
 
     Args:
         source: The folder.
@@ -171,6 +171,7 @@ def find_photos(
             and not name.startswith(".")
             and not _fits((prefix / name).as_posix(), config.exclude)
             and os.path.realpath(os.path.join(place, name)) != results
+            and not os.path.lexists(os.path.join(place, name, JOURNAL))
         )
         for name in sorted(names):
             path = (prefix / name).as_posix()

@@ -340,6 +340,16 @@ def test_hidden_files_loops_and_the_results_are_left_out(plan: Plan, go: Go) -> 
     assert statuses(go(plan)) == {"skipped": 6}
 
 
+def test_the_results_of_other_batches_are_no_photos(plan: Plan, go: Go) -> None:
+    first = replace(plan, output=plan.source / "first")
+    second = replace(plan, output=plan.source / "cats" / "second")
+    assert statuses(go(first)) == {"done": 6}
+    assert statuses(go(second)) == {"done": 6}
+    assert statuses(go(first)) == {"skipped": 6}
+    again = replace(plan, source=first.output, output=plan.output)
+    assert statuses(go(again)) == {"done": 12}
+
+
 def test_a_folder_that_cannot_be_read_is_reported(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
