@@ -9,6 +9,7 @@ A loaded picture is upright, in sRGB, of 8 bits a channel whatever its file hold
 with the extra `heic`.
 """
 
+import math
 import os
 import threading
 import warnings
@@ -190,10 +191,22 @@ def load_levels(
     source: Path | str | bytes | BinaryIO,
     limits: ImageLimits = ImageLimits(),
     name: str | None = None,
+    side: int | None = None,
 ) -> Levels:
-    """Decode a picture as `load_image` does, and take and raise the same."""
+    """Decode a picture as `load_image` does, and take and raise the same.
+
+    Args:
+        source: As for `load_image`.
+        limits: As for `load_image`.
+        name: As for `load_image`.
+        side: Pixels of the longer side that are needed. A JPEG of twice as many or more is decoded
+            at a half, a quarter or an eighth of its size, in about half the time.
+    """
     name = picture_name(source, name)
     with _opened(source, limits, name) as image:
+        if side is not None and side < max(image.size):
+            scale = side / max(image.size)
+            image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
         return _to_stored(image, name)
 
 

@@ -40,6 +40,7 @@ from adain.images import (
 from adain.metadata import Notes
 from adain.model import STYLE_LAYERS, StyleTransferModel
 from adain.normalization import StyleStatistics
+from adain.strokes import needed_side
 from adain.tiling import memory_limit
 from gallery.config import STYLE_SIDE, BatchConfig, StylizeConfig
 from gallery.errors import GalleryError, OutputError
@@ -354,7 +355,8 @@ class Worker:
         vector = torch.from_numpy(styles.vectors[number : number + 1])
         widths = {layer: self._model.encoder.widths[layer] for layer in STYLE_LAYERS}
         style = StyleStatistics.from_vector(vector, widths)
-        photo = load_levels(data, name=name)
+        side = config.max_side and needed_side(config.max_side, config.controls.stroke)
+        photo = load_levels(data, name=name, side=side)
         settings: dict[str, Any] = {
             "alpha": config.alpha,
             "max_side": config.max_side,

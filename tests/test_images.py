@@ -366,6 +366,19 @@ def test_the_matrix_of_formats(
     assert torch.equal(photo.picture().pixels, load_image(data).pixels)
 
 
+@pytest.mark.parametrize(
+    ("side", "expected"), [(None, 640), (700, 640), (640, 640), (321, 640), (320, 320), (90, 160)]
+)
+def test_of_a_jpeg_no_more_is_decoded_than_needed(side: int | None, expected: int) -> None:
+    image = SMOOTH.resize((480, 640), Image.Resampling.BICUBIC)
+    photo = load_levels(encoded(image, "JPEG", quality=95), side=side)
+    assert (photo.width, photo.height) == (expected * 3 // 4, expected)
+    whole = load_image(encoded(image, "PNG"))
+    scaled = resize_image(whole, expected).pixels
+    assert (photo.picture().pixels - scaled).abs().max() < 6 / 255
+    assert load_levels(encoded(image, "PNG"), side=side).height == 640
+
+
 # Transparency
 
 
