@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -206,8 +207,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     for seed, (name, size) in enumerate((("a.png", (64, 48)), ("b.png", (60, 60)))):
         coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
         Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(name)
-    quick = refine.stylize_refined.__kwdefaults__ | {"config": QUICK}
-    monkeypatch.setattr(refine.stylize_refined, "__kwdefaults__", quick)
+    monkeypatch.setattr(refine, "stylize_refined", partial(refine.stylize_refined, config=QUICK))
 
     def invoke(*arguments: str) -> Result:
         return CliRunner().invoke(app, ["stylize", *arguments])
@@ -216,8 +216,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def set_gate(monkeypatch: pytest.MonkeyPatch, gate: Gate) -> None:
-    defaults = refine.stylize_refined.__kwdefaults__ | {"gate": gate}
-    monkeypatch.setattr(refine.stylize_refined, "__kwdefaults__", defaults)
+    monkeypatch.setattr(refine, "stylize_refined", partial(refine.stylize_refined, gate=gate))
 
 
 def pixels(path: str) -> Tensor:
