@@ -39,7 +39,8 @@ class GatysConfig:
 
     Attributes:
         loss: What for.
-        optimizer: `pyramid` (Adam on several sizes), `lbfgs`, `adam` or `gradient-descent`.
+        optimizer: `pyramid-lbfgs`, `pyramid` (Adam on several sizes), `lbfgs`, `adam` or
+            `gradient-descent`.
         learning_rate: Length of (first) steps, in parts of the range of a pixel.
         averaging: Decay of the average over pictures that is the result; 0 takes the last one.
         min_side: About the longer side of the first scale in pixels; each next one doubles it.
@@ -52,7 +53,7 @@ class GatysConfig:
     """
 
     loss: LossConfig = LossConfig()
-    optimizer: str = "pyramid"
+    optimizer: str = "pyramid-lbfgs"
     learning_rate: float = 0.02
     averaging: float = 0.5
     min_side: int = 256

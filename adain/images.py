@@ -9,6 +9,7 @@ with the extra `heic`. Pictures are worked on strip by strip: beside the levels 
 nothing of its size is in memory.
 """
 
+import math
 import os
 import threading
 import warnings
@@ -209,6 +210,7 @@ def load_image(
     source: Path | str | bytes | BinaryIO,
     limits: ImageLimits = ImageLimits(),
     name: str | None = None,
+    side: int | None = None,
 ) -> Picture:
     """Decode a picture: upright, in sRGB, transparency apart.
 
@@ -216,6 +218,8 @@ def load_image(
         source: Path of a file, its bytes, or a stream, which is read but not closed.
         limits: What to refuse before any pixel is decoded.
         name: What error messages call the picture; by default the path as given.
+        side: Pixels of the longer side that are needed. A JPEG of twice as many or more is decoded
+            at a half, a quarter or an eighth of its size, in about half the time.
 
     Raises:
         ImageTooLargeError: If it exceeds a limit.
@@ -224,6 +228,9 @@ def load_image(
     """
     name = picture_name(source, name)
     with _opened(source, limits, name) as image:
+        if side is not None and side < max(image.size):
+            scale = side / max(image.size)
+            image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
         return from_image(image, name)
 
 

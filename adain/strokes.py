@@ -45,6 +45,11 @@ def working_side(photo_side: int, result_side: int, stroke: float) -> int:
     return min(max(side, MIN_SIDE), max(MAX_SIDE, photo_side))
 
 
+def needed_side(result_side: int, stroke: float) -> int:
+    """Return the longer side in pixels at which all is seen that counts for a smaller result."""
+    return max(working_side(STROKE_SIDE, result_side, stroke), STROKE_SIDE, result_side)
+
+
 class Enlarged:
     """Rows `(H, W, C)` of an image enlarged by bicubic interpolation, on the image's device.
 
@@ -68,8 +73,10 @@ class Enlarged:
             sources, weights = horizontal.matrix(columns)
             # The channels lie side by side, and each has the same weights.
             spread = torch.kron(weights, torch.eye(channels)).to(lines)
-            self._wide[:, _times(columns, channels)] = lines[:, _times(sources, channels)].mm(
-                spread.T
+            torch.mm(
+                lines[:, _times(sources, channels)],
+                spread.T,
+                out=self._wide[:, _times(columns, channels)],
             )
 
     def __getitem__(self, rows: slice) -> Tensor:

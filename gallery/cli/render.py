@@ -85,8 +85,8 @@ def render(
     ] = None,
     pooling: Annotated[str, typer.Option(help="max or average.")] = "max",
     optimizer: Annotated[
-        str, typer.Option(help="pyramid, lbfgs, adam or gradient-descent.")
-    ] = "pyramid",
+        str, typer.Option(help="pyramid-lbfgs, pyramid, lbfgs, adam or gradient-descent.")
+    ] = "pyramid-lbfgs",
     learning_rate: Annotated[float, typer.Option(help="Length of (first) steps.")] = 0.02,
     averaging: Annotated[float, typer.Option(help="Decay of the average over steps.")] = 0.5,
     min_side: Annotated[int, typer.Option(metavar="PX", help="Side of the first scale.")] = 256,
