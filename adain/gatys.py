@@ -359,11 +359,15 @@ class _Run:
         )
 
 
+def lay_out(tensor: Tensor) -> Tensor:
+    """Lay pictures out alike, in a run and from a file: sums depend on the order of their terms."""
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+
 def _beginning(scale: int, image: Tensor, state: State, rate: float) -> Checkpoint:
-    image = image.contiguous(memory_format=torch.channels_last)
     losses = torch.zeros(0, dtype=torch.float64)
-    tensors = {"image": image, "average": image, "losses": losses}
-    return Checkpoint(scale, 0, rate, {**tensors, **_prefixed(state)})
+    tensors = {"image": image, "average": image, "losses": losses, **_prefixed(state)}
+    return Checkpoint(scale, 0, rate, {name: lay_out(value) for name, value in tensors.items()})
 
 
 def _advance(point: Checkpoint, loss: float, gradient: Tensor, config: GatysConfig) -> Checkpoint:
@@ -376,8 +380,9 @@ def _advance(point: Checkpoint, loss: float, gradient: Tensor, config: GatysConf
     decay = config.averaging * (1 - config.averaging**point.iteration)
     decay = decay / (1 - config.averaging ** (point.iteration + 1))
     average = torch.lerp(image, tensors["average"], decay)
-    own = {"image": image, "average": average, "losses": losses}
-    return Checkpoint(point.scale, point.iteration + 1, point.rate, {**own, **_prefixed(state)})
+    following = {"image": image, "average": average, "losses": losses, **_prefixed(state)}
+    following = {name: lay_out(tensor) for name, tensor in following.items()}
+    return Checkpoint(point.scale, point.iteration + 1, point.rate, following)
 
 
 def _restore(good: Checkpoint, rate: float) -> Checkpoint:

@@ -21,11 +21,12 @@ from adain.normalization import StyleStatistics
 from adain.perceptual import Paintings, resize_pixels
 from adain.pretrained import load_network
 from gallery.checkpoints import Run, checkpoint_path, save_checkpoint
-from gallery.config import RenderConfig
+from gallery.config import Controls, RenderConfig
 from gallery.errors import OutputError
 from gallery.files import write_file
 from gallery.paintings import Painting
 from gallery.references import Reference, find_target
+from gallery.service import finish_pixels
 from gallery.store import Gallery
 
 FRAMES = 48
@@ -48,6 +49,7 @@ class RenderJob:
         config: How to optimise.
         run: What identifies the run, for its checkpoint.
         encoder: The perceptual network.
+        controls: What is done to the pixels of the result; the steps know nothing of it.
     """
 
     photo: Picture
@@ -56,6 +58,7 @@ class RenderJob:
     config: GatysConfig
     run: Run
     encoder: nn.Module
+    controls: Controls = Controls()
 
 
 def painting_files(
@@ -90,6 +93,7 @@ def prepare_render(
     init: str,
     max_side: int,
     network: str | None = None,
+    controls: Controls = Controls(),
 ) -> RenderJob:
     """Load what a render needs.
 
@@ -103,6 +107,7 @@ def prepare_render(
             photo's size.
         max_side: Longest side of the result in pixels.
         network: The perceptual network, of `pretrained.NETWORKS`; None takes the model's encoder.
+        controls: Colours, edges and grain of the result.
 
     Raises:
         ImageError: If a picture cannot be read.
@@ -131,7 +136,7 @@ def prepare_render(
     else:
         start = _stretch(load_image(Path(init)), picture).to(model.device)
     run = _identify(network or model.fingerprint, picture, style, start, config)
-    return RenderJob(replace(picture, levels=pixels), style, start, config, run, encoder)
+    return RenderJob(replace(picture, levels=pixels), style, start, config, run, encoder, controls)
 
 
 def render_job(
@@ -224,7 +229,8 @@ class Recorder:
             write_file(self.animation, encode_animation(self.frames))
 
     def _save(self, pixels: Tensor) -> None:
-        image = to_image(pixels, self.job.photo.transparency)
+        finished = finish_pixels(self.job.photo, pixels, self.job.controls)
+        image = to_image(finished, self.job.photo.transparency)
         quality = self.config.jpeg_quality
         save_image(image, self.output, jpeg_quality=quality, overwrite=self.replace)
         self.replace = True  # The file is this run's own now.

@@ -177,6 +177,27 @@ def test_a_network_that_cannot_be_used_gives_one_line(run: Run, networks: Path) 
     assert files() == {"a.png", "b.png", "c.png"}
 
 
+@pytest.mark.parametrize(
+    "look", [("--preserve-color", "luminance"), ("--photorealistic",), ("--sharpen", "2")]
+)
+def test_the_look_is_applied_to_the_result_alone(run: Run, look: tuple[str, ...]) -> None:
+    assert run(*QUICK, "-o", "plain.png", "--time-limit", "0").exit_code == 0
+    assert run(*QUICK, *look, "-o", "look.png", "--time-limit", "0").exit_code == 0
+    assert np.abs(pixels("look.png") - pixels("plain.png")).max() > 4
+    # What goes on from a checkpoint is the picture without it.
+    assert run(*QUICK, "-o", "look.png", "--resume").exit_code == 0
+    assert run(*QUICK, "-o", "plain.png", "--resume").exit_code == 0
+    assert np.array_equal(pixels("look.png"), pixels("plain.png"))
+
+
+def test_kept_colors_are_those_of_the_photo(run: Run) -> None:
+    assert run(*QUICK, "--preserve-color", "linear", "-o", "kept.png").exit_code == 0
+    with Image.open("a.png") as photo:
+        expected = np.asarray(photo.resize((64, 48))).reshape(-1, 3).mean(0)
+    assert np.abs(pixels("kept.png").reshape(-1, 3).mean(0) - expected).max() < 4
+    assert run(*QUICK, "--preserve-color", "sepia").exit_code == 2
+
+
 def test_losses_are_drawn_and_steps_are_animated(run: Run) -> None:
     result = run(*QUICK, "--plot", "losses.png", "--animate", "steps.webp")
     assert result.exit_code == 0, result.stderr

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adain.errors import ImageExistsError
+from gallery.cli import options
 from gallery.cli.exits import ExitCode, usage
 from gallery.cli.options import Database
 from gallery.cli.signals import stop_on_interrupt
 from gallery.cli.streams import complain, emit
-from gallery.config import RenderConfig, database_url
+from gallery.config import Controls, RenderConfig, database_url
 from gallery.errors import OutputError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from gallery.service import Measure
 
 DEFAULTS = RenderConfig()
+LOOK = Controls()
 
 EXAMPLES = """\b
 Examples:
@@ -57,6 +59,10 @@ def render(
     ] = DEFAULTS.init,
     content_weight: Annotated[float, typer.Option(help="Keeps what the photo shows.")] = 0.05,
     style_weight: Annotated[float, typer.Option(help="Takes the painting's style.")] = 1.0,
+    preserve_color: options.PreserveColor = LOOK.preserve_color,
+    photorealistic: options.Photorealistic = LOOK.photorealistic,
+    smooth: options.Smooth = LOOK.smooth,
+    sharpen: options.Sharpen = LOOK.sharpen,
     tv_weight: Annotated[float, typer.Option(help="Smooths.")] = 0.0,
     layer_weights: Annotated[
         str, typer.Option(metavar="W,W,W,W,W", help="Shares of relu1_1 ... relu5_1 in the style.")
@@ -144,6 +150,12 @@ def render(
     """
     with usage():
         config = RenderConfig(init, max_side, save_every, resume, jpeg_quality, overwrite)
+        controls = Controls(
+            preserve_color=preserve_color,
+            photorealistic=photorealistic,
+            smooth=smooth,
+            sharpen=sharpen,
+        )
         shares = _numbers(layer_weights)
     slug, files, measure = _find_style(style, database)
     target = _plan(photo, f"{slug}.render", output, format)
@@ -178,7 +190,9 @@ def render(
         chosen_device = choose_device(device)
     keep_freed_memory()
     painter = load_model(model, chosen_device)
-    job = prepare_render(painter, Path(photo), files, measure, gatys, init, max_side, network)
+    job = prepare_render(
+        painter, Path(photo), files, measure, gatys, init, max_side, network, controls
+    )
     checkpoint = None
     if resume:
         checkpoint = load_checkpoint(checkpoint_path(target), job.run, chosen_device)
