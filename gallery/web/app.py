@@ -1,5 +1,6 @@
 """The web application: the page at `/`, the API at `/api/v1`."""
 
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib import metadata
@@ -68,6 +69,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         runner.start()
+        threading.Thread(target=studio.decoder.warm_up, daemon=True).start()
         yield
         # Whoever else shares the jobs does the rest of them.
         runner.stop()
