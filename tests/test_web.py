@@ -660,6 +660,44 @@ def test_keys_open_what_their_scope_allows(serving: Callable[..., str], tmp_path
     assert page.status_code == 200
 
 
+def test_administrators_add_and_remove_paintings(
+    serving: Callable[..., str], tmp_path: Path
+) -> None:
+    path = tmp_path / "keys.json"
+    secrets = {scope: add_key(path, scope, scope) for scope in ("stylize", "admin")}
+    gallery = make_gallery(f"sqlite:///{tmp_path}/gallery.db")
+    url = serving(keys=load_keys(path), gallery=gallery)
+
+    def ask(method: str, where: str, scope: str = "admin", **options: Any) -> requests.Response:
+        headers = {"X-Api-Key": secrets[scope]}
+        return requests.request(method, url + where, headers=headers, **options)
+
+    facts = {"title": "<b>Waves</b>", "artist": "Anna", "year": 1901, "styles": ["Abstract"]}
+    painting = picture(80, 60, seed=3)
+    assert_problem(ask("POST", "/paintings", "stylize", params=facts, data=painting), 403,
+                   "forbidden")  # fmt: skip
+    added = ask("POST", "/paintings", params=facts, data=painting)
+    assert added.status_code == 201, added.text
+    document = added.json()
+    assert (document["title"], document["artist"], document["years"]) == (
+        "<b>Waves</b>", "Anna", "1901",
+    )  # fmt: skip
+    assert ask("GET", added.headers["Location"].removeprefix("/api/v1")).json() == document
+    again = ask("POST", "/paintings", params={"title": "Other"}, data=painting)
+    assert (again.status_code, again.json()["id"]) == (200, document["id"])
+    photo, style = picture(seed=9), {"style": document["slug"], "format": "png"}
+    named = ask("POST", "/stylize", params=style, data=photo)
+    own = ask("POST", "/stylize?format=png", files={"photo": photo, "painting": painting})
+    np.testing.assert_allclose(pixels(named.content), pixels(own.content), atol=1)
+    assert_problem(ask("POST", "/paintings", params=facts, data=b"x"), 415, "not-a-picture")
+    assert_problem(ask("POST", "/paintings", data=painting), 422, "invalid-parameter")
+    where = f"/paintings/{document['slug']}"
+    assert_problem(ask("DELETE", where, "stylize"), 403, "forbidden")
+    assert_problem(ask("DELETE", "/paintings/wav"), 404, "style-not-found")
+    assert ask("DELETE", where).json()["id"] == document["id"]
+    assert_problem(ask("GET", where), 404, "style-not-found")
+
+
 def test_who_asks_too_often_waits(serving: Callable[..., str], tmp_path: Path) -> None:
     secret = add_key(tmp_path / "keys.json", "someone", "read")
     url = serving(keys=load_keys(tmp_path / "keys.json"), reads_per_minute=3)

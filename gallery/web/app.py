@@ -20,6 +20,7 @@ from gallery.database import memory_database
 from gallery.jobs import Jobs
 from gallery.store import Gallery
 from gallery.web.api import create_api
+from gallery.web.collection import create_collection_api
 from gallery.web.features import create_feature_api
 from gallery.web.guard import Access, Bodies, Envelope
 from gallery.web.jobs import JobRunner, create_job_api
@@ -108,6 +109,7 @@ def create_app(
     )
     handle_problems(app)
     app.include_router(create_api(studio))
+    app.include_router(create_collection_api(studio))
     app.include_router(create_feature_api(studio))
     app.include_router(create_live_api(studio))
     app.include_router(create_job_api(studio, jobs, runner))

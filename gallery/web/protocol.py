@@ -34,13 +34,13 @@ class PatientProtocol(H11Protocol):
         """Take what came; while nothing of it is being answered, the time runs."""
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
-            self._head = _cancel(self._head)
+            self._head = _cancelled(self._head)
         elif self._head is None and not self.transport.is_closing():
             self._head = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
 
     def handle_websocket_upgrade(self, event: Request) -> None:
         """Leave the connection to another protocol."""
-        self._head = _cancel(self._head)
+        self._head = _cancelled(self._head)
         super().handle_websocket_upgrade(event)
 
     def pause_writing(self) -> None:
@@ -50,15 +50,17 @@ class PatientProtocol(H11Protocol):
 
     def resume_writing(self) -> None:
         """Note that it does."""
-        self._stuck = _cancel(self._stuck)
+        self._stuck = _cancelled(self._stuck)
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
-        self._head, self._stuck = _cancel(self._head), _cancel(self._stuck)
+        self._head, self._stuck = _cancelled(self._head), _cancelled(self._stuck)
         super().connection_lost(exc)
 
 
-def _cancel(timer: asyncio.TimerHandle | None) -> None:
+def _cancelled(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+    """Stop a timer; return what takes its place."""
     if timer is not None:
         timer.cancel()
+    return None
