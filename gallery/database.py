@@ -83,7 +83,10 @@ def check_schema(engine: Engine) -> None:
         DatabaseError: If the database does not exist or cannot be read.
     """
     if not database_exists(engine):
-        raise DatabaseError(f"{location(engine)}: no such gallery; 'adain db upgrade' makes one")
+        raise DatabaseError(
+            f"{location(engine)}: no such gallery; check the path, or make one there with "
+            "'adain db upgrade'"
+        )
     found = schema_of(engine)
     if found is None:
         raise SchemaError(f"{location(engine)}: holds no gallery; 'adain db upgrade' makes one")

@@ -97,4 +97,5 @@ def nearest(vector: Vectors, vectors: Vectors, count: int) -> tuple[NDArray[np.i
 
 def distance(wanted: NDArray[np.float32], signatures: Vectors) -> NDArray[np.float32]:
     """Return the distance of a signature `(D,)` to each of others, `(N, D)`."""
-    return np.sqrt(np.square(signatures - wanted).sum(1))
+    distances: NDArray[np.float32] = np.sqrt(np.square(signatures - wanted).sum(1))
+    return distances

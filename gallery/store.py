@@ -15,7 +15,7 @@ from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from gallery import upkeep
-from gallery.config import STYLE_SIDE
+from gallery.config import STYLE_SIDE, database_url, default_database
 from gallery.database import (
     check_schema,
     connect,
@@ -29,7 +29,7 @@ from gallery.database import (
 from gallery.embeddings import nearest_embeddings
 from gallery.errors import DatabaseError
 from gallery.intake import add_batch, add_vectors, forget_pools, pack
-from gallery.names import find_group, find_painting
+from gallery.names import close_words, find_group, find_painting
 from gallery.paintings import Painting, fold
 from gallery.queries import (
     Group,
@@ -86,6 +86,11 @@ class Gallery:
         """
         with self._read() as session:
             return find_painting(session, name)
+
+    def close_words(self, search: str) -> list[str]:
+        """Return words of the gallery that resemble those of a search that found nothing."""
+        with self._read() as session:
+            return close_words(session, search)
 
     def find_picture(self, sha256: str) -> Painting | None:
         """Return the painting whose picture file has this digest, if there is one."""
@@ -393,16 +398,21 @@ class Gallery:
 
 
 def open_gallery(url: str) -> Gallery:
-    """Open the gallery; where there is no database yet, the starter gallery, in memory.
+    """Open the gallery; as long as the default database is not there, the starter gallery.
 
     Raises:
         SchemaError: If its tables are older or newer than this program.
-        DatabaseError: If it cannot be read.
+        DatabaseError: If it cannot be read, or is missing and not the default one.
     """
     engine = connect(url)
-    if database_exists(engine):
-        check_schema(engine)
-        return Gallery(engine)
+    if not database_exists(engine) and url == database_url(default_database()):
+        return starter_gallery()
+    check_schema(engine)
+    return Gallery(engine)
+
+
+def starter_gallery() -> Gallery:
+    """Return the paintings that come with the program, in memory."""
     gallery = Gallery(memory_database())
     gallery.import_styles(load_styles())
     return gallery

@@ -143,9 +143,9 @@ def test_an_older_database_is_sent_to_upgrade(
 
 
 def test_files_that_are_no_database_give_one_line(database: Path, tmp_path: Path) -> None:
-    with pytest.raises(DatabaseError, match="no such gallery; 'adain db upgrade' makes one"):
+    with pytest.raises(DatabaseError, match="no such gallery; check the path, or make one"):
         open_database(database_url())
-    database.parent.mkdir()
+    database.parent.mkdir(parents=True)
     database.write_text("I am not a database, but longer than its header" * 10)
     for action in (open_database, lambda url: upgrade(connect(url), lambda session: None)):
         with pytest.raises(DatabaseError, match="not a database") as caught:

@@ -23,7 +23,7 @@ from adain.model import StyleTransferModel
 from adain.weights import load_model
 from gallery.client import Client, ServiceError
 from gallery.paintings import Painting
-from gallery.store import Gallery, make_gallery, open_gallery
+from gallery.store import Gallery, make_gallery, starter_gallery
 from gallery.web.app import create_app
 from gallery.web.guard import SECURITY_HEADERS
 from gallery.web.keys import Key, add_key, load_keys
@@ -65,7 +65,7 @@ def model() -> StyleTransferModel:
 
 @pytest.fixture(scope="module")
 def url(model: StyleTransferModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    gallery = open_gallery(f"sqlite:///{tmp_path_factory.mktemp('none')}/gallery.db")
+    gallery = starter_gallery()
     with closing(gallery), running(create_app(ServeConfig(), model, gallery)) as root:
         yield f"{root}/api/v1"
 
@@ -76,7 +76,7 @@ def serving(model: StyleTransferModel, tmp_path: Path) -> Iterator[Callable[...,
     with ExitStack() as stack:
 
         def start(keys: Sequence[Key] = (), gallery: Gallery | None = None, **settings: Any) -> str:
-            gallery = gallery or open_gallery(f"sqlite:///{tmp_path}/none.db")
+            gallery = gallery or starter_gallery()
             stack.enter_context(closing(gallery))
             app = create_app(ServeConfig(**settings), model, gallery, keys)
             return stack.enter_context(running(app)) + "/api/v1"
@@ -142,6 +142,59 @@ def test_a_form_may_bring_a_painting_of_its_own(url: str) -> None:
     np.testing.assert_array_equal(none, named)
 
 
+def grey(left: int, right: int, width: int = 64, height: int = 48) -> bytes:
+    """A picture whose halves have these levels."""
+    levels = np.repeat([left, right], width // 2)[None].repeat(height, 0).astype(np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(levels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["stroke=0.5", "preserve_color=luminance", "photorealistic=true", "smooth=1", "sharpen=2"],
+)
+def test_every_control_changes_the_picture(url: str, query: str) -> None:
+    def paint(more: str) -> NDArray[np.int_]:
+        answer = requests.post(f"{url}/stylize?style=irises&format=png{more}", data=picture(96, 96))
+        assert answer.status_code == 200, answer.text
+        return pixels(answer.content)
+
+    assert np.abs(paint(f"&{query}") - paint("")).mean() > 0.5
+
+
+def test_masks_part_the_styles(url: str) -> None:
+    def paint(query: str, *masks: bytes, **files: bytes) -> NDArray[np.int_]:
+        parts = [("mask", mask) for mask in masks] + [("photo", picture()), *files.items()]
+        answer = requests.post(f"{url}/stylize?format=png&feather=0&{query}", files=parts)
+        assert answer.status_code == 200, answer.text
+        return pixels(answer.content)
+
+    left, right = grey(255, 0), grey(0, 255)
+    each = paint("style=irises&style=senecio", left, right)
+    labels = paint("style=irises&style=senecio", right)
+    np.testing.assert_allclose(each, labels, atol=1)
+    assert np.abs(each - paint("style=senecio&style=irises", left, right)).mean() > 2
+    own = paint("style=irises", left, right, painting=picture(128, 128, seed=3))
+    assert np.abs(own - each)[:, 48:].mean() > 5 * np.abs(own - each)[:, :16].mean()
+    half = paint("style=irises", strength=left)
+    np.testing.assert_array_equal(half[:, 40:], pixels(picture())[:, 40:])
+    assert np.abs(half - pixels(picture()))[:, :24].mean() > 5
+
+
+def test_masks_that_do_not_fit_are_problems(url: str) -> None:
+    def ask(query: str, *masks: bytes) -> requests.Response:
+        parts = [("photo", picture()), *(("mask", mask) for mask in masks)]
+        return requests.post(f"{url}/stylize?{query}", files=parts)
+
+    two, mask = "style=irises&style=senecio", grey(0, 255)
+    assert_problem(ask(two, mask, mask, mask), 422, "invalid-parameter")
+    assert_problem(ask("style=irises=2&style=senecio", mask), 422, "invalid-parameter")
+    assert_problem(ask(two, grey(0, 255, 48, 48)), 422, "mask-mismatch")
+    assert_problem(ask(two, picture()), 422, "mask-mismatch")
+    assert_problem(ask(two, b"no picture"), 415, "not-a-picture")
+
+
 def test_an_artist_is_a_style(url: str) -> None:
     answer = requests.post(f"{url}/stylize?style=artist:claude-monet", data=picture())
     assert answer.headers["X-Style"] == "claude-monet"
@@ -168,6 +221,10 @@ def test_a_name_is_never_taken_for_a_file_of_the_server(url: str, tmp_path: Path
         ("style=irises=1&style=senecio=-1", picture(), 422, "invalid-parameter"),
         ("style=irises=nan", picture(), 422, "invalid-parameter"),
         ("style=irises&format=gif", picture(), 422, "invalid-parameter"),
+        ("style=irises&stroke=0.01", picture(), 422, "invalid-parameter"),
+        ("style=irises&stroke=nan", picture(), 422, "invalid-parameter"),
+        ("style=irises&smooth=2", picture(), 422, "invalid-parameter"),
+        ("style=irises&preserve_color=some", picture(), 422, "invalid-parameter"),
         ("style=irises&max_side=2", picture(), 422, "invalid-parameter"),
         ("style=%00", picture(), 422, "invalid-parameter"),
         ("&".join(["style=irises"] * 9), picture(), 422, "invalid-parameter"),
@@ -332,6 +389,16 @@ def test_a_job_is_accepted_followed_and_fetched(url: str) -> None:
     assert result.content == direct.content
     assert requests.delete(where).json()["state"] == "done"
     assert_problem(requests.get(where), 404, "job-not-found")
+
+
+def test_a_job_takes_masks_and_controls(url: str) -> None:
+    query = "style=irises&style=senecio&format=png&preserve_color=linear&feather=0"
+    parts = [("photo", picture()), ("mask", grey(255, 0)), ("mask", grey(0, 255))]
+    job = requests.post(f"{url}/jobs?{query}", files=parts).json()
+    where = f"{url}/jobs/{job['id']}"
+    wait_for(lambda: requests.get(where).json()["state"] == "done")
+    direct = requests.post(f"{url}/stylize?{query}", files=parts)
+    assert requests.get(f"{where}/result").content == direct.content
 
 
 def test_mistakes_in_a_job_are_told_at_once_or_by_the_job(url: str) -> None:
@@ -541,7 +608,7 @@ def test_who_asks_too_often_waits(serving: Callable[..., str], tmp_path: Path) -
 
 
 def test_others_need_a_key_or_an_explicit_word(tiny_model: StyleTransferModel) -> None:
-    gallery = open_gallery("sqlite:////nowhere/none.db")
+    gallery = starter_gallery()
     config = ServeConfig(host="0.0.0.0")
     with pytest.raises(ValueError, match="make a key"):
         create_app(config, tiny_model, gallery)

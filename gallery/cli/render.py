@@ -75,10 +75,18 @@ def render(
     style_scale: Annotated[
         float, typer.Option(help="Size of the painting over that of the photo: larger strokes.")
     ] = 1.0,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The network that losses are measured with, such as vgg19, once it is here "
+            "('adain weights'); by default that of the model.",
+        ),
+    ] = None,
     pooling: Annotated[str, typer.Option(help="max or average.")] = "max",
     optimizer: Annotated[
-        str, typer.Option(help="pyramid, lbfgs, adam or gradient-descent.")
-    ] = "pyramid",
+        str, typer.Option(help="pyramid-lbfgs, pyramid, lbfgs, adam or gradient-descent.")
+    ] = "pyramid-lbfgs",
     learning_rate: Annotated[float, typer.Option(help="Length of (first) steps.")] = 0.02,
     averaging: Annotated[float, typer.Option(help="Decay of the average over steps.")] = 0.5,
     min_side: Annotated[int, typer.Option(metavar="PX", help="Side of the first scale.")] = 256,
@@ -145,12 +153,17 @@ def render(
 
     from adain.device import choose_device, keep_freed_memory
     from adain.gatys import GatysConfig
-    from adain.perceptual import STYLE_LOSSES, LossConfig
+    from adain.perceptual import STYLE_LOSSES, LossConfig, check_choice
+    from adain.pretrained import NETWORKS
     from adain.weights import load_model
     from gallery.checkpoints import checkpoint_path, load_checkpoint
     from gallery.render import Recorder, prepare_render, render_job
 
     with usage():
+        if network:
+            check_choice("network", network, NETWORKS)
+            if files is None:
+                raise ValueError(f"network {network} needs a picture of {slug}; give one")
         chosen_loss = style_loss or STYLE_LOSSES[0 if files else -1]
         if files is None and chosen_loss != "statistics":
             raise ValueError(f"style-loss {chosen_loss} needs a picture of {slug}; give one")
@@ -164,8 +177,8 @@ def render(
         )  # fmt: skip
         chosen_device = choose_device(device)
     keep_freed_memory()
-    network = load_model(model, chosen_device)
-    job = prepare_render(network, Path(photo), files, measure, gatys, init, max_side)
+    painter = load_model(model, chosen_device)
+    job = prepare_render(painter, Path(photo), files, measure, gatys, init, max_side, network)
     checkpoint = None
     if resume:
         checkpoint = load_checkpoint(checkpoint_path(target), job.run, chosen_device)
@@ -176,7 +189,7 @@ def render(
             recorder.watch(step)
             show(step)
 
-        rendering = render_job(network, job, checkpoint, watch, lambda: bool(stopped))
+        rendering = render_job(painter, job, checkpoint, watch, lambda: bool(stopped))
         recorder.finish(rendering)
     _tell(rendering, quiet)
     facts = {"photo": photo, "output": str(target), "style": slug, **_facts(rendering)}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi import Path as PathParameter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
@@ -32,7 +32,7 @@ from gallery.web.documents import (
     groups_document,
     painting_document,
 )
-from gallery.web.orders import FORMATS, NAME, Order, read_order
+from gallery.web.orders import FORMATS, NAME, Order
 from gallery.web.previews import FORMAT, PreviewCache, example_file, render_preview
 from gallery.web.problems import Problem, documented
 from gallery.web.studio import Painted, Studio
@@ -60,7 +60,7 @@ PAINT = (
     FIND
     | documented("bad-request", "forbidden", "upload-too-slow", "body-too-large", "not-a-picture")
     | documented("too-late", "busy")
-    | documented("invalid-parameter", "picture-too-large", "style-not-measured")
+    | documented("invalid-parameter", "picture-too-large", "style-not-measured", "mask-mismatch")
     | {
         200: {
             "description": "The painted photo. `X-Style` names the style, `Server-Timing` what it "
@@ -90,16 +90,16 @@ def _add_painting(api: APIRouter, studio: Studio) -> None:
         responses=PAINT,
         openapi_extra={"requestBody": BODY},
     )
-    async def stylize(request: Request, order: Annotated[Order, Depends(read_order)]) -> Response:
+    async def stylize(request: Request, order: Annotated[Order, Query()]) -> Response:
         """Send a picture as the body, or as the part `photo` of a form; get the painted one.
 
-        The style is one or more of the gallery, the part `painting` of the form, or both mixed.
-        Nothing is stored.
+        The style is one or more of the gallery, the part `painting` of the form, or both: mixed,
+        or each where the parts `mask` say. Nothing is stored.
         """
         start = time.perf_counter()
         upload = await read_upload(request)
-        order.check(upload)
-        slug, named = await studio.style(order.references)
+        order.weights(upload)
+        slug, named = await studio.styles(order.references)
         begun, painted = await studio.run(request, partial(_timed, studio, order, upload, named))
         wait, paint = 1000 * (begun - start), 1000 * painted.seconds
         headers = {
@@ -111,7 +111,7 @@ def _add_painting(api: APIRouter, studio: Studio) -> None:
 
 
 def _timed(
-    studio: Studio, order: Order, upload: Upload, named: StyleStatistics | None
+    studio: Studio, order: Order, upload: Upload, named: list[StyleStatistics]
 ) -> tuple[float, Painted]:
     begun = time.perf_counter()
     return begun, studio.paint(order, upload, named)

@@ -43,6 +43,9 @@ SECURITY_HEADERS = {
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
 }
 
+KEY_PROTOCOL = "adain"
+"""Subprotocol of a WebSocket; a key may follow it."""
+
 REMEMBERED = 10_000
 """Clients whose rate is remembered; those not seen for longest are forgotten first."""
 
@@ -55,6 +58,13 @@ class Envelope:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
+        if scope["type"] == "websocket":
+            try:
+                await self._app(scope, receive, send)
+            except Problem as problem:
+                self._metrics.rejected.labels(problem.code).inc()
+                await problem.response(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -204,6 +214,10 @@ class Bodies:
 
 
 def _secret(headers: Headers) -> str:
+    # A browser can give a WebSocket no other header of its choice.
+    protocols = headers.get("sec-websocket-protocol", "").replace(",", " ").split()
+    if KEY_PROTOCOL in protocols[:-1]:
+        return protocols[protocols.index(KEY_PROTOCOL) + 1]
     scheme, _, secret = headers.get("authorization", "").partition(" ")
     return secret.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
 

@@ -6,14 +6,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
+import torch
 from starlette.requests import Request
 
-from adain.images import encode_image, load_image, resize_shorter_side
+from adain.images import ImageLimits, encode_image, load_image, resize_shorter_side
 from adain.model import StyleTransferModel
 from adain.normalization import StyleStatistics, interpolate_styles
 from gallery.config import STYLE_SIDE
+from gallery.paintings import Painting
 from gallery.references import Reference, find_target
 from gallery.service import stored_style, stylize_photo
 from gallery.store import Gallery
@@ -72,29 +75,43 @@ class Studio:
         """Ask the gallery."""
         return await asyncio.get_running_loop().run_in_executor(self._reader, query)
 
-    async def style(self, references: Sequence[Reference]) -> tuple[str, StyleStatistics | None]:
-        """Return the slug and the statistics of a mixture of styles of the gallery, if any.
+    async def styles(self, references: Sequence[Reference]) -> tuple[str, list[StyleStatistics]]:
+        """Return the slug and the statistics of styles of the gallery, in their order.
 
         A name is never taken for a file of this machine.
 
         Raises:
-            StyleNotFound: If a part is not in the gallery.
+            StyleNotFound: If one is not in the gallery.
             StylesError: If it was not measured by the encoder.
         """
-        return await self.read(partial(self._style, references))
+        return await self.read(partial(self._styles, references))
 
-    def style_now(self, references: Sequence[Reference]) -> tuple[str, StyleStatistics | None]:
+    def styles_now(self, references: Sequence[Reference]) -> tuple[str, list[StyleStatistics]]:
         """Do the same from a thread that may wait."""
-        return self._reader.submit(self._style, references).result()
+        return self._reader.submit(self._styles, references).result()
 
-    def _style(self, references: Sequence[Reference]) -> tuple[str, StyleStatistics | None]:
-        if not references:
-            return "painting", None
+    def _styles(self, references: Sequence[Reference]) -> tuple[str, list[StyleStatistics]]:
         targets = [find_target(self.gallery, reference.name) for reference in references]
         styles = [stored_style(self.model, self.gallery, target) for target in targets]
-        weights = [reference.weight for reference in references]
-        mixed = styles[0] if len(styles) == 1 else interpolate_styles(styles, weights)
-        return "+".join(target.slug for target in targets), mixed
+        return "+".join(target.slug for target in targets) or "painting", styles
+
+    def pictures_now(
+        self, references: Sequence[Reference]
+    ) -> tuple[list[Path] | None, list[StyleStatistics]]:
+        """Return the pictures of paintings, None if one is not at hand, and their statistics."""
+        return self._reader.submit(self._pictures, references).result()
+
+    def _pictures(
+        self, references: Sequence[Reference]
+    ) -> tuple[list[Path] | None, list[StyleStatistics]]:
+        targets = [find_target(self.gallery, reference.name) for reference in references]
+        styles = [stored_style(self.model, self.gallery, target) for target in targets]
+        paths = [
+            Path(target.path)
+            for target in targets
+            if isinstance(target, Painting) and target.path and Path(target.path).is_file()
+        ]
+        return paths if len(paths) == len(targets) else None, styles
 
     async def run(
         self, request: Request, work: Callable[[], T], priority: Priority = Priority.PAINT
@@ -123,23 +140,35 @@ class Studio:
                 task.cancel()
             future.cancel()
 
-    def paint(self, order: Order, upload: Upload, named: StyleStatistics | None) -> Painted:
+    def paint(
+        self,
+        order: Order,
+        upload: Upload,
+        named: Sequence[StyleStatistics],
+        limits: ImageLimits | None = None,
+    ) -> Painted:
         """Stylize an uploaded photo into a picture file; on the network's thread.
 
         Args:
-            order: What to make of it, checked.
-            upload: The photo, and a painting if one was sent along.
-            named: The styles of the gallery, mixed; None if there are none.
+            order: What to make of it.
+            upload: The photo, and what else was sent along.
+            named: The styles of the gallery, in the order of `order.style`.
+            limits: What photos to refuse; by default those of the service.
+
+        Raises:
+            Problem: If styles, weights and masks do not fit together.
+            ImageError: If a picture cannot be read, or is too large.
+            MaskError: If a mask does not fit.
         """
         start = time.perf_counter()
-        limits = self.config.photo_limits
         image = stylize_photo(
             self.model,
             upload.photo,
-            self._with_painting(order, upload, named),
+            self.mixture(order, upload, named),
             alpha=order.alpha,
             max_side=min(order.max_side or self.config.max_side, self.config.max_side),
-            limits=limits,
+            controls=order.controls(upload.masks, upload.strength),
+            limits=limits or self.config.photo_limits,
             name="photo",
         )
         painted = time.perf_counter()
@@ -149,18 +178,23 @@ class Studio:
         self.metrics.stage_seconds.labels("encode").observe(done - painted)
         return Painted(data, f"image/{order.format}", done - start)
 
-    def _with_painting(
-        self, order: Order, upload: Upload, named: StyleStatistics | None
+    def mixture(
+        self, order: Order, upload: Upload, named: Sequence[StyleStatistics]
     ) -> StyleStatistics:
-        if upload.painting is None:
-            assert named is not None
-            return named
-        picture = load_image(upload.painting, self.config.photo_limits, "painting")
-        measured = self.model.measure_style(resize_shorter_side(picture, STYLE_SIDE).pixels)
-        if named is None:
-            return measured
-        weight = sum(reference.weight for reference in order.references)
-        return interpolate_styles([named, measured], [weight, order.painting_weight])
+        """Return all styles of an order as one, or one beside the other if masks part them."""
+        weights, styles = order.weights(upload), list(named)
+        if upload.painting is not None:
+            picture = load_image(upload.painting, self.config.photo_limits, "painting")
+            styles.append(self.model.measure_style(resize_shorter_side(picture, STYLE_SIDE).pixels))
+        if upload.masks:
+            return concatenate_styles(styles)
+        return styles[0] if len(styles) == 1 else interpolate_styles(styles, weights)
+
+
+def concatenate_styles(styles: Sequence[StyleStatistics]) -> StyleStatistics:
+    """Return styles `(1, C)` as a batch `(N, C)`."""
+    widths = {layer: value.mean.shape[1] for layer, value in styles[0].layers.items()}
+    return StyleStatistics.from_vector(torch.cat([each.to_vector() for each in styles]), widths)
 
 
 async def _wait(future: "Future[T]") -> T:
