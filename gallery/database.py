@@ -71,7 +71,11 @@ def open_database(url: str) -> Engine:
         DatabaseError: If it does not exist or cannot be read.
     """
     engine = connect(url)
-    check_schema(engine)
+    try:
+        check_schema(engine)
+    except DatabaseError:
+        engine.dispose()
+        raise
     return engine
 
 

@@ -15,7 +15,7 @@ from datetime import datetime
 from sqlalchemy import DDL, BigInteger, Column, ForeignKey, MetaData, Table, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-SCHEMA = "0003"
+SCHEMA = "0004"
 """Revision of these tables: the newest in `migrations/versions`."""
 
 FULL_TEXT = (

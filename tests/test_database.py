@@ -99,7 +99,7 @@ def test_other_tables_are_named_with_the_remedy(
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-@pytest.mark.parametrize("version", ["0001", "0002"])
+@pytest.mark.parametrize("version", ["0001", "0002", "0003"])
 def test_older_databases_are_brought_up_to_date_with_their_paintings(
     kind: str,
     version: str,
