@@ -111,7 +111,7 @@ def test_older_databases_are_brought_up_to_date_with_their_paintings(
         request.getfixturevalue("postgresql")
     engine = connect(database_url())
     if kind == "sqlite":
-        Path(str(engine.url.database)).parent.mkdir()
+        Path(str(engine.url.database)).parent.mkdir(parents=True)
     with monkeypatch.context() as patch:  # What was before there were embeddings.
         patch.setattr("gallery.intake.add_embeddings", lambda *_: None)
         config = alembic_config()
