@@ -80,16 +80,30 @@ def similar(
         str, typer.Argument(metavar="NAME", help="What --style of 'adain stylize' takes.")
     ],
     limit: Limit = 10,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help="Also draw them beside it into this picture; a new file."),
+    ] = None,
     as_json: Json = False,
     database: Database = None,
 ) -> None:
     """List the other paintings whose style is nearest, with their distance."""
+    if sheet is not None and sheet.exists():
+        raise OutputError(f"{sheet}: exists already; give a new file")
     gallery = _open(database)
     itself, encoder, vector = _measure(gallery, name)
     near = gallery.similar(vector, encoder, limit + 1)
     others = [(painting, d) for painting, d in near if painting.id != itself][:limit]
     columns = [{"distance": round(distance, 3)} for _, distance in others]
     _print_paintings([painting for painting, _ in others], as_json, columns)
+    if sheet is not None:
+        from adain.images import save_image
+        from gallery.sheets import draw_sheet
+
+        entries = [(name if os.path.isfile(name) else None, ascii(os.path.basename(name))[1:-1])]
+        entries = [(each.path, each.slug) for each in gallery.pictures([itself])] or entries
+        entries += [(each.path, f"{each.slug}\n{distance:.2f}") for each, distance in others]
+        save_image(draw_sheet(entries), sheet)
 
 
 @app.command("preview")
