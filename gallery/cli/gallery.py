@@ -98,12 +98,12 @@ def similar(
     _print_paintings([painting for painting, _ in others], as_json, columns)
     if sheet is not None:
         from adain.images import save_image
-        from gallery.sheets import draw_sheet
+        from gallery.sheets import draw_files
 
-        entries = [(name if os.path.isfile(name) else None, ascii(os.path.basename(name))[1:-1])]
-        entries = [(each.path, each.slug) for each in gallery.pictures([itself])] or entries
-        entries += [(each.path, f"{each.slug}\n{distance:.2f}") for each, distance in others]
-        save_image(draw_sheet(entries), sheet)
+        files = [(name if os.path.isfile(name) else None, [os.path.basename(name)])]
+        files = [(each.path, [each.slug]) for each in gallery.pictures([itself])] or files
+        files += [(each.path, [each.slug, f"{distance:.2f}"]) for each, distance in others]
+        save_image(draw_files(files), sheet)
 
 
 @app.command("preview")
