@@ -60,12 +60,8 @@ def keep_freed_memory() -> None:
     mallopt(arena_max, 1)
 
 
-def release_freed_memory() -> None:
-    """Give back to the system what `keep_freed_memory` has kept, all of it.
-
-    Pictures of many sizes leave ever more gaps between what is in use. The next picture pays for
-    its memory anew. Does nothing where the C library has no such function.
-    """
+def release_memory() -> None:
+    """Give back to the system what `keep_freed_memory` keeps, before something large."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError, TypeError):

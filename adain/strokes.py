@@ -9,14 +9,11 @@ result is brought to the photo's size with the photo's own fine detail:
     result (H, W) = photo + enlarge(painted - working) ───────────┘
 
 Scaled down again, the result is `painted`: preview and print are the same picture. Where the
-network changes nothing, the result is the photo to the bit.
+network changes nothing, the result is the photo to the bit. A `Picture` holds photo and change
+apart, and adds them when its rows are read.
 """
 
-from collections.abc import Iterator
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from adain.model import MIN_SIDE
@@ -27,11 +24,8 @@ STROKE_SIDE = 1024
 MAX_SIDE = 8192
 """Longer side in pixels to which a photo is enlarged for finer strokes."""
 
-STRIP_ROWS = 32
-"""Rows of the result that are made at a time: the caches hold them, of any usual photo."""
-
 BLOCK_COLUMNS = 16
-"""Columns of the result that are made at a time: few sources make them, so few zeros count."""
+"""Columns that are made at a time: few sources make them, so few zeros count."""
 
 
 def working_side(photo_side: int, result_side: int, stroke: float) -> int:
@@ -54,54 +48,6 @@ def working_side(photo_side: int, result_side: int, stroke: float) -> int:
 def needed_side(result_side: int, stroke: float) -> int:
     """Return the longer side in pixels at which all is seen that counts for a smaller result."""
     return max(working_side(STROKE_SIDE, result_side, stroke), STROKE_SIDE, result_side)
-
-
-def transfer_detail(photo: Tensor, working: Tensor, painted: Tensor) -> Tensor:
-    """Enlarge a stylized photo by adding the detail that only the large photo has.
-
-    Args:
-        photo: Shape `(1, 3, H, W)`, in [0, 1].
-        working: The photo scaled down, shape `(1, 3, h, w)`.
-        painted: `working` stylized, of its shape.
-
-    Returns:
-        Shape `(1, 3, H, W)`, in [0, 1], on the device of `photo`.
-    """
-    height, width = photo.shape[2:]
-    change = Enlarged((painted - working.to(painted)).to(photo), height, width)
-    result = torch.empty_like(photo)
-    # Strip by strip: beside photo and result nothing of their size is ever in memory.
-    for rows in _strips(height):
-        strip = change[rows].permute(2, 0, 1)
-        result[0, :, rows] = strip.add_(photo[0, :, rows]).clamp_(0, 1)
-    return result
-
-
-def transfer_detail_to_levels(
-    photo: NDArray[np.uint8], working: Tensor, painted: Tensor
-) -> NDArray[np.uint8]:
-    """Enlarge a stylized photo as `transfer_detail` does, from 8 bits a channel to 8 bits.
-
-    Args:
-        photo: Levels `(H, W, 3)`.
-        working: The photo scaled down, shape `(1, 3, h, w)`, in [0, 1].
-        painted: `working` stylized, of its shape.
-
-    Returns:
-        Levels `(H, W, 3)`.
-    """
-    height, width, _ = photo.shape
-    change = Enlarged((painted - working.to(painted)).mul_(255), height, width)
-    result = np.empty_like(photo)
-    for rows in _strips(height):
-        strip = torch.from_numpy(photo[rows]).float().add_(change[rows])
-        torch.from_numpy(result[rows]).copy_(strip.round_().clamp_(0, 255))
-    return result
-
-
-def _strips(height: int) -> Iterator[slice]:
-    for top in range(0, height, STRIP_ROWS):
-        yield slice(top, min(top + STRIP_ROWS, height))
 
 
 class Enlarged:
@@ -135,8 +81,8 @@ class Enlarged:
 
     def __getitem__(self, rows: slice) -> Tensor:
         sources, weights = self._vertical.matrix(rows)
-        lines = weights.to(self._wide).mm(self._wide[sources])
-        return lines.view(len(lines), *self._shape)
+        enlarged: Tensor = weights.to(self._wide).mm(self._wide[sources])
+        return enlarged.view(-1, *self._shape)
 
 
 def _times(positions: slice, channels: int) -> slice:

@@ -27,18 +27,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
-from adain.device import release_freed_memory, resident_memory
+from adain.device import release_memory, resident_memory
 from adain.errors import ImageError, ImageExistsError
-from adain.images import (
-    SUFFIXES,
-    Picture,
-    load_image,
-    load_levels,
-    resize_shorter_side,
-    save_image,
-)
+from adain.images import SUFFIXES, Picture, load_image, resize_shorter_side, save_image
 from adain.metadata import Notes
 from adain.model import STYLE_LAYERS, StyleTransferModel
 from adain.normalization import StyleStatistics
@@ -50,7 +42,7 @@ from gallery.ingest import read_file
 from gallery.journal import JOURNAL, Entry, Journal, file_digest, file_stamp, photo_stamp
 from gallery.outputs import plan_outputs
 from gallery.provenance import result_notes
-from gallery.service import stylize_levels, stylize_picture
+from gallery.service import stylize_picture
 from gallery.similar import nearest
 
 MAX_JOBS = 8
@@ -357,25 +349,22 @@ class Worker:
     def _path(self, job: Job, style: str) -> tuple[str, str]:
         return result_path(job.photo, style, self._plan.config.format, self._plan.config.bits)
 
-    def _stylize(self, data: bytes, number: int, name: str) -> tuple[Image.Image | Picture, Notes]:
+    def _stylize(self, data: bytes, number: int, name: str) -> tuple[Picture, Notes]:
         """Repaint a photo: the one call that all photos of all batches go through."""
         config, styles = self._plan.config, self._plan.styles
         vector = torch.from_numpy(styles.vectors[number : number + 1])
         widths = {layer: self._model.encoder.widths[layer] for layer in STYLE_LAYERS}
-        style = StyleStatistics.from_vector(vector, widths)
         side = config.max_side and needed_side(config.max_side, config.controls.stroke)
-        photo = load_levels(data, name=name, side=side)
-        settings: dict[str, Any] = {
-            "alpha": config.alpha,
-            "max_side": config.max_side,
-            "controls": config.controls,
-            "memory": memory_limit(self._model, config.memory)
+        photo = load_image(data, name=name, side=side)
+        result = stylize_picture(
+            self._model,
+            photo,
+            StyleStatistics.from_vector(vector, widths),
+            alpha=config.alpha,
+            max_side=config.max_side,
+            controls=config.controls,
+            memory=memory_limit(self._model, config.memory)
             // (self._plan.batch.jobs or default_jobs()),
-        }
-        result = (
-            stylize_levels(self._model, photo, style, **settings)
-            if config.bits == 8
-            else stylize_picture(self._model, photo.picture(), style, **settings)
         )
         return result, result_notes(photo, styles.slugs[number], config)
 
@@ -489,7 +478,7 @@ def run_threads(
                     held = resident_memory()
                     least = min(least, held)
                     if held > GROWTH * least:
-                        release_freed_memory()
+                        release_memory()
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)

@@ -13,9 +13,10 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Engine, delete, func, or_, select, update
@@ -23,7 +24,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from gallery.database import translated
 from gallery.errors import GalleryError
-from gallery.tables import JobRow
+from gallery.tables import JobFileRow, JobRow
 
 LEASE_SECONDS = 10.0
 """How long a job of a process that died waits for another one."""
@@ -35,6 +36,9 @@ MAX_ATTEMPTS = 3
 """Processes that may die over a job before it is taken to be what kills them."""
 
 OPEN = ("queued", "running")
+
+HISTORY = ("losses",)
+"""Files of a job that are kept when it ends."""
 
 
 class JobNotFound(GalleryError):
@@ -51,6 +55,7 @@ class Job:
 
     Attributes:
         id: Random; who knows it may see the job.
+        settings: As given to `Jobs.add`.
         state: `queued`, `running`, `done`, `failed` or `cancelled`.
         progress: In [0, 1].
         media_type: Of the result.
@@ -59,6 +64,7 @@ class Job:
     """
 
     id: str
+    settings: dict[str, Any]
     state: str
     progress: float
     media_type: str
@@ -75,12 +81,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Task:
-    """What the process that took a job needs to do it."""
+    """What the process that took a job needs to do it.
+
+    Attributes:
+        files: What else belongs to it, by name: what was sent, and what was kept of an attempt.
+    """
 
     id: str
     settings: dict[str, Any]
     photo: bytes
     painting: bytes | None
+    files: dict[str, bytes] = field(default_factory=dict)
 
 
 class Jobs:
@@ -106,8 +117,20 @@ class Jobs:
         """Close its connections; the next method opens new ones."""
         self._engine.dispose()
 
-    def add(self, settings: dict[str, Any], photo: bytes, painting: bytes | None = None) -> Job:
+    def add(
+        self,
+        settings: dict[str, Any],
+        photo: bytes,
+        painting: bytes | None = None,
+        files: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> Job:
         """Accept a job; once this returns it is on disk.
+
+        Args:
+            settings: What JSON can hold.
+            photo: A picture file.
+            painting: Another one.
+            files: What else belongs to it, by name.
 
         Raises:
             TooManyJobs: If there is no room.
@@ -128,6 +151,7 @@ class Jobs:
                 raise TooManyJobs(f"{count} jobs are waiting already")
             session.add(row)
             session.flush()
+            _keep(session, row.id, files)
             return _job(row)
 
     def find(self, id: str) -> Job:
@@ -148,6 +172,17 @@ class Jobs:
         with self._read() as session:
             return self._row(session, id).result
 
+    def file(self, id: str, name: str) -> bytes | None:
+        """Return what belongs to a job, if it is there.
+
+        Raises:
+            JobNotFound: If there is no such job.
+        """
+        with self._read() as session:
+            self._row(session, id)
+            row = session.get(JobFileRow, (id, name))
+            return None if row is None else row.data
+
     def take(self, now: float | None = None) -> Task | None:
         """Take the oldest job that nobody works on, for `LEASE_SECONDS`."""
         now = time.time() if now is None else now
@@ -164,20 +199,44 @@ class Jobs:
             while (row := session.scalar(query)) is not None:
                 row.updated_at, row.attempts = now, row.attempts + 1
                 if row.attempts > MAX_ATTEMPTS:
-                    _end(row, "failed", problem="internal-error", detail="it was tried too often")
+                    _end(
+                        session,
+                        row,
+                        "failed",
+                        problem="internal-error",
+                        detail="it was tried too often",
+                    )
                     continue
                 row.state, row.worker, row.progress = "running", self.worker, 0
                 row.lease_until = now + LEASE_SECONDS
-                return Task(row.id, json.loads(row.settings), row.photo or b"", row.painting)
+                files = session.scalars(select(JobFileRow).where(JobFileRow.job_id == row.id))
+                return Task(
+                    row.id,
+                    json.loads(row.settings),
+                    row.photo or b"",
+                    row.painting,
+                    {file.name: file.data for file in files},
+                )
         return None
 
-    def renew(self, id: str, progress: float) -> bool:
-        """Go on holding a job; return whether it is still ours and still wanted."""
+    def renew(
+        self, id: str, progress: float, files: Mapping[str, bytes] = MappingProxyType({})
+    ) -> bool:
+        """Go on holding a job; return whether it is still ours and still wanted.
+
+        Args:
+            id: Which one.
+            progress: In [0, 1].
+            files: What to keep of it, by name.
+        """
         now = time.time()
         values = {"lease_until": now + LEASE_SECONDS, "progress": progress, "updated_at": now}
         with self._write() as session:
             held = update(JobRow).where(self._held(id)).values(**values).returning(JobRow.id)
-            return session.scalar(held) is not None
+            if session.scalar(held) is None:
+                return False
+            _keep(session, id, files)
+            return True
 
     def finish(self, id: str, result: bytes, media_type: str) -> bool:
         """Keep the result of a job that we hold; return whether we did."""
@@ -188,8 +247,13 @@ class Jobs:
         return self._end(id, "failed", problem=problem, detail=detail)
 
     def give_back(self, id: str) -> None:
-        """Let another process take a job that we hold."""
-        values = {"state": "queued", "worker": "", "lease_until": 0.0}
+        """Let another process take a job that we hold, as if we had not."""
+        values = {
+            "state": "queued",
+            "worker": "",
+            "lease_until": 0.0,
+            "attempts": JobRow.attempts - 1,
+        }
         with self._write() as session:
             session.execute(update(JobRow).where(self._held(id)).values(**values))
 
@@ -202,7 +266,7 @@ class Jobs:
         with self._write() as session:
             row = self._row(session, id)
             if row.state in OPEN:
-                _end(row, "cancelled")
+                _end(session, row, "cancelled")
             else:
                 session.delete(row)
             return _job(row)
@@ -211,7 +275,7 @@ class Jobs:
         with self._write() as session:
             row = session.scalar(select(JobRow).where(self._held(id)))
             if row is not None:
-                _end(row, state, **values)
+                _end(session, row, state, **values)
             return row is not None
 
     def _held(self, id: str) -> Any:
@@ -235,8 +299,15 @@ class Jobs:
             yield session
 
 
-def _end(row: JobRow, state: str, **values: Any) -> None:
+def _keep(session: Session, id: str, files: Mapping[str, bytes]) -> None:
+    for name, data in files.items():
+        session.merge(JobFileRow(job_id=id, name=name, data=data))
+
+
+def _end(session: Session, row: JobRow, state: str, **values: Any) -> None:
     """End a job; the pictures that were sent are forgotten."""
+    forgotten = (JobFileRow.job_id == row.id) & JobFileRow.name.not_in(HISTORY)
+    session.execute(delete(JobFileRow).where(forgotten))
     row.state, row.updated_at, row.photo, row.painting = state, time.time(), None, None
     for name, value in values.items():
         setattr(row, name, value)
@@ -245,4 +316,5 @@ def _end(row: JobRow, state: str, **values: Any) -> None:
 def _job(row: JobRow) -> Job:
     names = ("id", "state", "progress", "media_type", "problem", "detail", "created_at",
              "updated_at")  # fmt: skip
-    return Job(**{name: getattr(row, name) for name in names})
+    values = {name: getattr(row, name) for name in names}
+    return Job(settings=json.loads(row.settings), **values)

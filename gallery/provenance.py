@@ -7,12 +7,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from adain.images import Levels, Picture
+from adain.images import Picture
 from adain.metadata import Notes
 from gallery.config import Controls, StylizeConfig
 
 
-def result_notes(photo: Picture | Levels, style: str, config: StylizeConfig) -> Notes:
+def result_notes(photo: Picture, style: str, config: StylizeConfig) -> Notes:
     """Return what is written into the file of a result.
 
     Args:
@@ -29,7 +29,7 @@ def result_notes(photo: Picture | Levels, style: str, config: StylizeConfig) -> 
 
 @cache
 def _version() -> str:
-    return metadata.version("adain")  # Reads and parses a file.
+    return metadata.version("adain")  # It reads and parses a file.
 
 
 def _recipe(style: str, config: StylizeConfig, version: str) -> dict[str, Any]:
@@ -42,6 +42,8 @@ def _recipe(style: str, config: StylizeConfig, version: str) -> dict[str, Any]:
     }
     if config.style_side != StylizeConfig().style_side:
         recipe["style_size"] = config.style_side
+    if config.quality != StylizeConfig().quality:
+        recipe["quality"] = config.quality
     for each in fields(Controls):
         value = getattr(config.controls, each.name)
         if each.name == "strength" and value is not None:

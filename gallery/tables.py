@@ -3,10 +3,11 @@
     artist ──< painting >── painting_style >── style
                   │  └───── painting_genre >── genre
                   └──< cached_style          pooled_style (of an artist or a style)
-    import_run ──< import_error          job
+    import_run ──< import_error          job ──< job_file
 
 On SQLite, triggers keep the full-text index `painting_search` in step with `painting.words`; on
-PostgreSQL that column has a text-search index.
+PostgreSQL that column has a text-search index, and with its extension pgvector there is the table
+`style_embedding` (see `gallery.embeddings`), which only the migrations make.
 """
 
 from datetime import datetime
@@ -14,7 +15,7 @@ from datetime import datetime
 from sqlalchemy import DDL, BigInteger, Column, ForeignKey, MetaData, Table, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-SCHEMA = "0002"
+SCHEMA = "0004"
 """Revision of these tables: the newest in `migrations/versions`."""
 
 FULL_TEXT = (
@@ -199,6 +200,16 @@ class JobRow(Base):
     created_at: Mapped[float]
     updated_at: Mapped[float]
     lease_until: Mapped[float] = mapped_column(default=0)
+
+
+class JobFileRow(Base):
+    """What belongs to a job besides its photo: masks, and how far a render is."""
+
+    __tablename__ = "job_file"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    data: Mapped[bytes]
 
 
 def _after_painting(statement: str, dialect: str) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from adain.errors import ImageError
-from adain.images import Levels, load_image
+from adain.images import Picture, load_image
 from adain.model import StyleTransferModel
 from adain.normalization import StyleStatistics
 from gallery import batch as batch_module
@@ -298,14 +298,14 @@ def test_a_bad_photo_does_not_stop_the_rest(plan: Plan, go: Go) -> None:
 def test_unexpected_errors_do_not_stop_the_rest(
     plan: Plan, go: Go, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gallery.service import stylize_levels as original
+    from gallery.service import stylize_picture as original
 
-    def stylize(model: StyleTransferModel, photo: Levels, *args: Any, **kwargs: Any) -> Image.Image:
+    def stylize(model: StyleTransferModel, photo: Picture, *args: Any, **kwargs: Any) -> Picture:
         if photo.name.endswith("a.png"):
             raise RuntimeError("strange")
         return original(model, photo, *args, **kwargs)
 
-    monkeypatch.setattr(batch_module, "stylize_levels", stylize)
+    monkeypatch.setattr(batch_module, "stylize_picture", stylize)
     assert statuses(go(plan)) == {"done": 4, "failed": 2}
     assert not (plan.output / WORK).exists()
 
@@ -432,7 +432,7 @@ def test_memory_that_grows_is_given_back(monkeypatch: pytest.MonkeyPatch) -> Non
     released: list[int] = []
     done: list[BatchStep] = []
     monkeypatch.setattr(batch_module, "resident_memory", lambda: next(held))
-    monkeypatch.setattr(batch_module, "release_freed_memory", lambda: released.append(len(done)))
+    monkeypatch.setattr(batch_module, "release_memory", lambda: released.append(len(done)))
     jobs = [Job(str(i), 0) for i in range(5 * batch_module.CHECKED)]
     for step in run_threads(lambda job: BatchStep(job, "done"), jobs, 2):
         done.append(step)

@@ -23,7 +23,7 @@ from adain.model import StyleTransferModel
 from adain.weights import load_model
 from gallery.client import Client, ServiceError
 from gallery.paintings import Painting
-from gallery.store import Gallery, make_gallery, open_gallery
+from gallery.store import Gallery, make_gallery, starter_gallery
 from gallery.web.app import create_app
 from gallery.web.guard import SECURITY_HEADERS
 from gallery.web.keys import Key, add_key, load_keys
@@ -65,7 +65,7 @@ def model() -> StyleTransferModel:
 
 @pytest.fixture(scope="module")
 def url(model: StyleTransferModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    gallery = open_gallery(f"sqlite:///{tmp_path_factory.mktemp('none')}/gallery.db")
+    gallery = starter_gallery()
     with closing(gallery), running(create_app(ServeConfig(), model, gallery)) as root:
         yield f"{root}/api/v1"
 
@@ -76,7 +76,7 @@ def serving(model: StyleTransferModel, tmp_path: Path) -> Iterator[Callable[...,
     with ExitStack() as stack:
 
         def start(keys: Sequence[Key] = (), gallery: Gallery | None = None, **settings: Any) -> str:
-            gallery = gallery or open_gallery(f"sqlite:///{tmp_path}/none.db")
+            gallery = gallery or starter_gallery()
             stack.enter_context(closing(gallery))
             app = create_app(ServeConfig(**settings), model, gallery, keys)
             return stack.enter_context(running(app)) + "/api/v1"
@@ -142,6 +142,59 @@ def test_a_form_may_bring_a_painting_of_its_own(url: str) -> None:
     np.testing.assert_array_equal(none, named)
 
 
+def grey(left: int, right: int, width: int = 64, height: int = 48) -> bytes:
+    """A picture whose halves have these levels."""
+    levels = np.repeat([left, right], width // 2)[None].repeat(height, 0).astype(np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(levels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["stroke=0.5", "preserve_color=luminance", "photorealistic=true", "smooth=1", "sharpen=2"],
+)
+def test_every_control_changes_the_picture(url: str, query: str) -> None:
+    def paint(more: str) -> NDArray[np.int_]:
+        answer = requests.post(f"{url}/stylize?style=irises&format=png{more}", data=picture(96, 96))
+        assert answer.status_code == 200, answer.text
+        return pixels(answer.content)
+
+    assert np.abs(paint(f"&{query}") - paint("")).mean() > 0.5
+
+
+def test_masks_part_the_styles(url: str) -> None:
+    def paint(query: str, *masks: bytes, **files: bytes) -> NDArray[np.int_]:
+        parts = [("mask", mask) for mask in masks] + [("photo", picture()), *files.items()]
+        answer = requests.post(f"{url}/stylize?format=png&feather=0&{query}", files=parts)
+        assert answer.status_code == 200, answer.text
+        return pixels(answer.content)
+
+    left, right = grey(255, 0), grey(0, 255)
+    each = paint("style=irises&style=senecio", left, right)
+    labels = paint("style=irises&style=senecio", right)
+    np.testing.assert_allclose(each, labels, atol=1)
+    assert np.abs(each - paint("style=senecio&style=irises", left, right)).mean() > 2
+    own = paint("style=irises", left, right, painting=picture(128, 128, seed=3))
+    assert np.abs(own - each)[:, 48:].mean() > 5 * np.abs(own - each)[:, :16].mean()
+    half = paint("style=irises", strength=left)
+    np.testing.assert_array_equal(half[:, 40:], pixels(picture())[:, 40:])
+    assert np.abs(half - pixels(picture()))[:, :24].mean() > 5
+
+
+def test_masks_that_do_not_fit_are_problems(url: str) -> None:
+    def ask(query: str, *masks: bytes) -> requests.Response:
+        parts = [("photo", picture()), *(("mask", mask) for mask in masks)]
+        return requests.post(f"{url}/stylize?{query}", files=parts)
+
+    two, mask = "style=irises&style=senecio", grey(0, 255)
+    assert_problem(ask(two, mask, mask, mask), 422, "invalid-parameter")
+    assert_problem(ask("style=irises=2&style=senecio", mask), 422, "invalid-parameter")
+    assert_problem(ask(two, grey(0, 255, 48, 48)), 422, "mask-mismatch")
+    assert_problem(ask(two, picture()), 422, "mask-mismatch")
+    assert_problem(ask(two, b"no picture"), 415, "not-a-picture")
+
+
 def test_an_artist_is_a_style(url: str) -> None:
     answer = requests.post(f"{url}/stylize?style=artist:claude-monet", data=picture())
     assert answer.headers["X-Style"] == "claude-monet"
@@ -168,6 +221,10 @@ def test_a_name_is_never_taken_for_a_file_of_the_server(url: str, tmp_path: Path
         ("style=irises=1&style=senecio=-1", picture(), 422, "invalid-parameter"),
         ("style=irises=nan", picture(), 422, "invalid-parameter"),
         ("style=irises&format=gif", picture(), 422, "invalid-parameter"),
+        ("style=irises&stroke=0.01", picture(), 422, "invalid-parameter"),
+        ("style=irises&stroke=nan", picture(), 422, "invalid-parameter"),
+        ("style=irises&smooth=2", picture(), 422, "invalid-parameter"),
+        ("style=irises&preserve_color=some", picture(), 422, "invalid-parameter"),
         ("style=irises&max_side=2", picture(), 422, "invalid-parameter"),
         ("style=%00", picture(), 422, "invalid-parameter"),
         ("&".join(["style=irises"] * 9), picture(), 422, "invalid-parameter"),
@@ -230,6 +287,69 @@ def test_a_slow_upload_is_given_up(serving: Callable[..., str]) -> None:
                        b"Content-Length: 1000\r\n\r\nabc")  # fmt: skip
         client.settimeout(10)
         assert b" 408 " in client.recv(4096).splitlines()[0]
+
+
+def dribble(url: str, head: bytes, drop: bytes, seconds: float = 10) -> float:
+    """Send a head, then a drop now and then; return when the server hung up."""
+    host, port = url.removeprefix("http://").split("/")[0].split(":")
+    start = time.monotonic()
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(head)
+        client.settimeout(0.05)
+        while time.monotonic() < start + seconds:
+            try:
+                client.sendall(drop)
+                while client.recv(65536):
+                    pass
+                break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+    return time.monotonic() - start
+
+
+@pytest.mark.parametrize(
+    ("head", "drop"),
+    [
+        (b"", b""),
+        (b"GET /api/v1/health HTTP/1.1\r\n", b"X-Slow: 1\r\n"),
+        # After an answer: the next head, and a body that nobody asked for.
+        (b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /", b"a"),
+        (b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n", b"a"),
+    ],
+)
+def test_slow_heads_and_idle_connections_are_given_up(
+    url: str, monkeypatch: pytest.MonkeyPatch, head: bytes, drop: bytes
+) -> None:
+    monkeypatch.setattr("gallery.web.protocol.HEADER_SECONDS", 1.0)
+    assert 0.9 < dribble(url, head, drop, 20) < 10
+
+
+def test_who_does_not_take_the_answer_is_given_up(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gallery.web.protocol.STUCK_SECONDS", 0.5)
+    host, port = url.removeprefix("http://").split("/")[0].split(":")
+    query = "style=irises&max_side=2048&format=bmp"
+    photo = picture(1500, 1500, "JPEG")
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((host, int(port)))
+        client.sendall(
+            f"POST /api/v1/stylize?{query} HTTP/1.1\r\nHost: localhost\r\n"
+            f"Content-Length: {len(photo)}\r\n\r\n".encode()
+            + photo
+        )
+        assert client.recv(16).startswith(b"HTTP/1.1 200")
+        time.sleep(2)
+        client.settimeout(20)
+        taken = 0
+        with pytest.raises(ConnectionResetError):
+            while data := client.recv(2**20):
+                taken += len(data)
+            raise ConnectionResetError
+        assert taken < 6_000_000
 
 
 def test_a_full_queue_says_when_to_come_back(
@@ -332,6 +452,16 @@ def test_a_job_is_accepted_followed_and_fetched(url: str) -> None:
     assert result.content == direct.content
     assert requests.delete(where).json()["state"] == "done"
     assert_problem(requests.get(where), 404, "job-not-found")
+
+
+def test_a_job_takes_masks_and_controls(url: str) -> None:
+    query = "style=irises&style=senecio&format=png&preserve_color=linear&feather=0"
+    parts = [("photo", picture()), ("mask", grey(255, 0)), ("mask", grey(0, 255))]
+    job = requests.post(f"{url}/jobs?{query}", files=parts).json()
+    where = f"{url}/jobs/{job['id']}"
+    wait_for(lambda: requests.get(where).json()["state"] == "done")
+    direct = requests.post(f"{url}/stylize?{query}", files=parts)
+    assert requests.get(f"{where}/result").content == direct.content
 
 
 def test_mistakes_in_a_job_are_told_at_once_or_by_the_job(url: str) -> None:
@@ -530,6 +660,44 @@ def test_keys_open_what_their_scope_allows(serving: Callable[..., str], tmp_path
     assert page.status_code == 200
 
 
+def test_administrators_add_and_remove_paintings(
+    serving: Callable[..., str], tmp_path: Path
+) -> None:
+    path = tmp_path / "keys.json"
+    secrets = {scope: add_key(path, scope, scope) for scope in ("stylize", "admin")}
+    gallery = make_gallery(f"sqlite:///{tmp_path}/gallery.db")
+    url = serving(keys=load_keys(path), gallery=gallery)
+
+    def ask(method: str, where: str, scope: str = "admin", **options: Any) -> requests.Response:
+        headers = {"X-Api-Key": secrets[scope]}
+        return requests.request(method, url + where, headers=headers, **options)
+
+    facts = {"title": "<b>Waves</b>", "artist": "Anna", "year": 1901, "styles": ["Abstract"]}
+    painting = picture(80, 60, seed=3)
+    assert_problem(ask("POST", "/paintings", "stylize", params=facts, data=painting), 403,
+                   "forbidden")  # fmt: skip
+    added = ask("POST", "/paintings", params=facts, data=painting)
+    assert added.status_code == 201, added.text
+    document = added.json()
+    assert (document["title"], document["artist"], document["years"]) == (
+        "<b>Waves</b>", "Anna", "1901",
+    )  # fmt: skip
+    assert ask("GET", added.headers["Location"].removeprefix("/api/v1")).json() == document
+    again = ask("POST", "/paintings", params={"title": "Other"}, data=painting)
+    assert (again.status_code, again.json()["id"]) == (200, document["id"])
+    photo, style = picture(seed=9), {"style": document["slug"], "format": "png"}
+    named = ask("POST", "/stylize", params=style, data=photo)
+    own = ask("POST", "/stylize?format=png", files={"photo": photo, "painting": painting})
+    np.testing.assert_allclose(pixels(named.content), pixels(own.content), atol=1)
+    assert_problem(ask("POST", "/paintings", params=facts, data=b"x"), 415, "not-a-picture")
+    assert_problem(ask("POST", "/paintings", data=painting), 422, "invalid-parameter")
+    where = f"/paintings/{document['slug']}"
+    assert_problem(ask("DELETE", where, "stylize"), 403, "forbidden")
+    assert_problem(ask("DELETE", "/paintings/wav"), 404, "style-not-found")
+    assert ask("DELETE", where).json()["id"] == document["id"]
+    assert_problem(ask("GET", where), 404, "style-not-found")
+
+
 def test_who_asks_too_often_waits(serving: Callable[..., str], tmp_path: Path) -> None:
     secret = add_key(tmp_path / "keys.json", "someone", "read")
     url = serving(keys=load_keys(tmp_path / "keys.json"), reads_per_minute=3)
@@ -541,7 +709,7 @@ def test_who_asks_too_often_waits(serving: Callable[..., str], tmp_path: Path) -
 
 
 def test_others_need_a_key_or_an_explicit_word(tiny_model: StyleTransferModel) -> None:
-    gallery = open_gallery("sqlite:////nowhere/none.db")
+    gallery = starter_gallery()
     config = ServeConfig(host="0.0.0.0")
     with pytest.raises(ValueError, match="make a key"):
         create_app(config, tiny_model, gallery)

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlencode
 
-import numpy as np
-from fastapi import APIRouter, Depends, Query, Request
-from fastapi import Path as PathParameter
+from fastapi import APIRouter, Query, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -18,10 +16,9 @@ from starlette.responses import Response
 from adain.images import encode_image, load_image, resize_image, to_image
 from adain.normalization import StyleStatistics
 from gallery.paintings import Painting
-from gallery.queries import Group, Vector
+from gallery.queries import Group
 from gallery.references import MAX_STYLES
 from gallery.service import stored_style
-from gallery.similar import nearest
 from gallery.web.documents import (
     ROOT,
     GroupsDocument,
@@ -31,10 +28,11 @@ from gallery.web.documents import (
     PaintingDocument,
     PaintingsDocument,
     ServiceDocument,
+    Slug,
     groups_document,
     painting_document,
 )
-from gallery.web.orders import FORMATS, NAME, Order, read_order
+from gallery.web.orders import FORMATS, NAME, Order
 from gallery.web.previews import FORMAT, PreviewCache, example_file, render_preview
 from gallery.web.problems import Problem, documented
 from gallery.web.studio import Painted, Studio
@@ -50,10 +48,6 @@ Words = Annotated[
 GroupName = Annotated[str | None, Query(max_length=200, pattern=NAME)]
 After = Annotated[int, Query(description="Go on after this number.", ge=0, lt=2**63)]
 Limit = Annotated[int, Query(ge=1, le=200)]
-Slug = Annotated[
-    str,
-    PathParameter(description="Slug or number of a painting.", max_length=200, examples=["irises"]),
-]
 
 PICTURE = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/*",)}
 READ = documented("unauthorized", "invalid-parameter", "too-many-requests", "gallery-unavailable")
@@ -62,7 +56,7 @@ PAINT = (
     FIND
     | documented("bad-request", "forbidden", "upload-too-slow", "body-too-large", "not-a-picture")
     | documented("too-late", "busy")
-    | documented("invalid-parameter", "picture-too-large", "style-not-measured")
+    | documented("invalid-parameter", "picture-too-large", "style-not-measured", "mask-mismatch")
     | {
         200: {
             "description": "The painted photo. `X-Style` names the style, `Server-Timing` what it "
@@ -92,16 +86,16 @@ def _add_painting(api: APIRouter, studio: Studio) -> None:
         responses=PAINT,
         openapi_extra={"requestBody": BODY},
     )
-    async def stylize(request: Request, order: Annotated[Order, Depends(read_order)]) -> Response:
+    async def stylize(request: Request, order: Annotated[Order, Query()]) -> Response:
         """Send a picture as the body, or as the part `photo` of a form; get the painted one.
 
-        The style is one or more of the gallery, the part `painting` of the form, or both mixed.
-        Nothing is stored.
+        The style is one or more of the gallery, the part `painting` of the form, or both: mixed,
+        or each where the parts `mask` say. Nothing is stored.
         """
         start = time.perf_counter()
         upload = await read_upload(request)
-        order.check(upload)
-        slug, named = await studio.style(order.references)
+        order.weights(upload)
+        slug, named = await studio.styles(order.references)
         begun, painted = await studio.run(request, partial(_timed, studio, order, upload, named))
         wait, paint = 1000 * (begun - start), 1000 * painted.seconds
         headers = {
@@ -113,7 +107,7 @@ def _add_painting(api: APIRouter, studio: Studio) -> None:
 
 
 def _timed(
-    studio: Studio, order: Order, upload: Upload, named: StyleStatistics | None
+    studio: Studio, order: Order, upload: Upload, named: list[StyleStatistics]
 ) -> tuple[float, Painted]:
     begun = time.perf_counter()
     return begun, studio.paint(order, upload, named)
@@ -171,8 +165,6 @@ def _add_gallery(api: APIRouter, studio: Studio) -> None:
         found = await studio.read(partial(gallery.find, slug))
         return _cached(request, painting_document(found))
 
-    vectors = VectorCache(studio)
-
     @api.get(
         "/paintings/{slug}/similar",
         response_model=PaintingsDocument,
@@ -187,17 +179,11 @@ def _add_gallery(api: APIRouter, studio: Studio) -> None:
 
         def query() -> PaintingsDocument:
             style = stored_style(studio.model, gallery, gallery.find(slug))
-            numbers, table = vectors.read()
-            rows, distances = nearest(style.to_vector().cpu().numpy(), table, limit)
-            there = {each.id: each for each in gallery.pictures([numbers[row] for row in rows])}
-            near = zip(rows, distances, strict=True)
+            vector = style.to_vector().cpu().numpy()
+            near = gallery.similar(vector, studio.model.fingerprint, limit)
             return PaintingsDocument(
                 next=None,
-                paintings=[
-                    painting_document(there[numbers[row]], round(float(distance), 3))
-                    for row, distance in near
-                    if numbers[row] in there
-                ],
+                paintings=[painting_document(each, round(far, 3)) for each, far in near],
             )
 
         return _cached(request, await studio.read(query))
@@ -225,22 +211,6 @@ def _add_gallery(api: APIRouter, studio: Studio) -> None:
         """Every movement that has paintings here."""
         groups = await studio.read(partial(gallery.groups, "style"))
         return _cached(request, groups_document(groups))
-
-
-class VectorCache:
-    """All style vectors, read again when they are a minute old: a large gallery has 250 MB."""
-
-    def __init__(self, studio: Studio) -> None:
-        self._read = partial(studio.gallery.vectors, studio.model.fingerprint)
-        self._until = 0.0
-        self._vectors: tuple[list[int], Vector] = ([], np.empty((0, 0), np.float32))
-
-    def read(self) -> tuple[list[int], Vector]:
-        """Return the numbers and the vectors `(N, D)`."""
-        if time.monotonic() > self._until:
-            self._vectors = self._read()
-            self._until = time.monotonic() + 60
-        return self._vectors
 
 
 def _add_pictures(api: APIRouter, studio: Studio) -> None:

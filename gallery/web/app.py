@@ -1,5 +1,6 @@
 """The web application: the page at `/`, the API at `/api/v1`."""
 
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib import metadata
@@ -19,9 +20,12 @@ from gallery.database import memory_database
 from gallery.jobs import Jobs
 from gallery.store import Gallery
 from gallery.web.api import create_api
+from gallery.web.collection import create_collection_api
+from gallery.web.features import create_feature_api
 from gallery.web.guard import Access, Bodies, Envelope
 from gallery.web.jobs import JobRunner, create_job_api
 from gallery.web.keys import Key
+from gallery.web.live import create_live_api
 from gallery.web.problems import ProblemDocument, handle_problems
 from gallery.web.settings import ServeConfig
 from gallery.web.studio import Studio
@@ -66,6 +70,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         runner.start()
+        threading.Thread(target=studio.decoder.warm_up, daemon=True).start()
         yield
         # Whoever else shares the jobs does the rest of them.
         runner.stop()
@@ -78,7 +83,14 @@ def create_app(
         allow_origins=config.origins,
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "X-Api-Key"],
-        expose_headers=["X-Style", "X-Request-Id", "Server-Timing", "Retry-After"],
+        expose_headers=[
+            "X-Style",
+            "X-Channels",
+            "X-Columns",
+            "X-Request-Id",
+            "Server-Timing",
+            "Retry-After",
+        ],
     )
     app = FastAPI(
         title="adain",
@@ -97,6 +109,9 @@ def create_app(
     )
     handle_problems(app)
     app.include_router(create_api(studio))
+    app.include_router(create_collection_api(studio))
+    app.include_router(create_feature_api(studio))
+    app.include_router(create_live_api(studio))
     app.include_router(create_job_api(studio, jobs, runner))
     page = _Static(directory=STATIC)
     app.mount("/static", page, name="static")
@@ -106,7 +121,7 @@ def create_app(
         return await page.get_response("index.html", request.scope)
 
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    app.state.studio = studio
+    app.state.studio, app.state.runner = studio, runner
     return app
 
 

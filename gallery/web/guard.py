@@ -29,6 +29,9 @@ PUBLIC = ("/api/v1/health", "/api/v1/ready")
 
 ADMIN = ("/api/v1/metrics",)
 
+COLLECTION = "/api/v1/paintings"
+"""What only administrators change."""
+
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -43,6 +46,9 @@ SECURITY_HEADERS = {
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
 }
 
+KEY_PROTOCOL = "adain"
+"""Subprotocol of a WebSocket; a key may follow it."""
+
 REMEMBERED = 10_000
 """Clients whose rate is remembered; those not seen for longest are forgotten first."""
 
@@ -55,6 +61,13 @@ class Envelope:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
+        if scope["type"] == "websocket":
+            try:
+                await self._app(scope, receive, send)
+            except Problem as problem:
+                self._metrics.rejected.labels(problem.code).inc()
+                await problem.response(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -117,7 +130,11 @@ class Access:
             raise Problem("forbidden", "pages of other sites may not use this service")
 
     def _admit(self, scope: Scope, headers: Headers) -> None:
+        path, method = scope["path"], scope.get("method")
+        changes = path.startswith(COLLECTION) and method in ("POST", "DELETE")
         if not self._keys and (self._config.is_local or self._config.insecure):
+            if changes and not self._config.is_local:
+                raise Problem("forbidden", "only keys of administrators change the gallery")
             return
         key = find_key(self._keys, _secret(headers))
         if key is None:
@@ -126,9 +143,9 @@ class Access:
                 "give a key of this service, as 'Authorization: Bearer KEY'",
                 {"WWW-Authenticate": "Bearer"},
             )
-        paints = scope.get("method") not in ("GET", "HEAD")
+        paints = method not in ("GET", "HEAD")
         wanted = "stylize" if paints or scope["type"] == "websocket" else "read"
-        if not key.allows("admin" if scope["path"] in ADMIN else wanted):
+        if not key.allows("admin" if changes or path in ADMIN else wanted):
             raise Problem("forbidden", f"this key is not for that; its scope is {key.scope}")
         client = scope.get("client") or ("",)
         if seconds := self._rates[wanted].wait(key.name or client[0]):
@@ -204,6 +221,10 @@ class Bodies:
 
 
 def _secret(headers: Headers) -> str:
+    # A browser can give a WebSocket no other header of its choice.
+    protocols = headers.get("sec-websocket-protocol", "").replace(",", " ").split()
+    if KEY_PROTOCOL in protocols[:-1]:
+        return protocols[protocols.index(KEY_PROTOCOL) + 1]
     scheme, _, secret = headers.get("authorization", "").partition(" ")
     return secret.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
 

@@ -4,27 +4,31 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Query, Request
 from fastapi import Path as PathParameter
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from gallery.errors import GalleryError
-from gallery.jobs import LEASE_SECONDS, Job, Jobs, Task
+from gallery.jobs import OPEN, Job, Jobs, Task
 from gallery.web.documents import ROOT
-from gallery.web.orders import Order, read_order
+from gallery.web.orders import JobOrder
 from gallery.web.problems import Problem, documented, translate
+from gallery.web.renders import Interrupted, Watched, render_photo
 from gallery.web.studio import Painted, Studio
 from gallery.web.uploads import BODY, Upload, read_upload
 from gallery.web.worker import Priority
 
 POLL_SECONDS = 1.0
 """How often a process looks for jobs that others accepted or left."""
+
+RENEW_SECONDS = 1.0
+"""How often what is known of a running job is written down; its lease lasts ten times as long."""
 
 EVENT_SECONDS = 0.25
 """How often a stream of events looks whether something changed."""
@@ -37,15 +41,28 @@ JobId = Annotated[str, PathParameter(pattern="^[0-9a-f]{32}$", examples=["0" * 3
 _log = logging.getLogger(__name__)
 
 
+class LossDocument(BaseModel):
+    """What is left to gain after a step of a render, relative to its targets."""
+
+    step: int
+    scale: int = Field(description="Sizes from coarse to fine, from 0.")
+    loss: float
+    content: float
+    style: float
+
+
 class JobDocument(BaseModel):
     """A job as it is now."""
 
     id: str
+    method: str = Field(description="stylize or render")
     state: str = Field(description="queued, running, done, failed or cancelled")
     progress: float = Field(ge=0, le=1)
     code: str = Field("", description="Why it failed: a code of problems.")
     detail: str = Field("", description="The same for people.")
     result: str | None = Field(None, description="Where the painted photo is, once it is done.")
+    preview: str | None = Field(None, description="Where a render is to be seen as it grows.")
+    losses: list[LossDocument] = Field([], description="Of a render; events have the new ones.")
 
 
 class JobRunner:
@@ -62,10 +79,19 @@ class JobRunner:
 
     def stop(self) -> None:
         """Finish what is being done, take nothing more, and end the thread."""
-        self._stopped.set()
-        self._wake.set()
+        self.interrupt()
         if self._thread.ident is not None:
             self._thread.join()
+
+    def interrupt(self) -> None:
+        """Take nothing more; a render stops, for another process or another day to go on with."""
+        self._stopped.set()
+        self._wake.set()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Return whether it was interrupted."""
+        return self._stopped.is_set()
 
     def wake(self) -> None:
         """Tell that there is a job."""
@@ -84,27 +110,49 @@ class JobRunner:
             self._wake.wait(POLL_SECONDS)
 
     def _work(self, task: Task) -> None:
+        watched = Watched()
         try:
-            order = Order(**task.settings)
-            _, named = self._studio.style_now(order.references)
-            work = partial(self._studio.paint, order, Upload(task.photo, task.painting), named)
+            order = JobOrder(**task.settings)
+            upload = _upload(task)
+            if order.method == "render":
+                work = self._rendering(task, order, upload, watched)
+            else:
+                _, named = self._studio.styles_now(order.references)
+                work = partial(self._studio.paint, order, upload, named)
             future = self._studio.worker.submit(work, Priority.JOB)
         except Exception as error:
             self._refuse(task, error)
             return
         while True:
             try:
-                painted: Painted = future.result(LEASE_SECONDS / 3)
+                painted = future.result(RENEW_SECONDS)
             except TimeoutError:
-                if not self._jobs.renew(task.id, 0.0):
+                if not self._jobs.renew(task.id, watched.progress, watched.news()):
                     future.cancel()
+                    watched.stop()
                     return
+                if self.is_stopping:
+                    watched.stop()
+            except Interrupted as error:
+                self._jobs.renew(task.id, watched.progress, {"checkpoint": error.checkpoint})
+                self._jobs.give_back(task.id)
+                return
             except Exception as error:
                 self._refuse(task, error)
                 return
             else:
+                self._jobs.renew(task.id, 1.0, watched.news())
                 self._jobs.finish(task.id, painted.data, painted.media_type)
                 return
+
+    def _rendering(
+        self, task: Task, order: JobOrder, upload: Upload, watched: Watched
+    ) -> Callable[[], Painted]:
+        studio = self._studio
+        pictures, named = studio.pictures_now(order.references)
+        checkpoint = task.files.get("checkpoint")
+        watched.resume(task.files.get("losses"))
+        return partial(render_photo, studio, order, upload, pictures, named, checkpoint, watched)
 
     def _refuse(self, task: Task, error: Exception) -> None:
         problem = translate(error)
@@ -131,12 +179,12 @@ def create_job_api(studio: Studio, jobs: Jobs, runner: JobRunner) -> APIRouter:
         | documented("upload-too-slow", "body-too-large", "invalid-parameter", "busy"),
         openapi_extra={"requestBody": BODY},
     )
-    async def submit(request: Request, order: Annotated[Order, Depends(read_order)]) -> Response:
-        """Takes what `stylize` takes, and keeps it until it is done."""
+    async def submit(request: Request, order: Annotated[JobOrder, Query()]) -> Response:
+        """Takes what `stylize` takes, and keeps it until it is done; or renders it."""
         upload = await read_upload(request)
-        order.check(upload)
-        await studio.style(order.references)  # Mistakes are told now rather than later.
-        add = partial(jobs.add, order.values, upload.photo, upload.painting)
+        order.weights(upload)
+        await studio.styles(order.references)  # Mistakes are told now rather than later.
+        add = partial(jobs.add, order.model_dump(), upload.photo, upload.painting, _files(upload))
         job = await run_in_threadpool(add)
         runner.wake()
         headers = {"Location": f"{ROOT}/jobs/{job.id}", "Cache-Control": "no-store"}
@@ -146,7 +194,7 @@ def create_job_api(studio: Studio, jobs: Jobs, runner: JobRunner) -> APIRouter:
     @api.get("/{id}", summary="How is it?", responses=found)
     async def show(id: JobId) -> JobDocument:
         """State and progress."""
-        return _document(await run_in_threadpool(jobs.find, id))
+        return await run_in_threadpool(_read, jobs, id)
 
     @api.get(
         "/{id}/result",
@@ -166,6 +214,21 @@ def create_job_api(studio: Studio, jobs: Jobs, runner: JobRunner) -> APIRouter:
         return Response(data, media_type=job.media_type, headers={"Cache-Control": "no-store"})
 
     @api.get(
+        "/{id}/preview",
+        response_class=Response,
+        summary="A render as it grows",
+        responses=found
+        | documented("job-not-done")
+        | {200: {"description": "A picture.", "content": {"image/jpeg": {}}}},
+    )
+    async def preview(id: JobId) -> Response:
+        """The picture as it is now, at most 512 pixels a side."""
+        data = await run_in_threadpool(jobs.file, id, "preview")
+        if data is None:
+            raise Problem("job-not-done", "there is no preview of it")
+        return Response(data, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
+    @api.get(
         "/{id}/events",
         response_class=StreamingResponse,
         summary="Its changes, as they happen",
@@ -174,9 +237,9 @@ def create_job_api(studio: Studio, jobs: Jobs, runner: JobRunner) -> APIRouter:
     )
     async def events(id: JobId) -> StreamingResponse:
         """Each event holds the job as it is then; the stream ends with the job."""
-        job = await run_in_threadpool(jobs.find, id)
+        job = await run_in_threadpool(_read, jobs, id)
         headers = {"Cache-Control": "no-store"}
-        return StreamingResponse(_stream(jobs, job), 200, headers, "text/event-stream")
+        return StreamingResponse(_stream(runner, jobs, job), 200, headers, "text/event-stream")
 
     @api.delete("/{id}", summary="Cancel or forget it", responses=found)
     async def cancel(id: JobId) -> JobDocument:
@@ -186,33 +249,56 @@ def create_job_api(studio: Studio, jobs: Jobs, runner: JobRunner) -> APIRouter:
     return api
 
 
-async def _stream(jobs: Jobs, job: Job) -> AsyncIterator[str]:
-    yield _event(job)
+def _files(upload: Upload) -> dict[str, bytes]:
+    """Return what was sent besides photo and painting, by names in their order."""
+    files = {f"mask{i}": mask for i, mask in enumerate(upload.masks)}
+    return files if upload.strength is None else files | {"strength": upload.strength}
+
+
+def _upload(task: Task) -> Upload:
+    masks = tuple(task.files[name] for name in sorted(task.files) if name.startswith("mask"))
+    return Upload(task.photo, task.painting, masks, task.files.get("strength"))
+
+
+async def _stream(runner: JobRunner, jobs: Jobs, job: JobDocument) -> AsyncIterator[str]:
+    yield _event(job, 0)
     for turn in range(int(STREAM_SECONDS / EVENT_SECONDS)):
-        if not job.is_open:
+        if job.state not in OPEN or runner.is_stopping:
             return
         await asyncio.sleep(EVENT_SECONDS)
         last = job
         try:
-            job = await run_in_threadpool(jobs.find, last.id)
+            job = await run_in_threadpool(_read, jobs, last.id)
         except GalleryError:  # Forgotten meanwhile; the client's next question tells.
             return
-        if (job.state, job.progress) != (last.state, last.progress):
-            yield _event(job)
+        if job != last:
+            yield _event(job, len(last.losses))
         elif turn % 40 == 39:
             yield ": still there\n\n"
 
 
-def _event(job: Job) -> str:
-    return f"data: {json.dumps(_document(job).model_dump())}\n\n"
+def _event(job: JobDocument, told: int) -> str:
+    """Return an event with the losses after those that were told."""
+    news = job.model_copy(update={"losses": job.losses[told:]})
+    return f"data: {news.model_dump_json()}\n\n"
 
 
-def _document(job: Job) -> JobDocument:
+def _read(jobs: Jobs, id: str) -> JobDocument:
+    job = jobs.find(id)
+    losses = jobs.file(id, "losses") if job.settings.get("method") == "render" else None
+    return _document(job, json.loads(losses or b"[]"))
+
+
+def _document(job: Job, losses: Sequence[Any] = ()) -> JobDocument:
+    here = f"{ROOT}/jobs/{job.id}"
     return JobDocument(
         id=job.id,
+        method=job.settings.get("method", "stylize"),
         state=job.state,
         progress=job.progress,
         code=job.problem,
         detail=job.detail,
-        result=f"{ROOT}/jobs/{job.id}/result" if job.state == "done" else None,
+        result=f"{here}/result" if job.state == "done" else None,
+        preview=f"{here}/preview" if job.is_open and losses else None,
+        losses=[LossDocument(**loss) for loss in losses],
     )

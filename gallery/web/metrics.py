@@ -38,6 +38,9 @@ class Metrics:
             ("source",),
             registry=self.registry,
         )
+        self.frames = Counter(
+            "adain_live_frames", "Frames of live connections", ("fate",), registry=self.registry
+        )
 
     def watch(self, name: str, meaning: str, value: Callable[[], float]) -> None:
         """Show a value as it is when somebody looks."""

@@ -6,12 +6,12 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from adain.errors import AdainError, ImageError, ImageTooLargeError
-from gallery.errors import GalleryError, StyleNotFound, StylesError
+from gallery.errors import GalleryError, MaskError, StyleNotFound, StylesError
 from gallery.jobs import JobNotFound, TooManyJobs
 
 MEDIA_TYPE = "application/problem+json"
@@ -31,6 +31,7 @@ CODES = {
     "wrong-host": (421, "The service does not go by this name"),
     "invalid-parameter": (422, "A parameter cannot be used"),
     "picture-too-large": (422, "The picture has too many pixels"),
+    "mask-mismatch": (422, "A mask does not fit"),
     "style-not-measured": (422, "The style is not measured"),
     "too-many-requests": (429, "Too many requests"),
     "client-gone": (499, "The client left"),
@@ -117,7 +118,7 @@ def translate(error: Exception) -> Problem:
     match error:
         case Problem():
             return error
-        case RequestValidationError():
+        case RequestValidationError() | ValidationError():
             return Problem("invalid-parameter", _describe(error.errors()))
         case HTTPException():
             code = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code)
@@ -132,6 +133,8 @@ def translate(error: Exception) -> Problem:
             return Problem("job-not-found", str(error))
         case TooManyJobs():
             return busy(str(error), 10)
+        case MaskError():
+            return Problem("mask-mismatch", str(error))
         case StylesError():
             return Problem("style-not-measured", str(error))
         case GalleryError():
@@ -143,4 +146,13 @@ def translate(error: Exception) -> Problem:
 
 
 def _describe(errors: Sequence[Any]) -> str:
-    return "; ".join(f"{error['loc'][-1]}: {error['msg']}"[:200] for error in errors[:4])
+    return "; ".join(
+        f"{_place(error)}: {error['msg'].removeprefix('Value error, ')}"[:200]
+        for error in errors[:4]
+    )
+
+
+def _place(error: Any) -> str:
+    # What concerns several parameters has no place of its own.
+    places = (part for part in error["loc"] if part not in ("query", "path", "body"))
+    return str(next(places, "request"))

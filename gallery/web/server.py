@@ -1,5 +1,6 @@
 """The HTTP server that runs the application."""
 
+import logging
 import socket
 from collections.abc import Callable
 
@@ -7,6 +8,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from gallery.errors import GalleryError
+from gallery.web.live import MAX_FRAME
+from gallery.web.protocol import PatientProtocol
 from gallery.web.settings import ServeConfig
 
 DRAIN_SECONDS = 20
@@ -31,6 +34,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: FastAPI, ready: Callable[[], None]) -> None:
         options = uvicorn.Config(
             app,
+            http=PatientProtocol,
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -38,14 +42,22 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=DRAIN_SECONDS,
             limit_concurrency=CONNECTIONS,
             proxy_headers=False,
+            ws_max_size=MAX_FRAME,
+            ws_per_message_deflate=False,  # Pictures are compressed already.
         )
         super().__init__(options)
-        self._ready = ready
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
+        self._app, self._ready = app, ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""
         await super().startup(sockets)
         self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what was accepted; what lasts longer is left for later, or for others."""
+        self._app.state.runner.interrupt()
+        await super().shutdown(sockets)
 
 
 def listen(config: ServeConfig) -> socket.socket:
@@ -66,6 +78,11 @@ def listen(config: ServeConfig) -> socket.socket:
     # and asyncio sets it only on sockets that were made with their protocol's number.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    # uvicorn takes every WebSocket that is refused with a response for a mistake of ours.
+    return "returned without completing handshake" not in record.getMessage()
 
 
 def address(listener: socket.socket) -> str:

@@ -24,6 +24,7 @@ class ServeConfig:
         max_pixels: Width times height of an uploaded picture.
         max_side: Longest side of a result in pixels.
         queue: Pictures that wait for the network.
+        live: Live connections; each keeps a place for a picture.
         jobs: Jobs that wait or run.
         deadline: Seconds after which a request that still waits is given up.
         upload_seconds: How long a client may take to send its request.
@@ -41,6 +42,7 @@ class ServeConfig:
     max_pixels: int = 50_000_000
     max_side: int = 2048
     queue: int = 32
+    live: int = 4
     jobs: int = 32
     deadline: float = 60
     upload_seconds: float = 30
@@ -50,7 +52,7 @@ class ServeConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port must be from 0 to 65535, got {self.port}")
-        for name in ("max_body", "max_bodies", "max_pixels", "queue", "jobs", "deadline",
+        for name in ("max_body", "max_bodies", "max_pixels", "queue", "live", "jobs", "deadline",
                      "upload_seconds", "reads_per_minute", "paints_per_minute"):  # fmt: skip
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")

@@ -6,17 +6,21 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
+import torch
 from starlette.requests import Request
 
-from adain.images import encode_image, load_image, resize_shorter_side
+from adain.images import ImageLimits, Picture, encode_image, resize_shorter_side, to_image
 from adain.model import StyleTransferModel
 from adain.normalization import StyleStatistics, interpolate_styles
 from gallery.config import STYLE_SIDE
+from gallery.paintings import Painting
 from gallery.references import Reference, find_target
-from gallery.service import stored_style, stylize_photo
+from gallery.service import stored_style, stylize_picture
 from gallery.store import Gallery
+from gallery.web.decoder import Decoder
 from gallery.web.metrics import Metrics
 from gallery.web.orders import Order
 from gallery.web.problems import Problem
@@ -59,6 +63,7 @@ class Studio:
         self.model_name = model_name
         self.metrics = Metrics()
         self.worker = Worker(config.queue)
+        self.decoder = Decoder()
         self.metrics.watch("adain_queue_depth", "Pictures that wait", lambda: self.worker.depth)
         self.metrics.watch("adain_painting", "Pictures in work", lambda: self.worker.running)
         self._reader = ThreadPoolExecutor(1, "gallery")
@@ -67,34 +72,49 @@ class Studio:
         """Finish what waits."""
         self.worker.close()
         self._reader.shutdown()
+        self.decoder.close()
 
     async def read(self, query: Callable[[], T]) -> T:
         """Ask the gallery."""
         return await asyncio.get_running_loop().run_in_executor(self._reader, query)
 
-    async def style(self, references: Sequence[Reference]) -> tuple[str, StyleStatistics | None]:
-        """Return the slug and the statistics of a mixture of styles of the gallery, if any.
+    async def styles(self, references: Sequence[Reference]) -> tuple[str, list[StyleStatistics]]:
+        """Return the slug and the statistics of styles of the gallery, in their order.
 
         A name is never taken for a file of this machine.
 
         Raises:
-            StyleNotFound: If a part is not in the gallery.
+            StyleNotFound: If one is not in the gallery.
             StylesError: If it was not measured by the encoder.
         """
-        return await self.read(partial(self._style, references))
+        return await self.read(partial(self._styles, references))
 
-    def style_now(self, references: Sequence[Reference]) -> tuple[str, StyleStatistics | None]:
+    def styles_now(self, references: Sequence[Reference]) -> tuple[str, list[StyleStatistics]]:
         """Do the same from a thread that may wait."""
-        return self._reader.submit(self._style, references).result()
+        return self._reader.submit(self._styles, references).result()
 
-    def _style(self, references: Sequence[Reference]) -> tuple[str, StyleStatistics | None]:
-        if not references:
-            return "painting", None
+    def _styles(self, references: Sequence[Reference]) -> tuple[str, list[StyleStatistics]]:
         targets = [find_target(self.gallery, reference.name) for reference in references]
         styles = [stored_style(self.model, self.gallery, target) for target in targets]
-        weights = [reference.weight for reference in references]
-        mixed = styles[0] if len(styles) == 1 else interpolate_styles(styles, weights)
-        return "+".join(target.slug for target in targets), mixed
+        return "+".join(target.slug for target in targets) or "painting", styles
+
+    def pictures_now(
+        self, references: Sequence[Reference]
+    ) -> tuple[list[Path] | None, list[StyleStatistics]]:
+        """Return the pictures of paintings, None if one is not at hand, and their statistics."""
+        return self._reader.submit(self._pictures, references).result()
+
+    def _pictures(
+        self, references: Sequence[Reference]
+    ) -> tuple[list[Path] | None, list[StyleStatistics]]:
+        targets = [find_target(self.gallery, reference.name) for reference in references]
+        styles = [stored_style(self.model, self.gallery, target) for target in targets]
+        paths = [
+            Path(target.path)
+            for target in targets
+            if isinstance(target, Painting) and target.path and Path(target.path).is_file()
+        ]
+        return paths if len(paths) == len(targets) else None, styles
 
     async def run(
         self, request: Request, work: Callable[[], T], priority: Priority = Priority.PAINT
@@ -123,44 +143,75 @@ class Studio:
                 task.cancel()
             future.cancel()
 
-    def paint(self, order: Order, upload: Upload, named: StyleStatistics | None) -> Painted:
+    def paint(
+        self,
+        order: Order,
+        upload: Upload,
+        named: Sequence[StyleStatistics],
+        limits: ImageLimits | None = None,
+    ) -> Painted:
         """Stylize an uploaded photo into a picture file; on the network's thread.
 
         Args:
-            order: What to make of it, checked.
-            upload: The photo, and a painting if one was sent along.
-            named: The styles of the gallery, mixed; None if there are none.
+            order: What to make of it.
+            upload: The photo, and what else was sent along.
+            named: The styles of the gallery, in the order of `order.style`.
+            limits: What photos to refuse; by default those of the service.
+
+        Raises:
+            Problem: If styles, weights and masks do not fit together.
+            ImageError: If a picture cannot be read, or is too large.
+            MaskError: If a mask does not fit.
         """
         start = time.perf_counter()
-        limits = self.config.photo_limits
-        image = stylize_photo(
+        photo = self.decoder.load(upload.photo, limits or self.config.photo_limits, "photo")
+        controls = order.controls(*self._masks(upload))
+        style = self.mixture(order, upload, named)
+        decoded = time.perf_counter()
+        result = stylize_picture(
             self.model,
-            upload.photo,
-            self._with_painting(order, upload, named),
+            photo,
+            style,
             alpha=order.alpha,
             max_side=min(order.max_side or self.config.max_side, self.config.max_side),
-            limits=limits,
-            name="photo",
+            controls=controls,
         )
         painted = time.perf_counter()
+        image = to_image(result.pixels, result.transparency)
         data = encode_image(image, order.format, order.quality)
         done = time.perf_counter()
-        self.metrics.stage_seconds.labels("paint").observe(painted - start)
+        self.metrics.stage_seconds.labels("decode").observe(decoded - start)
+        self.metrics.stage_seconds.labels("paint").observe(painted - decoded)
         self.metrics.stage_seconds.labels("encode").observe(done - painted)
         return Painted(data, f"image/{order.format}", done - start)
 
-    def _with_painting(
-        self, order: Order, upload: Upload, named: StyleStatistics | None
+    def mixture(
+        self, order: Order, upload: Upload, named: Sequence[StyleStatistics]
     ) -> StyleStatistics:
-        if upload.painting is None:
-            assert named is not None
-            return named
-        picture = load_image(upload.painting, self.config.photo_limits, "painting")
-        measured = self.model.measure_style(resize_shorter_side(picture, STYLE_SIDE).pixels)
-        if named is None:
-            return measured
-        weight = sum(reference.weight for reference in order.references)
-        return interpolate_styles([named, measured], [weight, order.painting_weight])
+        """Return all styles of an order as one, or one beside the other if masks part them."""
+        weights, styles = order.weights(upload), list(named)
+        if upload.painting is not None:
+            painting = resize_shorter_side(self.load(upload.painting, "painting"), STYLE_SIDE)
+            styles.append(self.model.measure_style(painting.pixels))
+        if upload.masks:
+            return concatenate_styles(styles)
+        return styles[0] if len(styles) == 1 else interpolate_styles(styles, weights)
+
+    def load(self, data: bytes, name: str) -> Picture:
+        """Decode what was uploaded, within the limits of the service. Raises `ImageError`."""
+        return self.decoder.load(data, self.config.photo_limits, name)
+
+    def _masks(self, upload: Upload) -> tuple[tuple[bytes, ...], bytes | None]:
+        clean, limits = self.decoder.clean, self.config.photo_limits
+        masks = tuple(clean(mask, limits, f"mask {i + 1}") for i, mask in enumerate(upload.masks))
+        strength = upload.strength and clean(upload.strength, limits, "strength")
+        return masks, strength
+
+
+def concatenate_styles(styles: Sequence[StyleStatistics]) -> StyleStatistics:
+    """Return styles `(1, C)` as a batch `(N, C)`."""
+    widths = {layer: value.mean.shape[1] for layer, value in styles[0].layers.items()}
+    return StyleStatistics.from_vector(torch.cat([each.to_vector() for each in styles]), widths)
 
 
 async def _wait(future: "Future[T]") -> T:

@@ -7,9 +7,10 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
+from gallery.references import MAX_STYLES
 from gallery.web.problems import Problem
 
-MAX_PARTS = 2
+MAX_PARTS = 3 + MAX_STYLES
 MAX_FIELDS = 8
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -30,12 +31,39 @@ BODY: dict[str, Any] = {
                         "format": "binary",
                         "description": "A picture whose style to take.",
                     },
+                    "mask": {
+                        "type": "array",
+                        "maxItems": MAX_STYLES,
+                        "items": {"type": "string", "format": "binary"},
+                        "description": "Where the styles go: a grey picture for each, the one of "
+                        "`painting` last, or one picture with a colour for each, dark to bright.",
+                    },
+                    "strength": {
+                        "type": "string",
+                        "format": "binary",
+                        "description": "A grey picture that `alpha` is multiplied by.",
+                    },
                 },
             }
         },
     },
 }
 """The request body of operations that take a photo, for OpenAPI."""
+
+PICTURE_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {kind: _BINARY for kind in ("image/jpeg", "image/png", "image/*")}
+    | {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["photo"],
+                "properties": {"photo": {"type": "string", "format": "binary"}},
+            }
+        }
+    },
+}
+"""The same for operations that take one picture."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +73,14 @@ class Upload:
     Attributes:
         photo: A picture file, not decoded yet.
         painting: One whose style to take, if it came along.
+        masks: Those that say where each style goes.
+        strength: One that says how strongly.
     """
 
     photo: bytes
     painting: bytes | None = None
+    masks: tuple[bytes, ...] = ()
+    strength: bytes | None = None
 
 
 async def read_upload(request: Request) -> Upload:
@@ -79,10 +111,14 @@ async def _read_form(request: Request) -> Upload:
         detail = str(getattr(error, "detail", "cannot be read"))
         raise Problem("bad-request", f"malformed form: {detail}"[:200]) from error
     try:
-        files = {name: value for name, value in form.items() if isinstance(value, UploadFile)}
-        if "photo" not in files:
-            raise Problem("bad-request", "send the picture as the part 'photo' of the form")
-        contents = {name: await value.read() for name, value in files.items()}
-        return Upload(contents["photo"], contents.get("painting"))
+        files = [
+            (name, value) for name, value in form.multi_items() if isinstance(value, UploadFile)
+        ]
+        contents = [(name, await value.read()) for name, value in files]
     finally:
         await form.close()
+    single = {name: data for name, data in contents if name != "mask"}
+    if "photo" not in single:
+        raise Problem("bad-request", "send the picture as the part 'photo' of the form")
+    masks = tuple(data for name, data in contents if name == "mask")
+    return Upload(single["photo"], single.get("painting"), masks, single.get("strength"))

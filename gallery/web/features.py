@@ -1,0 +1,203 @@
+"""Inside the network: what its layers see in a photo, as pictures and as numbers."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+from torch import Tensor
+from torch.nn import functional as F
+
+from adain.images import encode_image, resize_image, to_image
+from adain.model import MIN_SIDE, Encoder
+from adain.normalization import ChannelStatistics, StyleStatistics
+from gallery.web.documents import ROOT
+from gallery.web.orders import Order
+from gallery.web.problems import documented
+from gallery.web.studio import Studio
+from gallery.web.uploads import BODY, Upload, read_upload
+
+PHOTO_SIDE = 512
+"""Longest side in pixels at which photos are looked at."""
+
+TILE_SIDE = 128
+"""Longest side in pixels of a feature map on a sheet, and what smaller maps are enlarged to."""
+
+GAP = 2
+"""Pixels between feature maps."""
+
+
+Layer = Annotated[
+    Literal["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"],
+    Query(description="From edges and colours to whole things."),
+]
+
+ERRORS = (
+    documented("bad-request", "unauthorized", "forbidden", "upload-too-slow", "body-too-large")
+    | documented("not-a-picture", "too-many-requests", "busy", "too-late")
+    | documented("invalid-parameter", "picture-too-large", "style-not-measured")
+)
+
+
+class ChannelsDocument(BaseModel):
+    """Statistics of the channels of a layer, in their order."""
+
+    mean: list[float]
+    std: list[float]
+
+
+class LayerDocument(BaseModel):
+    """A layer: what the photo has, and what the style puts in its place."""
+
+    name: str = Field(examples=["relu3_1"])
+    photo: ChannelsDocument
+    style: ChannelsDocument
+
+
+class StatisticsDocument(BaseModel):
+    """Adaptive instance normalization, as numbers."""
+
+    style: str = Field(examples=["irises"])
+    layers: list[LayerDocument]
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """Where one channel responds.
+
+    Attributes:
+        channel: Its index.
+        share: Its part of the layer's energy (sum of squares), in [0, 1].
+        values: Shape `(H, W)` in [0, 1], 1 where it responds most.
+    """
+
+    channel: int
+    share: float
+    values: Tensor
+
+
+@torch.no_grad()
+def feature_maps(encoder: Encoder, photo: Tensor, layer: str, count: int) -> list[FeatureMap]:
+    """Return the maps of the channels with the most energy, strongest first.
+
+    Args:
+        encoder: The network.
+        photo: Shape `(1, 3, H, W)`, RGB in [0, 1].
+        layer: Name among `relu1_1 ... relu5_1`.
+        count: How many; fewer if the layer has fewer channels.
+    """
+    features = encoder(photo, [layer])[layer][0]
+    energies = features.square().sum((1, 2))
+    shares = energies / energies.sum().clamp_min(1e-12)
+    tops = features.amax((1, 2)).clamp_min(1e-12)
+    return [
+        FeatureMap(channel, shares[channel].item(), features[channel] / tops[channel])
+        for channel in shares.argsort(descending=True, stable=True)[:count].tolist()
+    ]
+
+
+def feature_sheet(maps: Sequence[FeatureMap]) -> tuple[Tensor, int]:
+    """Lay feature maps out in a grid that is about square.
+
+    Returns:
+        A grey picture `(1, 3, H, W)` in [0, 1], and the columns of the grid.
+    """
+    height, width = maps[0].values.shape
+    scale = TILE_SIDE / max(height, width)
+    size = [max(1, round(side * scale)) for side in (height, width)]
+    columns = math.ceil(math.sqrt(len(maps) * size[0] / size[1]))
+    columns = min(columns, len(maps))
+    tiles = torch.stack([item.values for item in maps])[:, None].cpu()
+    mode = "area" if scale < 1 else "nearest"
+    tiles = F.pad(F.interpolate(tiles, size, mode=mode), (0, GAP, 0, GAP))
+    missing = -len(maps) % columns
+    tiles = F.pad(tiles, (0, 0, 0, 0, 0, 0, 0, missing))
+    rows = tiles[:, 0].unflatten(0, (-1, columns))
+    sheet = rows.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)[:-GAP, :-GAP]
+    return sheet.expand(1, 3, -1, -1), columns
+
+
+def create_feature_api(studio: Studio) -> APIRouter:
+    """Return the routes that show the inside of the network."""
+    api = APIRouter(prefix=ROOT, tags=["inside"])
+    model = studio.model
+
+    def pixels(upload: Upload) -> Tensor:
+        photo = resize_image(studio.load(upload.photo, "photo"), PHOTO_SIDE)
+        # A thin one would be left without a pixel at the deepest layer.
+        below = [max(0, 2 * MIN_SIDE - side) for side in (photo.width, photo.height)]
+        padded = F.pad(photo.pixels, (0, below[0], 0, below[1]), mode="replicate")
+        return padded.to(model.device)
+
+    @api.post(
+        "/features",
+        summary="What a layer sees",
+        response_class=Response,
+        responses=ERRORS
+        | {
+            200: {
+                "description": "Its strongest channels, each a grey picture, in a grid. "
+                "`X-Channels` has their numbers, row by row; `X-Columns` the columns.",
+                "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+            }
+        },
+        openapi_extra={"requestBody": BODY},
+    )
+    async def features(
+        request: Request,
+        layer: Layer = "relu3_1",
+        count: Annotated[int, Query(description="Channels.", ge=1, le=64)] = 16,
+    ) -> Response:
+        """Send a photo as the body; get the feature maps of a layer as one picture."""
+        upload = await read_upload(request)
+
+        def work() -> tuple[bytes, dict[str, str]]:
+            maps = feature_maps(model.encoder, pixels(upload), layer, count)
+            sheet, columns = feature_sheet(maps)
+            names = ",".join(str(item.channel) for item in maps)
+            headers = {"X-Channels": names, "X-Columns": str(columns)}
+            return encode_image(to_image(sheet), "png"), headers
+
+        data, headers = await studio.run(request, work)
+        headers["Cache-Control"] = "no-store"
+        return Response(data, media_type="image/png", headers=headers)
+
+    @api.post(
+        "/statistics",
+        summary="What a style replaces",
+        responses=ERRORS | documented("style-not-found"),
+        openapi_extra={"requestBody": BODY},
+    )
+    async def statistics(request: Request, order: Annotated[Order, Query()]) -> StatisticsDocument:
+        """Send a photo as the body; get its statistics beside those of a style."""
+        upload = await read_upload(request)
+        order.weights(upload)
+        slug, named = await studio.styles(order.references)
+
+        def work() -> StatisticsDocument:
+            style = studio.mixture(order, upload, named)
+            return _compare(slug, model.measure_style(pixels(upload)), style)
+
+        return await studio.run(request, work)
+
+    return api
+
+
+def _compare(slug: str, photo: StyleStatistics, style: StyleStatistics) -> StatisticsDocument:
+    layers = [
+        LayerDocument(name=name, photo=_channels(photo[name]), style=_channels(style[name]))
+        for name in style.layers
+    ]
+    return StatisticsDocument(style=slug, layers=layers)
+
+
+def _channels(channels: ChannelStatistics) -> ChannelsDocument:
+    return ChannelsDocument(mean=_rounded(channels.mean[0]), std=_rounded(channels.std[0]))
+
+
+def _rounded(values: Tensor) -> list[float]:
+    return [round(value, 5) for value in values.tolist()]

@@ -1,0 +1,199 @@
+"""Renders as jobs: watched while they grow, and taken up again after a restart."""
+
+import json
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from adain.gatys import Checkpoint, GatysConfig, Rendering, Step
+from adain.images import Picture, encode_image, load_image, resize_image, to_image
+from adain.normalization import StyleStatistics
+from adain.perceptual import STYLE_LOSSES, LossConfig, Paintings
+from gallery.checkpoints import load_checkpoint, save_checkpoint
+from gallery.errors import CheckpointError
+from gallery.render import RenderJob, render_job, total_steps
+from gallery.web.orders import JobOrder
+from gallery.web.studio import Painted, Studio
+from gallery.web.uploads import Upload
+
+MAX_SIDE = 1024
+"""Longest side of a render in pixels."""
+
+PREVIEW_SIDE = 512
+"""Longest side of its previews."""
+
+PREVIEW_SECONDS = 2.0
+"""How often there is one."""
+
+CHECKPOINT_SECONDS = 20.0
+"""How much of a render is lost at most when its process dies."""
+
+RUN = {"job": "render"}
+"""What checkpoints belong to: to the job that they are kept with."""
+
+
+class Interrupted(Exception):
+    """A render was stopped before its end.
+
+    Attributes:
+        checkpoint: Where another process can go on from.
+    """
+
+    def __init__(self, checkpoint: bytes) -> None:
+        super().__init__()
+        self.checkpoint = checkpoint
+
+
+class Watched:
+    """What a render on one thread tells another one that asks now and then."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._losses: list[dict[str, Any]] = []
+        self._files: dict[str, bytes] = {}
+        self._stopped = False
+        self.progress = 0.0
+        """In [0, 1]."""
+
+    @property
+    def is_stopped(self) -> bool:
+        """Return whether the render shall end."""
+        return self._stopped
+
+    def stop(self) -> None:
+        """End the render after its step."""
+        self._stopped = True
+
+    def resume(self, losses: bytes | None) -> None:
+        """Go on after the losses of an earlier attempt."""
+        self._losses = json.loads(losses or b"[]")
+
+    def tell(self, progress: float, scale: int, losses: dict[str, float]) -> None:
+        """Add a step."""
+        shown = {name: round(losses[name], 6) for name in ("loss", "content", "style")}
+        with self._lock:
+            self.progress = progress
+            self._losses.append({"step": len(self._losses) + 1, "scale": scale, **shown})
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Add a file."""
+        with self._lock:
+            self._files[name] = data
+
+    def news(self) -> dict[str, bytes]:
+        """Return the files that are new, and the losses once there are some."""
+        with self._lock:
+            files, self._files = self._files, {}
+            losses = {"losses": json.dumps(self._losses).encode()} if self._losses else {}
+        return files | losses
+
+
+def render_photo(
+    studio: Studio,
+    order: JobOrder,
+    upload: Upload,
+    pictures: Sequence[Path] | None,
+    named: Sequence[StyleStatistics],
+    checkpoint: bytes | None,
+    watched: Watched,
+) -> Painted:
+    """Render an uploaded photo; on the network's thread, making way for others between its steps.
+
+    Args:
+        studio: The network.
+        order: What to make of it.
+        upload: The photo, and a painting if one was sent along.
+        pictures: Those of the paintings of `order`, if all are at hand.
+        named: Their statistics.
+        checkpoint: Of an earlier attempt.
+        watched: Told what happens.
+
+    Raises:
+        Interrupted: If `watched` stopped it.
+        ImageError: If a picture cannot be read, or is too large.
+        OptimizationError: If not even the start has a finite loss.
+    """
+    began = time.perf_counter()
+    job = _prepare(studio, order, upload, pictures, named)
+    resume = None if checkpoint is None else _unpack(checkpoint, studio)
+    rendering = _render(studio, job, resume, watched)
+    if rendering.ended == "stopped":
+        raise Interrupted(_pack(rendering.checkpoint))
+    image = to_image(rendering.image.cpu(), job.photo.transparency)
+    data = encode_image(image, order.format, order.quality)
+    return Painted(data, f"image/{order.format}", time.perf_counter() - began)
+
+
+def _prepare(
+    studio: Studio,
+    order: JobOrder,
+    upload: Upload,
+    pictures: Sequence[Path] | None,
+    named: Sequence[StyleStatistics],
+) -> RenderJob:
+    model = studio.model
+    side = min(order.max_side or MAX_SIDE, MAX_SIDE, studio.config.max_side)
+    photo = resize_image(studio.load(upload.photo, "photo"), side)
+    photo = Picture(photo.pixels.to(model.device), photo.transparency, photo.name)
+    mixture = studio.mixture(order, upload, named)
+    style: Paintings | StyleStatistics = mixture
+    if pictures is not None:
+        paintings = [load_image(path, name="painting") for path in pictures]
+        if upload.painting is not None:
+            paintings.append(studio.load(upload.painting, "painting"))
+        weights = order.weights(upload)
+        style = [
+            (painting.pixels.to(model.device), weight)
+            for painting, weight in zip(paintings, weights, strict=True)
+        ]
+    loss = LossConfig(
+        order.content_weight,
+        order.style_weight,
+        style_loss=STYLE_LOSSES[-1 if style is mixture else 0],
+    )
+    config = GatysConfig(loss, time_limit=order.time_limit)
+    start = model.stylize(photo.pixels, mixture, order.alpha)
+    return RenderJob(photo, style, start, config, RUN, model.encoder)
+
+
+def _render(
+    studio: Studio, job: RenderJob, resume: Checkpoint | None, watched: Watched
+) -> Rendering:
+    steps, config = total_steps(job), job.config
+    previewed = saved = time.monotonic() - PREVIEW_SECONDS
+
+    def watch(step: Step) -> None:
+        nonlocal previewed, saved
+        before = config.first_iterations + (step.scale - 1) * config.iterations if step.scale else 0
+        watched.tell((before + step.iteration) / steps, step.scale, dict(step.losses))
+        now = time.monotonic()
+        if now >= previewed + PREVIEW_SECONDS:
+            previewed = now
+            small = resize_image(Picture(step.preview().cpu()), PREVIEW_SIDE)
+            watched.keep("preview", encode_image(to_image(small.pixels), "jpeg", 85))
+        if now >= saved + CHECKPOINT_SECONDS:
+            saved = now
+            watched.keep("checkpoint", _pack(step.checkpoint))
+        studio.worker.make_way()
+
+    return render_job(studio.model, job, resume, watch, lambda: watched.is_stopped)
+
+
+def _pack(checkpoint: Checkpoint) -> bytes:
+    with TemporaryDirectory(prefix="adain-") as folder:
+        path = Path(folder) / "checkpoint"
+        save_checkpoint(checkpoint, RUN, path)
+        return path.read_bytes()
+
+
+def _unpack(data: bytes, studio: Studio) -> Checkpoint | None:
+    with TemporaryDirectory(prefix="adain-") as folder:
+        path = Path(folder) / "checkpoint"
+        path.write_bytes(data)
+        try:
+            return load_checkpoint(path, RUN, studio.model.device)
+        except CheckpointError:  # Of another version: begin again.
+            return None
