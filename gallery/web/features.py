@@ -12,7 +12,7 @@ from starlette.responses import Response
 from torch import Tensor
 from torch.nn import functional as F
 
-from adain.images import encode_image, load_image, resize_image, to_image
+from adain.images import encode_image, resize_image, to_image
 from adain.model import MIN_SIDE, Encoder
 from adain.normalization import ChannelStatistics, StyleStatistics
 from gallery.web.documents import ROOT
@@ -124,10 +124,10 @@ def feature_sheet(maps: Sequence[FeatureMap]) -> tuple[Tensor, int]:
 def create_feature_api(studio: Studio) -> APIRouter:
     """Return the routes that show the inside of the network."""
     api = APIRouter(prefix=ROOT, tags=["inside"])
-    model, limits = studio.model, studio.config.photo_limits
+    model = studio.model
 
     def pixels(upload: Upload) -> Tensor:
-        photo = resize_image(load_image(upload.photo, limits, "photo"), PHOTO_SIDE)
+        photo = resize_image(studio.load(upload.photo, "photo"), PHOTO_SIDE)
         # A thin one would be left without a pixel at the deepest layer.
         below = [max(0, 2 * MIN_SIDE - side) for side in (photo.width, photo.height)]
         padded = F.pad(photo.pixels, (0, below[0], 0, below[1]), mode="replicate")
