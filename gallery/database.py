@@ -281,7 +281,7 @@ def _open_sqlite(
     writer was killed and left a log.
     """
     path = arguments[0]
-    connection = sqlite3.connect(path, **options)
+    connection: sqlite3.Connection = sqlite3.connect(path, **options)
     try:
         connection.execute("PRAGMA schema_version")  # The first look at the file.
         return connection
@@ -293,7 +293,8 @@ def _open_sqlite(
         if not readonly or not os.path.isfile(path) or (log.exists() and log.stat().st_size):
             raise
     uri = f"{Path(path).absolute().as_uri()}?immutable=1"
-    return sqlite3.connect(uri, **{**options, "uri": True})
+    connection = sqlite3.connect(uri, **{**options, "uri": True})
+    return connection
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, record: object) -> None:
