@@ -293,8 +293,8 @@ def _open_sqlite(
         if not readonly or not os.path.isfile(path) or (log.exists() and log.stat().st_size):
             raise
     uri = f"{Path(path).absolute().as_uri()}?immutable=1"
-    whole: sqlite3.Connection = sqlite3.connect(uri, **{**options, "uri": True})
-    return whole
+    connection = sqlite3.connect(uri, **{**options, "uri": True})
+    return connection
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, record: object) -> None:

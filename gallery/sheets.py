@@ -1,20 +1,11 @@
 """Sheets: pictures with captions, in rows under titles, drawn with Pillow's own font."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
-
-from adain.errors import AdainError
-from adain.images import load_image, resize_image, to_image
-
-COLUMNS = 4
-
-SIDE = 320
-"""Longer side in pixels of what `draw_files` loads."""
 
 MARGIN = 12
 
@@ -71,23 +62,6 @@ def make_sheet(sections: Sequence[Section], width: int = 1400) -> Image.Image:
         sheet.paste(part, (0, top))
         top += part.height
     return sheet
-
-
-def draw_files(files: Sequence[tuple[str | None, Sequence[str]]]) -> Image.Image:
-    """Return pictures side by side, each over its lines.
-
-    Args:
-        files: Path and lines of each; grey stands for what is not here or cannot be read.
-    """
-    cells = [Cell(_load(path), tuple(lines)) for path, lines in files]
-    return make_sheet([Section("", cells, COLUMNS)])
-
-
-def _load(path: str | None) -> Image.Image:
-    if path is not None:
-        with suppress(AdainError):
-            return to_image(resize_image(load_image(path), SIDE))
-    return Image.new("RGB", (SIDE, SIDE), "gainsboro")
 
 
 def colorize(values: Tensor) -> Image.Image:
