@@ -1,5 +1,6 @@
 """Pillow images of any mode, orientation and colour profile to upright sRGB of 8 bits."""
 
+from collections.abc import Callable
 from functools import cache
 from io import BytesIO
 
@@ -33,14 +34,8 @@ def turn_upright(image: Image.Image) -> Image.Image:
     return image if method is None else image.transpose(method)
 
 
-def split_alpha(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image | None]:
+def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """Return the colours, in L if they are grey, and the alpha channel if there is one."""
-    if image.mode.startswith(("I", "F")):
-        # Pillow would clip to 255 and turn a 16-bit scan white.
-        grey = _scale_grey(image, name)
-        if (clear := image.info.get("transparency")) is None:
-            return grey, None
-        return grey, Image.fromarray((np.asarray(image) != clear).astype(np.uint8) * 255)
     if not image.has_transparency_data:
         return image, None
     rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
@@ -49,8 +44,17 @@ def split_alpha(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image
     return colors, rgba.getchannel("A")
 
 
-def _scale_grey(image: Image.Image, name: str) -> Image.Image:
-    """Scale 16-bit, 32-bit and floating-point grey to 8 bits, as `from_image` says."""
+def scale_grey(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image | None]:
+    """Scale 16-bit, 32-bit and floating-point grey to 8 bits, as `from_image` says.
+
+    Pillow would clip to 255 and turn a 16-bit scan white.
+
+    Returns:
+        An image in mode L, and its alpha channel if there is one.
+
+    Raises:
+        ImageError: If a value is not finite.
+    """
     values = np.asarray(image).astype(np.float32)
     low, high = float(values.min()), float(values.max())
     if not np.isfinite(values).all():
@@ -61,42 +65,54 @@ def _scale_grey(image: Image.Image, name: str) -> Image.Image:
         whites = (1, 255, 65535) if image.mode == "F" else (255, 65535)
         low, high = 0, next(white for white in whites if high <= white)
     scaled = (values - low) * (255 / max(high - low, 1e-12))
-    return Image.fromarray(np.rint(scaled).astype(np.uint8))
+    grey = Image.fromarray(np.rint(scaled).astype(np.uint8))
+    if (clear := image.info.get("transparency")) is None:
+        return grey, None
+    return grey, Image.fromarray((np.asarray(image) != clear).astype(np.uint8) * 255)
 
 
-def convert_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert to RGB through the embedded profile; one that is broken or unfit is ignored."""
+def srgb_conversion(mode: str, profile: bytes | None) -> Callable[[Image.Image], Image.Image]:
+    """Return what converts images of a mode, and the embedded profile, to RGB.
+
+    A profile that is broken or unfit is ignored.
+    """
     if profile and len(profile) <= MAX_PROFILE_BYTES:
         try:
             source = ImageCms.ImageCmsProfile(BytesIO(profile))
             space = source.profile.xcolor_space.strip()
             # Grey files often carry the RGB profile of the program that wrote them.
-            mode = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}[space]
-            if image.mode == mode or (mode == "RGB" and image.mode != "CMYK"):
-                converted = ImageCms.profileToProfile(
-                    image.convert(mode),
+            given = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}[space]
+            if mode == given or (given == "RGB" and mode != "CMYK"):
+                transform = ImageCms.buildTransform(
                     source,
                     ImageCms.createProfile("sRGB"),
+                    given,
+                    "RGB",
                     renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-                    outputMode="RGB",
                     flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
                 )
-                assert converted is not None
-                return converted
+                return lambda image: transform.apply(image.convert(given))
         except (ImageCms.PyCMSError, OSError, KeyError, TypeError, ValueError):
             pass
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return lambda image: image.convert("RGB")
 
 
-def fill_clear(pixels: NDArray[np.float32], transparency: NDArray[np.float32]) -> None:
+def fill_clear(levels: NDArray[np.uint8], opacity: NDArray[np.uint8]) -> None:
     """Give fully clear pixels the mean visible colour, in place.
 
     Their hidden colour, often black, would otherwise count in the statistics of the style and
     shine through at the edges. The mean shifts the statistics least.
+
+    Args:
+        levels: Colours `(H, W, 3)`.
+        opacity: Alpha channel `(H, W)`.
     """
-    total = transparency.sum(dtype=np.float64)
-    mean = np.tensordot(pixels[0], transparency[0, 0], 2) / total if total else np.full(3, 0.5)
-    pixels[0][:, transparency[0, 0] == 0] = np.clip(mean, 0, 1)[:, None]
+    total, weight = np.zeros(3), 0.0
+    for colors, alpha in zip(levels, opacity, strict=True):
+        total += alpha.astype(np.float64) @ colors
+        weight += alpha.sum()
+    mean = np.rint(total / weight) if weight else np.full(3, 128)
+    levels[opacity == 0] = mean.astype(np.uint8)
 
 
 @cache

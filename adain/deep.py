@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Iterable
 from io import BytesIO
 
 import numpy as np
@@ -13,21 +14,18 @@ from adain.metadata import KEPT, Notes
 
 FORMATS = ("png", "tiff")
 
-ROWS = 256
-"""Rows that are compressed at a time."""
-
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def encode_png(levels: NDArray[np.uint16], profile: bytes, notes: Notes) -> bytes:
+def encode_png(strips: Iterable[NDArray[np.uint16]], profile: bytes, notes: Notes) -> bytes:
     """Encode a PNG file of 16 bits a channel (W3C, "PNG Specification", third edition).
 
     Args:
-        levels: Shape `(H, W, 3)` or `(H, W, 4)`.
+        strips: Rows of the picture, shape `(h, W, 3)` or `(h, W, 4)`.
         profile: ICC profile.
         notes: What else to write.
     """
-    height, width, channels = levels.shape
+    (height, width, channels), data = _compress(strips)
     color_type = {3: 2, 4: 6}[channels]
     chunks = [
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 16, color_type, 0, 0, 0)),
@@ -39,11 +37,8 @@ def encode_png(levels: NDArray[np.uint16], profile: bytes, notes: Notes) -> byte
     ]
     if notes.facts:
         chunks.append((b"eXIf", notes.to_exif().removeprefix(b"Exif\0\0")))
-    chunks += [(b"IDAT", _compress(levels)), (b"IEND", b"")]
-    return SIGNATURE + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
+    chunks += [*((b"IDAT", part) for part in data), (b"IEND", b"")]
+    return b"".join([SIGNATURE, *(part for chunk in chunks for part in _chunk(*chunk))])
 
 
 def encode_tiff(
@@ -81,17 +76,28 @@ def _ascii(text: str) -> bytes:
     return text.encode("ascii", "replace")
 
 
-def _compress(levels: NDArray[np.uint16]) -> bytes:
-    """Return the rows as PNG stores them: big-endian, each byte less the one above it."""
+def _chunk(kind: bytes, data: bytes) -> tuple[bytes, ...]:
+    check = zlib.crc32(data, zlib.crc32(kind))
+    return struct.pack(">I", len(data)), kind, data, struct.pack(">I", check)
+
+
+def _compress(
+    strips: Iterable[NDArray[np.uint16]],
+) -> tuple[tuple[int, int, int], list[bytes]]:
+    """Return the shape of a picture, and its rows as PNG stores them.
+
+    They are big-endian, and of each byte the one above it is taken away.
+    """
     compressor = zlib.compressobj()
     parts = []
-    above = np.zeros((1, levels.shape[1] * levels.shape[2] * 2), np.uint8)
-    for start in range(0, len(levels), ROWS):
-        rows = levels[start : start + ROWS].astype(">u2")
-        data = rows.view(np.uint8).reshape(len(rows), -1)
-        stacked = np.concatenate((above, data))
+    above: NDArray[np.uint8] | None = None
+    height = width = channels = 0
+    for strip in strips:
+        height, width, channels = height + len(strip), *strip.shape[1:]
+        data = strip.astype(">u2").view(np.uint8).reshape(len(strip), -1)
+        stacked = np.concatenate((np.zeros_like(data[:1]) if above is None else above, data))
         filtered = np.full((len(data), data.shape[1] + 1), 2, np.uint8)  # Filter type 2: "Up".
         np.subtract(stacked[1:], stacked[:-1], out=filtered[:, 1:])
         parts.append(compressor.compress(filtered.tobytes()))
         above = data[-1:]
-    return b"".join([*parts, compressor.flush()])
+    return (height, width, channels), [*parts, compressor.flush()]

@@ -7,6 +7,12 @@ from torch.nn import functional as F
 STRIP_PIXELS = 2**20
 """Pixels that are filtered at a time."""
 
+SMOOTH_REACH = 8
+"""Pixels away that `smooth` looks, at its own radius."""
+
+SHARPEN_REACH = 3
+"""Pixels away that `sharpen` looks, at its own sigma."""
+
 
 def guided_filter(guide: Tensor, image: Tensor, radius: int, eps: float) -> Tensor:
     """Smooth an image where the guide is smooth, and keep its edges where the guide has some.
@@ -65,7 +71,7 @@ def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
 
     At the border the window is cut, so that a flat image stays as it is.
     """
-    radius = max(1, round(3 * sigma))
+    radius = blur_radius(sigma)
     offsets = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
     result, share = image.flatten(0, 1)[:, None], torch.ones_like(image[:1, :1])
@@ -74,6 +80,11 @@ def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
         result = F.conv2d(result, weights, padding=padding)
         share = F.conv2d(share, weights, padding=padding)
     return (result / share).view(image.shape)
+
+
+def blur_radius(sigma: float) -> int:
+    """Return how many pixels away a Gaussian of `sigma` pixels reaches."""
+    return max(1, round(3 * sigma))
 
 
 def _filter_strip(guide: Tensor, image: Tensor, radius: int, eps: float) -> Tensor:

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from adain.errors import OptimizationError
-from adain.model import MIN_SIDE, Encoder
+from adain.model import MIN_SIDE
 from adain.normalization import StyleStatistics
 from adain.optimizers import OPTIMIZERS, State
 from adain.perceptual import (
@@ -39,7 +39,8 @@ class GatysConfig:
 
     Attributes:
         loss: What for.
-        optimizer: `pyramid` (Adam on several sizes), `lbfgs`, `adam` or `gradient-descent`.
+        optimizer: `pyramid-lbfgs`, `pyramid` (Adam on several sizes), `lbfgs`, `adam` or
+            `gradient-descent`.
         learning_rate: Length of (first) steps, in parts of the range of a pixel.
         averaging: Decay of the average over pictures that is the result; 0 takes the last one.
         min_side: About the longer side of the first scale in pixels; each next one doubles it.
@@ -52,7 +53,7 @@ class GatysConfig:
     """
 
     loss: LossConfig = LossConfig()
-    optimizer: str = "pyramid"
+    optimizer: str = "pyramid-lbfgs"
     learning_rate: float = 0.02
     averaging: float = 0.5
     min_side: int = 256
@@ -146,7 +147,7 @@ class Rendering:
 
 
 def optimize_image(
-    encoder: Encoder,
+    encoder: nn.Module,
     photo: Tensor,
     style: Paintings | StyleStatistics,
     config: GatysConfig = GatysConfig(),
@@ -159,7 +160,8 @@ def optimize_image(
     """Repaint a photo by optimising its pixels.
 
     Args:
-        encoder: The perceptual network to `relu5_1`, frozen; losses use its `embed` heads.
+        encoder: The perceptual network to `relu5_1`, frozen: an `Encoder`, whose `embed` heads
+            are used if it has them, or another that is called as it is.
         photo: Shape `(1, 3, H, W)`, RGB in [0, 1], sides of at least 16 pixels.
         style: Paintings with weights, or a stored style, which needs the style loss `statistics`.
         config: How.
@@ -357,11 +359,15 @@ class _Run:
         )
 
 
+def lay_out(tensor: Tensor) -> Tensor:
+    """Lay pictures out alike, in a run and from a file: sums depend on the order of their terms."""
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+
 def _beginning(scale: int, image: Tensor, state: State, rate: float) -> Checkpoint:
-    image = image.contiguous(memory_format=torch.channels_last)
     losses = torch.zeros(0, dtype=torch.float64)
-    tensors = {"image": image, "average": image, "losses": losses}
-    return Checkpoint(scale, 0, rate, {**tensors, **_prefixed(state)})
+    tensors = {"image": image, "average": image, "losses": losses, **_prefixed(state)}
+    return Checkpoint(scale, 0, rate, {name: lay_out(value) for name, value in tensors.items()})
 
 
 def _advance(point: Checkpoint, loss: float, gradient: Tensor, config: GatysConfig) -> Checkpoint:
@@ -374,8 +380,9 @@ def _advance(point: Checkpoint, loss: float, gradient: Tensor, config: GatysConf
     decay = config.averaging * (1 - config.averaging**point.iteration)
     decay = decay / (1 - config.averaging ** (point.iteration + 1))
     average = torch.lerp(image, tensors["average"], decay)
-    own = {"image": image, "average": average, "losses": losses}
-    return Checkpoint(point.scale, point.iteration + 1, point.rate, {**own, **_prefixed(state)})
+    following = {"image": image, "average": average, "losses": losses, **_prefixed(state)}
+    following = {name: lay_out(tensor) for name, tensor in following.items()}
+    return Checkpoint(point.scale, point.iteration + 1, point.rate, following)
 
 
 def _restore(good: Checkpoint, rate: float) -> Checkpoint:

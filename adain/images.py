@@ -2,16 +2,18 @@
 
     file, bytes, stream ── load_image ──┐
     Pillow image ───────── from_image ──┴─ Picture ── resize_image ── the network
-    file ── save_image ── encode_image ── Pillow image ── to_image ── pixels and transparency
+    file ── save_image ── encode_image ──── Picture ── gather_rows ── strips of its result
 
 A loaded picture is upright, in sRGB, of 8 bits a channel whatever its file holds. HEIC is read
-with the extra `heic`.
+with the extra `heic`. Pictures are worked on strip by strip: beside the levels of a print,
+nothing of its size is in memory.
 """
 
+import math
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -28,9 +30,10 @@ from torch.nn import functional as F
 
 from adain import deep
 from adain.conversion import (
-    convert_to_srgb,
     fill_clear,
+    scale_grey,
     split_alpha,
+    srgb_conversion,
     srgb_profile,
     turn_upright,
 )
@@ -38,6 +41,7 @@ from adain.errors import ImageError, ImageExistsError, ImageTooLargeError
 from adain.files import one_line, reason, write_atomically
 from adain.metadata import Facts, Notes, read_facts
 from adain.model import MIN_SIDE
+from adain.strokes import Enlarged
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
 """What is read, decided by the content of a file; of animations the first frame."""
@@ -61,8 +65,11 @@ WRITABLE = frozenset(f".{name}" for name in (*OUTPUT_FORMATS, *_ALIASES))
 SUFFIXES = WRITABLE | {".gif", ".heic", ".heif"}
 """Suffixes that pictures usually have, in lower case: for searching folders."""
 
-STRIP_ROWS = 256
-"""Rows of pixels that are converted at a time."""
+STRIP_PIXELS = 2**18
+"""Pixels that are converted at a time."""
+
+LARGE_PIXELS = 2**24
+"""A result of more pixels is kept in 16 bits a channel: half the memory, and as good as exact."""
 
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 """What files of phones call themselves, at byte 8."""
@@ -89,36 +96,121 @@ class ImageLimits:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A decoded picture.
+    """A decoded picture, in as little memory as its file needs.
 
     Attributes:
-        pixels: Shape `(1, 3, H, W)`, float32, sRGB in [0, 1], not multiplied by transparency.
-        transparency: Alpha channel `(1, 1, H, W)` in [0, 1]: 0 is clear, 1 is opaque. None when
-            the whole picture is opaque.
+        levels: Colours, shape `(1, 3, H, W)`, sRGB, not multiplied by transparency: floating
+            point in [0, 1], or uint8 or uint16, where the largest number is white.
+        opacity: Alpha channel `(1, 1, H, W)` of any of these types: 0 is clear, the largest is
+            opaque. None when the whole picture is opaque.
         name: What error messages call it.
         facts: What its file says about the photo; never its place.
+        change: What is added to the colours, kept small until they are read.
     """
 
-    pixels: Tensor
-    transparency: Tensor | None = None
+    levels: Tensor
+    opacity: Tensor | None = None
     name: str = "picture"
     facts: Facts = field(default_factory=dict)
+    change: Enlarged | None = None
 
     @property
     def width(self) -> int:
         """Return the width in pixels."""
-        return self.pixels.shape[3]
+        return self.levels.shape[3]
 
     @property
     def height(self) -> int:
         """Return the height in pixels."""
-        return self.pixels.shape[2]
+        return self.levels.shape[2]
+
+    @property
+    def is_large(self) -> bool:
+        """Return whether it takes much memory; see `LARGE_PIXELS`."""
+        return self.height * self.width > LARGE_PIXELS
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return `(H, W, 3)`."""
+        return (self.height, self.width, 3)
+
+    @property
+    def pixels(self) -> Tensor:
+        """Return all colours, shape `(1, 3, H, W)`, floating point in [0, 1]."""
+        return self.rows(0, self.height)
+
+    @property
+    def transparency(self) -> Tensor | None:
+        """Return the alpha channel, shape `(1, 1, H, W)`, floating point in [0, 1]."""
+        return None if self.opacity is None else to_unit(self.opacity)
+
+    def rows(self, top: int, bottom: int) -> Tensor:
+        """Return the colours of some rows, shape `(1, 3, bottom - top, W)`, in [0, 1]."""
+        strip = to_unit(self.levels[:, :, top:bottom])
+        if self.change is None:
+            return strip
+        change = self.change[top:bottom].permute(2, 0, 1)[None].to(strip)
+        return change.add_(strip).clamp_(0, 1)
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Return the levels of some rows, shape `(h, W, 3)`."""
+        levels = self.levels[:, :, rows]
+        if self.change is not None:
+            levels = self.rows(*rows.indices(self.height)[:2])
+        return levels[0].permute(1, 2, 0).numpy()
+
+
+def to_unit(levels: Tensor) -> Tensor:
+    """Return levels of any type as floating point in [0, 1]."""
+    if levels.is_floating_point():
+        return levels
+    return levels.float().div_(torch.iinfo(levels.dtype).max)
+
+
+def row_ranges(height: int, width: int, pixels: int | None = None) -> Iterator[tuple[int, int]]:
+    """Yield the first row of each strip of a picture, and the one behind its last."""
+    rows = max(1, (pixels or STRIP_PIXELS) // width)
+    for top in range(0, height, rows):
+        yield top, min(top + rows, height)
+
+
+def result_type(height: int, width: int) -> torch.dtype:
+    """Return the type of the levels of a result that is not read from a file."""
+    return torch.float32 if height * width <= LARGE_PIXELS else torch.uint16
+
+
+def gather_rows(strips: Iterable[Tensor], height: int, width: int) -> Tensor:
+    """Return the levels `(1, 3, H, W)` of a result that comes in strips `(1, 3, h, W)`."""
+    dtype = result_type(height, width)
+    levels = torch.empty((height, width, 3), dtype=dtype).permute(2, 0, 1)[None]
+    top = 0
+    for strip in strips:
+        levels[:, :, top : top + strip.shape[2]] = to_levels(strip, dtype)
+        top += strip.shape[2]
+    return levels
+
+
+def to_levels(pixels: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return colours in [0, 1] as levels of a type, clamped and rounded; see `Picture`.
+
+    Raises:
+        ImageError: If a value is not finite.
+    """
+    if dtype.is_floating_point:
+        return pixels.to(dtype)
+    pixels = pixels.float().cpu()
+    # The sum is finite if all values are, and much faster to look at.
+    if not pixels.sum().isfinite() and not pixels.isfinite().all():
+        raise ImageError("the pixels are not finite numbers; check the weights and the strength")
+    # Truncation would darken the whole picture by half a level.
+    return pixels.clamp(0, 1).mul_(torch.iinfo(dtype).max).round_().to(dtype)
 
 
 def load_image(
     source: Path | str | bytes | BinaryIO,
     limits: ImageLimits = ImageLimits(),
     name: str | None = None,
+    side: int | None = None,
 ) -> Picture:
     """Decode a picture: upright, in sRGB, transparency apart.
 
@@ -126,6 +218,8 @@ def load_image(
         source: Path of a file, its bytes, or a stream, which is read but not closed.
         limits: What to refuse before any pixel is decoded.
         name: What error messages call the picture; by default the path as given.
+        side: Pixels of the longer side that are needed. A JPEG of twice as many or more is decoded
+            at a half, a quarter or an eighth of its size, in about half the time.
 
     Raises:
         ImageTooLargeError: If it exceeds a limit.
@@ -134,30 +228,10 @@ def load_image(
     """
     name = picture_name(source, name)
     with _opened(source, limits, name) as image:
+        if side is not None and side < max(image.size):
+            scale = side / max(image.size)
+            image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
         return from_image(image, name)
-
-
-def open_image(
-    source: Path | str | bytes | BinaryIO,
-    limits: ImageLimits = ImageLimits(),
-    name: str | None = None,
-) -> Image.Image:
-    """Decode a picture as `load_image` does, into a Pillow image: upright sRGB, RGB or RGBA.
-
-    It takes 4 bytes a pixel, a quarter of a `Picture`, for pictures that are read in strips. It
-    is RGBA if it is not fully opaque.
-
-    Raises:
-        ImageTooLargeError: If it exceeds a limit.
-        ImageError: If it cannot be used; see `load_image`.
-    """
-    name = picture_name(source, name)
-    with _opened(source, limits, name) as image:
-        colors, alpha = _decode(image, name)
-    colors.info = {}  # What it says about orientation and colour holds no more.
-    if alpha is not None:
-        colors.putalpha(alpha)
-    return colors
 
 
 def picture_name(source: Path | str | bytes | BinaryIO, name: str | None = None) -> str:
@@ -177,35 +251,9 @@ def from_image(image: Image.Image, name: str = "picture") -> Picture:
     """
     with _decoding(name):
         colors, alpha = _decode(image, name)
-        rgb = np.asarray(colors).transpose(2, 0, 1)[None]
-        pixels = np.divide(rgb, 255, dtype=np.float32, order="C")
-        if alpha is None:
-            return Picture(torch.from_numpy(pixels), None, name, read_facts(image))
-        transparency = np.divide(np.asarray(alpha)[None, None], 255, dtype=np.float32)
-        fill_clear(pixels, transparency)
-        return Picture(
-            torch.from_numpy(pixels), torch.from_numpy(transparency), name, read_facts(image)
-        )
-
-
-class ImageRows:
-    """Rows `(H, W, 3)` of an upright sRGB image in mode RGB or RGBA, uint8, without a copy of all.
-
-    Fully clear pixels have the mean visible colour, as in a `Picture`.
-    """
-
-    def __init__(self, image: Image.Image) -> None:
-        self.image = image
-        self.shape = (image.height, image.width, 3)
-        self._mean = _visible_mean(image) if image.mode == "RGBA" else None
-
-    def __getitem__(self, rows: slice) -> NDArray[np.uint8]:
-        top, bottom, _ = rows.indices(self.image.height)
-        box = (0, top, self.image.width, bottom)
-        levels: NDArray[np.uint8] = np.array(self.image.crop(box))
-        if self._mean is not None:
-            levels[levels[..., 3] == 0, :3] = self._mean
-        return levels[..., :3]
+        levels = torch.from_numpy(colors).permute(2, 0, 1)[None]
+        opacity = None if alpha is None else torch.from_numpy(alpha)[None, None]
+        return Picture(levels, opacity, name, read_facts(image))
 
 
 def resize_image(picture: Picture, max_side: int) -> Picture:
@@ -248,29 +296,68 @@ def scaled_size(picture: Picture, side: int, old: int | None = None) -> tuple[in
 
 def resize_to(picture: Picture, size: tuple[int, int]) -> Picture:
     """Scale a picture to a height and width, by bicubic interpolation without aliases."""
-    if size == (picture.height, picture.width):
+    old = (picture.height, picture.width)
+    if size == old:
         return picture
-    if picture.transparency is None:
-        return replace(picture, pixels=_interpolate(picture.pixels, size))
+
+    def scale(rows: RowReader) -> Tensor:
+        return scale_rows(rows, old, size).clamp_(0, 1)
+
+    if picture.opacity is None:
+        return replace(picture, levels=scale(picture.rows), change=None)
+    opacity = picture.opacity
+
+    def alpha(top: int, bottom: int) -> Tensor:
+        return to_unit(opacity[:, :, top:bottom])
+
     # Weighing by transparency keeps the fill of clear pixels out of the edges.
-    transparency = _interpolate(picture.transparency, size)
-    visible = _interpolate(picture.pixels * picture.transparency, size) / transparency
-    pixels = torch.where(transparency > 0.5 / 255, visible, _interpolate(picture.pixels, size))
-    return replace(picture, pixels=pixels.clamp(0, 1), transparency=transparency)
+    transparency = scale(alpha)
+    visible = scale(lambda *rows: picture.rows(*rows) * alpha(*rows)) / transparency
+    pixels = torch.where(transparency > 0.5 / 255, visible, scale(picture.rows)).clamp_(0, 1)
+    return replace(picture, levels=pixels, opacity=transparency, change=None)
 
 
-def to_image(pixels: Tensor, transparency: Tensor | None = None) -> Image.Image:
-    """Convert pixels to an RGB image, or to RGBA if transparency is given.
+RowReader = Callable[[int, int], Tensor]
+"""What gives rows `(N, C, bottom - top, W)` of a picture for `top` and `bottom`."""
+
+
+def scale_rows(
+    rows: RowReader, old: tuple[int, int], new: tuple[int, int], mode: str = "bicubic"
+) -> Tensor:
+    """Scale what is read row by row, without aliases; first all widths, then the heights.
 
     Args:
-        pixels: Shape `(1, 3, H, W)` or `(3, H, W)`; values beyond [0, 1] are clamped.
-        transparency: Alpha channel of the same height and width.
+        rows: Gives the rows.
+        old: Height and width.
+        new: Height and width of the result.
+        mode: `bicubic` or `bilinear`.
+    """
+    strips = []
+    for top, bottom in row_ranges(*old, 4 * STRIP_PIXELS):
+        strip, size = rows(top, bottom), (bottom - top, new[1])
+        wide = old[1] == new[1]
+        strips.append(strip if wide else F.interpolate(strip, size, mode=mode, antialias=True))
+    narrow = torch.cat(strips, 2)
+    if old[0] == new[0]:
+        return narrow
+    return F.interpolate(narrow, new, mode=mode, antialias=True)
+
+
+def to_image(pixels: Tensor | Picture, transparency: Tensor | None = None) -> Image.Image:
+    """Convert a picture or its pixels to an RGB image, or to RGBA if it is not opaque.
+
+    Args:
+        pixels: A picture, or shape `(1, 3, H, W)` or `(3, H, W)`; values beyond [0, 1] are
+            clamped.
+        transparency: Alpha channel of the same height and width, unless a picture is given.
 
     Raises:
         ValueError: If the shapes are others.
         ImageError: If a value is not finite.
     """
-    return Image.fromarray(_to_levels(pixels, transparency, torch.uint8))
+    if not isinstance(pixels, Picture):
+        pixels = _checked(pixels, transparency)
+    return _to_image(pixels, opaque=False)
 
 
 def encode_image(
@@ -297,16 +384,14 @@ def encode_image(
         raise ValueError(f"jpeg_quality must be from 1 to 100, got {jpeg_quality}")
     kind = output_format(format, bits)
     try:
-        if bits == 16:
-            picture = image if isinstance(image, Picture) else from_image(image)
-            levels = _to_levels(picture.pixels, picture.transparency, torch.uint16)
-            encode = deep.encode_png if kind == "png" else deep.encode_tiff
-            return encode(levels, srgb_profile(), notes)
-        if isinstance(image, Picture):
-            image = to_image(image.pixels, image.transparency)
-        image = _plain(image, opaque=kind in ("jpeg", "bmp"))
-        if kind == "tiff":
-            return deep.encode_tiff(np.asarray(image), srgb_profile(), notes)
+        if bits == 16 or kind == "tiff":
+            picture = image if isinstance(image, Picture) else from_image(_plain(image, False))
+            strips = _level_strips(picture, torch.uint16 if bits == 16 else torch.uint8)
+            if kind == "png":
+                return deep.encode_png(strips, srgb_profile(), notes)
+            return deep.encode_tiff(_stack(strips, picture.height), srgb_profile(), notes)
+        opaque = kind in ("jpeg", "bmp")
+        image = _to_image(image, opaque) if isinstance(image, Picture) else _plain(image, opaque)
         options = _encoder_options(kind, jpeg_quality, notes)
         buffer = BytesIO()
         image.save(buffer, kind, **options)
@@ -461,25 +546,30 @@ def _opened(
         yield image
 
 
-def _decode(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image | None]:
-    """Return an upright RGB image in sRGB, and its alpha channel unless it is opaque."""
+def _decode(image: Image.Image, name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """Return upright sRGB colours `(H, W, 3)`, and the alpha channel `(H, W)` unless opaque."""
     image.load()
-    colors, alpha = split_alpha(turn_upright(image), name)
-    rgb = convert_to_srgb(colors, image.info.get("icc_profile"))
-    return rgb, None if alpha is None or alpha.getextrema()[0] == 255 else alpha
-
-
-def _visible_mean(image: Image.Image) -> NDArray[np.uint8]:
-    """Return the mean colour of an RGBA image, weighed by its alpha channel."""
-    total = np.zeros(4)
-    for top in range(0, image.height, 256):
-        box = (0, top, image.width, min(top + 256, image.height))
-        levels = np.asarray(image.crop(box)).reshape(-1, 4).astype(np.float64)
-        total[:3] += levels[:, 3] @ levels[:, :3]
-        total[3] += levels[:, 3].sum()
-    mean = total[:3] / total[3] if total[3] else np.full(3, 127.5)
-    color: NDArray[np.uint8] = np.rint(mean).astype(np.uint8)
-    return color
+    profile = image.info.get("icc_profile")
+    image = turn_upright(image)
+    clear = None
+    if image.mode.startswith(("I", "F")):
+        # What is white depends on the whole picture.
+        image, clear = scale_grey(image, name)
+    levels = np.empty((image.height, image.width, 3), np.uint8)
+    transparent = clear is not None or image.has_transparency_data
+    opacity = np.empty(levels.shape[:2], np.uint8) if transparent else None
+    convert = None
+    for top, bottom in row_ranges(image.height, image.width):
+        box = (0, top, image.width, bottom)
+        colors, alpha = split_alpha(image.crop(box))
+        convert = convert or srgb_conversion(colors.mode, profile)
+        levels[top:bottom] = np.asarray(convert(colors))
+        if opacity is not None:
+            opacity[top:bottom] = np.asarray(clear.crop(box) if clear is not None else alpha)
+    if opacity is None or opacity.min() == 255:
+        return levels, None
+    fill_clear(levels, opacity)
+    return levels, opacity
 
 
 @contextmanager
@@ -507,49 +597,69 @@ def _decoding(name: str) -> Iterator[None]:
         raise ImageError(f"{name}: damaged or incomplete; get the file again") from error
 
 
-def _interpolate(image: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
-
-
 def _plain(image: Image.Image, opaque: bool) -> Image.Image:
-    """Return a copy in RGB or RGBA without metadata, laid on white if it shall be opaque."""
+    """Return an image in RGB or RGBA without metadata, laid on white if it shall be opaque."""
     if image.mode not in ("RGB", "RGBA"):
-        picture = from_image(image)
-        image = to_image(picture.pixels, picture.transparency)
-    plain = image.copy()
+        return _to_image(from_image(image), opaque)
     if opaque and image.mode == "RGBA":
-        plain = Image.new("RGB", image.size, "white")
-        plain.paste(image, mask=image.getchannel("A"))
+        return _on_white(image)
+    if not image.info:
+        return image
+    plain = image.copy()
     plain.info = {}
     return plain
 
 
-def _to_levels(pixels: Tensor, transparency: Tensor | None, dtype: torch.dtype) -> NDArray[Any]:
-    """Return levels of `dtype`, shape `(H, W, 3)` or `(H, W, 4)`; see `to_image`."""
+def _on_white(image: Image.Image) -> Image.Image:
+    opaque = Image.new("RGB", image.size, "white")
+    opaque.paste(image, mask=image.getchannel("A"))
+    return opaque
+
+
+def _checked(pixels: Tensor, transparency: Tensor | None) -> Picture:
+    """Return pixels and transparency as a picture, if their shapes fit; see `to_image`."""
     if pixels.shape[:-2] not in ((1, 3), (3,)):
         raise ValueError(f"expected pixels of shape (1, 3, H, W), got {tuple(pixels.shape)}")
-    channels = [pixels.detach().reshape(3, *pixels.shape[-2:])]
+    size = pixels.shape[-2:]
     if transparency is not None:
-        if transparency.shape[-2:] != pixels.shape[-2:] or transparency.shape[:-2].numel() != 1:
+        if transparency.shape[-2:] != size or transparency.shape[:-2].numel() != 1:
             raise ValueError(
                 f"transparency of shape {tuple(transparency.shape)} does not fit pixels of shape "
                 f"{tuple(pixels.shape)}"
             )
-        channels.append(transparency.detach().reshape(1, *pixels.shape[-2:]))
-    height, width = pixels.shape[-2:]
-    count = sum(map(len, channels))
-    result = np.empty((height, width, count), np.uint8 if dtype == torch.uint8 else np.uint16)
-    # Strip by strip: copies of a whole print would take gigabytes.
-    for top in range(0, height, STRIP_ROWS):
-        area = slice(top, top + STRIP_ROWS)
-        strip = torch.cat([part[:, area].float().cpu() for part in channels])
-        if not torch.isfinite(strip).all():
-            raise ImageError(
-                "the pixels are not finite numbers; check the weights and the strength"
-            )
-        # Truncation would darken the whole picture by half a level.
-        levels = strip.clamp_(0, 1).mul_(torch.iinfo(dtype).max).round_().to(dtype)
-        result[area] = levels.permute(1, 2, 0).numpy()
+        transparency = transparency.detach().reshape(1, 1, *size)
+    return Picture(pixels.detach().reshape(1, 3, *size), transparency)
+
+
+def _level_strips(picture: Picture, dtype: torch.dtype) -> Iterator[NDArray[Any]]:
+    """Yield a picture as levels of `dtype`, shape `(h, W, 3)` or `(h, W, 4)`."""
+    for top, bottom in row_ranges(picture.height, picture.width):
+        strip = to_levels(picture.rows(top, bottom), dtype)[0]
+        if picture.opacity is not None:
+            opacity = to_unit(picture.opacity[0, :, top:bottom])
+            strip = torch.cat((strip, to_levels(opacity, dtype)))
+        yield strip.permute(1, 2, 0).contiguous().numpy()
+
+
+def _to_image(picture: Picture, opaque: bool) -> Image.Image:
+    """Return an image in RGB or RGBA, laid on white if it shall be opaque."""
+    mode = "RGB" if opaque or picture.opacity is None else "RGBA"
+    image, top = Image.new(mode, (picture.width, picture.height)), 0
+    for levels in _level_strips(picture, torch.uint8):
+        strip = Image.fromarray(levels)
+        image.paste(_on_white(strip) if strip.mode != mode else strip, (0, top))
+        top += strip.height
+    return image
+
+
+def _stack(strips: Iterator[NDArray[Any]], height: int) -> NDArray[Any]:
+    """Return strips of a picture as one array, without a second copy."""
+    first = next(strips)
+    result, top = np.empty((height, *first.shape[1:]), first.dtype), len(first)
+    result[:top] = first
+    for strip in strips:
+        result[top : top + len(strip)] = strip
+        top += len(strip)
     return result
 
 

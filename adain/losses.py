@@ -6,11 +6,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from adain.moments import Moments
+from adain.moments import Moments, measure_moments
 from adain.normalization import ChannelStatistics, channel_statistics
 
 WASSERSTEIN_RIDGE = 1e-4
 """Added to variances, as a part of the mean square of the style's channels."""
+
+PALETTE_SCALE = 4
+"""Pixels along the side of the squares whose mean colours make a picture's palette."""
+
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in the luma of ITU-R BT.601."""
 
 EDGE_SHARPNESS = 20.0
 """An edge of 0.05, which an eye sees in a flat area, lowers the weight to 1/e."""
@@ -97,6 +103,44 @@ def wasserstein_loss(features: Moments, target: NormalDistribution) -> Tensor:
     traces = covariance.trace() + target.covariance.trace()
     distance: Tensor = means + traces - 2 * shared.clamp_min(target.ridge**2).sqrt().sum()
     return distance
+
+
+def chroma_curvature_loss(image: Tensor) -> Tensor:
+    """Return the mean squared second difference of the colours, lightness apart.
+
+    Paintings and photos hardly change colour from one pixel to the next, whatever lightness
+    does; what decoders add is coloured dots, hatches and fringes along edges. Second
+    differences let gradients and, mostly, steps pass.
+
+    Args:
+        image: Shape `(N, 3, H, W)`, RGB in [0, 1].
+    """
+    weights = torch.tensor(LUMINANCE, device=image.device).view(1, 3, 1, 1)
+    chroma = image[:, ::2] - (image * weights).sum(1, keepdim=True)
+    down, across = (torch.diff(chroma, n=2, dim=dim).square().mean() for dim in (2, 3))
+    return down + across
+
+
+def palette_loss(image: Tensor, painting: Tensor) -> Tensor:
+    """Return how far the colours of pictures are from those of paintings, place aside.
+
+    The mean over the pairs of the squared Wasserstein distance of the normal distributions of
+    their colours, at a `PALETTE_SCALE`th of the size: there contrast and variety have to come
+    from areas, not from texture.
+
+    Args:
+        image: Shape `(N, 3, H, W)`, RGB in [0, 1].
+        painting: Shape `(N, 3, H', W')`.
+    """
+    with torch.no_grad():
+        targets = [NormalDistribution.of(moments) for moments in _color_moments(painting)]
+    pairs = zip(_color_moments(image), targets, strict=True)
+    return torch.stack([wasserstein_loss(*pair) for pair in pairs]).mean()
+
+
+def _color_moments(images: Tensor) -> list[Moments]:
+    pooled = F.avg_pool2d(images, PALETTE_SCALE)
+    return [measure_moments(image) for image in pooled.split(1)]
 
 
 def total_variation_loss(image: Tensor, guide: Tensor | None = None) -> Tensor:

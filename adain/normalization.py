@@ -150,6 +150,10 @@ class StyleField:
             shares = shares * _share(self.strength[rows])
         return shares.to(next(iter(self.styles[0].layers.values())).mean.device)
 
+    def extent(self, top: int, bottom: int) -> Tensor:
+        """Return how far each pixel of some rows is painted, `(1, 1, bottom - top, W)`."""
+        return self.shares(top, bottom).sum(1, keepdim=True)
+
 
 def _share(values: Tensor) -> Tensor:
     """Return values of uint8 or floating point in [0, 1]."""

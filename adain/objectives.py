@@ -10,7 +10,13 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from adain.errors import WeightsError
-from adain.losses import content_loss, style_loss, total_variation_loss
+from adain.losses import (
+    chroma_curvature_loss,
+    content_loss,
+    palette_loss,
+    style_loss,
+    total_variation_loss,
+)
 from adain.model import (
     DECODER_TABLE,
     LOSS_LAYERS,
@@ -230,6 +236,8 @@ class DecoderLosses:
             where they were, and what is flat in the photo stays flat.
         identity_weight: Difference of the pixels where a photo is painted in its own style.
         tv_weight: Total variation of the result where the photo is flat; against hatching.
+        chroma_weight: Curvature of the result's colours; against coloured dots and fringes.
+        palette_weight: Distance of the result's colours to the painting's; against a grey wash.
         identities: Photos of each batch that are painted in their own style.
     """
 
@@ -238,6 +246,8 @@ class DecoderLosses:
     structure_weight: float = 2.0
     identity_weight: float = 30.0
     tv_weight: float = 200.0
+    chroma_weight: float = 1500.0
+    palette_weight: float = 100.0
     identities: int = 1
 
 
@@ -291,6 +301,8 @@ class DecoderTraining(Objective):
             "structure": 1 - structural_similarity(result, photos).mean(),
             "identity": F.mse_loss(result[:count].float(), photos[:count]),
             "tv": total_variation_loss(result.float(), guide=photos),
+            "palette": palette_loss(result.float(), paintings),
+            "chroma": chroma_curvature_loss(result.float()),
         }
         loss = (
             weights.content_weight * losses["content"]
@@ -298,6 +310,8 @@ class DecoderTraining(Objective):
             + weights.structure_weight * losses["structure"]
             + weights.identity_weight * losses["identity"]
             + weights.tv_weight * losses["tv"]
+            + weights.palette_weight * losses["palette"]
+            + weights.chroma_weight * losses["chroma"]
         )
         return {"loss": loss, **losses}
 

@@ -60,9 +60,9 @@ class Adam:
         steps = state.get("steps", torch.zeros((), dtype=torch.float64)) + 1
         following: dict[str, Tensor] = {"steps": steps}
         change = torch.zeros_like(image)
-        for level, size in enumerate(self._sizes(image.shape[2], image.shape[3])):
+        for level, size in enumerate(_sizes(image.shape[2], image.shape[3], self.levels)):
             # The gradient of the pixels of a smaller picture that is added to this one.
-            own = F.interpolate(gradient, size, mode="area") if level else gradient
+            own = _shrink(gradient, size)
             mean = torch.lerp(own, state.get(f"mean{level}", torch.zeros_like(own)), first)
             square = torch.lerp(
                 own.square(), state.get(f"square{level}", torch.zeros_like(own)), second
@@ -78,15 +78,12 @@ class Adam:
         if not state:
             return state
         larger: dict[str, Tensor] = {"steps": state["steps"]}
-        for level, own in enumerate(self._sizes(*size)):
+        for level, own in enumerate(_sizes(*size, self.levels)):
             mean, square = state[f"mean{level}"], state[f"square{level}"]
             shrinkage = mean[0, 0].numel() / (own[0] * own[1])
             larger[f"mean{level}"] = _resize(mean, own) * shrinkage
             larger[f"square{level}"] = _resize(square, own) * shrinkage**2
         return larger
-
-    def _sizes(self, height: int, width: int) -> list[tuple[int, int]]:
-        return [(max(1, height >> level), max(1, width >> level)) for level in range(self.levels)]
 
 
 @dataclass(frozen=True)
@@ -134,6 +131,7 @@ class Lbfgs:
                 again = {"direction": shorter, "retries": torch.tensor(retries + 1.0)}
                 return (state["image"] + shorter).clamp(0, 1), {**state, **again}
             state = self._remember(state, image - state["image"], gradient - state["gradient"])
+        state = {**state, **self._measure(gradient, state)}
         direction = self._direction(gradient, state)
         here = {
             "image": image,
@@ -142,7 +140,7 @@ class Lbfgs:
             "direction": direction,
             "retries": torch.zeros(()),
         }
-        return (image + direction).clamp(0, 1), {**_pairs(state), **here}
+        return (image + direction).clamp(0, 1), {**_kept(state), **here}
 
     def enlarge(self, state: State, size: tuple[int, int]) -> State:
         """Return the state for a picture of another height and width."""
@@ -170,8 +168,6 @@ class Lbfgs:
 
     def _direction(self, gradient: Tensor, state: State) -> Tensor:
         names = sorted(name for name in state if name.startswith("change"))
-        if not names:
-            return -self.rate / _rms(gradient) * gradient
         pairs = [(state[name], state[name.replace("change", "slope")]) for name in names]
         curvatures = [torch.sum(change * slope) for change, slope in pairs]
         direction = -gradient
@@ -179,17 +175,80 @@ class Lbfgs:
         for (change, slope), curvature in zip(reversed(pairs), reversed(curvatures), strict=True):
             shares.append(torch.sum(change * direction) / curvature)
             direction = direction - shares[-1] * slope
-        direction = direction * (curvatures[-1] / pairs[-1][1].square().sum())
+        direction = self._scale(direction, state)
+        if pairs:
+            slope = pairs[-1][1]
+            direction = direction * (curvatures[-1] / torch.sum(slope * self._scale(slope, state)))
         for (change, slope), curvature, share in zip(
             pairs, curvatures, reversed(shares), strict=True
         ):
             direction = direction + (share - torch.sum(slope * direction) / curvature) * change
+        if not pairs or not torch.sum(direction * gradient) < 0:
+            direction = -self._scale(gradient, state)
+            return direction * (self.rate / _rms(direction))
         return direction * (self.bound / _rms(direction)).clamp(max=1)
+
+    def _measure(self, gradient: Tensor, state: State) -> State:
+        """Return what `_scale` needs to know of the gradients so far."""
+        return {}
+
+    def _scale(self, slope: Tensor, state: State) -> Tensor:
+        """Apply the first guess of the inverse of the curvature, but for a factor."""
+        return slope
+
+
+@dataclass(frozen=True)
+class PyramidLbfgs(Lbfgs):
+    """L-BFGS whose first guess of the curvature is the step of Adam on several sizes.
+
+    Where gradients are large, so is the curvature; and what many pixels want together is as easy
+    as what each wants alone. The history of steps then tells what this guess does not know.
+
+    Attributes:
+        levels: As for `Adam`.
+        decay: Of the average of squared gradients.
+        floor: Added to their roots, in parts of the mean root.
+    """
+
+    levels: int = 4
+    decay: float = 0.9
+    floor: float = 0.1
+
+    def enlarge(self, state: State, size: tuple[int, int]) -> State:
+        """Return the state for a picture of another height and width."""
+        if not state:
+            return state
+        larger = {**super().enlarge(state, size), "steps": state["steps"]}
+        for level, own in enumerate(_sizes(*size, self.levels)):
+            square = state[f"square{level}"]
+            shrinkage = square[0, 0].numel() / (own[0] * own[1])
+            larger[f"square{level}"] = _resize(square, own) * shrinkage**2
+        return larger
+
+    def _measure(self, gradient: Tensor, state: State) -> State:
+        steps = state.get("steps", torch.zeros((), dtype=torch.float64)) + 1
+        following: dict[str, Tensor] = {"steps": steps}
+        share = (1 - self.decay) / (1 - self.decay ** steps.item())
+        for level, size in enumerate(_sizes(gradient.shape[2], gradient.shape[3], self.levels)):
+            square = _shrink(gradient, size).square()
+            before = state.get(f"square{level}", square)
+            following[f"square{level}"] = torch.lerp(before, square, share)
+        return following
+
+    def _scale(self, slope: Tensor, state: State) -> Tensor:
+        whole = (slope.shape[2], slope.shape[3])
+        result = torch.zeros_like(slope)
+        for level, size in enumerate(_sizes(*whole, self.levels)):
+            root = state[f"square{level}"].sqrt()
+            root = (root + self.floor * root.mean()).clamp_min(1e-30)
+            result = result + _resize(_shrink(slope, size) / root, whole)
+        return result
 
 
 Optimizer = GradientDescent | Adam | Lbfgs
 
 OPTIMIZERS: Mapping[str, type[Optimizer]] = {
+    "pyramid-lbfgs": PyramidLbfgs,
     "pyramid": PyramidAdam,
     "lbfgs": Lbfgs,
     "adam": Adam,
@@ -201,8 +260,22 @@ def _pairs(state: State) -> State:
     return {name: v for name, v in state.items() if name.startswith(("change", "slope"))}
 
 
+def _kept(state: State) -> State:
+    """Return what outlasts a step: pairs, and what the scale of slopes is measured by."""
+    names = ("change", "slope", "square", "steps")
+    return {name: value for name, value in state.items() if name.startswith(names)}
+
+
+def _sizes(height: int, width: int, levels: int) -> list[tuple[int, int]]:
+    return [(max(1, height >> level), max(1, width >> level)) for level in range(levels)]
+
+
 def _rms(tensor: Tensor) -> Tensor:
     return tensor.square().mean().sqrt().clamp_min(1e-30)
+
+
+def _shrink(tensor: Tensor, size: tuple[int, int]) -> Tensor:
+    return tensor if tensor.shape[2:] == size else F.interpolate(tensor, size, mode="area")
 
 
 def _resize(tensor: Tensor, size: tuple[int, int]) -> Tensor:

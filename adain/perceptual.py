@@ -16,7 +16,7 @@ from adain.losses import (
     total_variation_loss,
     wasserstein_loss,
 )
-from adain.model import LOSS_LAYERS, MIN_SIDE, STYLE_LAYERS, Encoder
+from adain.model import LOSS_LAYERS, MIN_SIDE, STYLE_LAYERS
 from adain.moments import Moments, blend_moments, measure_moments
 from adain.normalization import (
     ChannelStatistics,
@@ -170,7 +170,7 @@ class Objective:
 class _Network:
     """The encoder as losses use it."""
 
-    encoder: Encoder
+    encoder: nn.Module
     pooling: str
     dtype: torch.dtype
 
@@ -203,7 +203,7 @@ class _Network:
 
 @torch.no_grad()
 def measure_objective(
-    encoder: Encoder, photo: Tensor, style: Paintings | StyleStatistics, config: LossConfig
+    encoder: nn.Module, photo: Tensor, style: Paintings | StyleStatistics, config: LossConfig
 ) -> Objective:
     """Measure what a picture of the photo's size is to become.
 

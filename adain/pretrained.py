@@ -10,13 +10,13 @@ import pickle
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from adain.errors import WeightsError
 from adain.model import Decoder, DecoderTable, Encoder, EncoderConfig
@@ -30,6 +30,11 @@ CONVOLUTIONS = {
 }
 """Convolutions of each block up to relu5_1 of torchvision's networks (Simonyan and Zisserman,
 "Very deep convolutional networks", ICLR 2015, table 1, columns A, B, D, E)."""
+
+SQUEEZENET = "squeezenet1_1"
+
+NETWORKS = (*CONVOLUTIONS, SQUEEZENET)
+"""Names, as torchvision has them, of the networks that can be brought."""
 
 WIDTHS = (64, 128, 256, 512, 512)
 """Channels of their blocks."""
@@ -68,7 +73,7 @@ CHUNK = 2**18
 
 
 def network_url(name: str) -> str:
-    """Return where torchvision has the ImageNet weights of a network of `CONVOLUTIONS`."""
+    """Return where torchvision has the ImageNet weights of a network of `NETWORKS`."""
     from torchvision.models import get_model_weights
 
     url: str = get_model_weights(name).DEFAULT.url
@@ -198,7 +203,7 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
 
 
 def network_path(name: str) -> Path:
-    """Return where the weights of a network of `CONVOLUTIONS` are kept."""
+    """Return where the weights of a network of `NETWORKS` are kept."""
     return models_folder() / Path(urlsplit(network_url(name)).path).name
 
 
@@ -220,13 +225,19 @@ def import_network(name: str, file: Path) -> Path:
     return path
 
 
-def load_network(name: str) -> Encoder:
-    """Load a network of torchvision that was downloaded or imported. Raises `WeightsError`."""
+def load_network(name: str) -> "Encoder | SqueezeNet":
+    """Load a network of `NETWORKS` that was downloaded or imported. Raises `WeightsError`."""
     path = network_path(name)
     if not path.is_file():
-        raise WeightsError(f"{name} is not here; get it with: adain weights download {name}")
+        raise WeightsError(
+            f"{name} is not here; get it with: adain weights download {name}; or bring "
+            f"{path.name} from elsewhere with: adain weights import {name} FILE"
+        )
     check_digest(path, url_digest(network_url(name)))
-    return torchvision_encoder(name, read_pickle(path))
+    tensors = read_pickle(path)
+    if name == SQUEEZENET:
+        return SqueezeNet.of(tensors)
+    return torchvision_encoder(name, tensors)
 
 
 def torchvision_encoder(name: str, tensors: Mapping[str, Tensor]) -> Encoder:
@@ -249,6 +260,54 @@ def torchvision_encoder(name: str, tensors: Mapping[str, Tensor]) -> Encoder:
         if key.startswith("features.")
     }
     return _build_encoder(CONVOLUTIONS[name], features, scale, offset, name)
+
+
+class SqueezeNet(nn.Module):
+    """SqueezeNet 1.1 as a perceptual network: a tenth of the multiplications of VGG-19.
+
+    Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters" (2016). The
+    layer before each pooling, and the last one, take the names of those of a VGG. It keeps the
+    zeros that torchvision pads with: its deepest layers can be too small for reflection.
+    """
+
+    TAPS: Mapping[int, str] = {
+        1: "relu1_1",
+        4: "relu2_1",
+        7: "relu3_1",
+        9: "relu4_1",
+        12: "relu5_1",
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        from torchvision.models import squeezenet1_1
+
+        self.features = squeezenet1_1(weights=None).features
+        self.mean = nn.Buffer(torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
+        self.std = nn.Buffer(torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
+
+    @staticmethod
+    def of(tensors: Mapping[str, Tensor]) -> "SqueezeNet":
+        """Build it from torchvision's state. Raises `WeightsError` for another one."""
+        network = SqueezeNet()
+        own = {name: value for name, value in tensors.items() if name.startswith("features.")}
+        _load(network, own, SQUEEZENET)
+        return network.requires_grad_(False).eval()
+
+    def forward(
+        self,
+        image: Tensor,
+        layers: Sequence[str],
+        pool: Callable[[Tensor], Tensor] | None = None,
+    ) -> dict[str, Tensor]:
+        """Return the features at `layers`, as `Encoder.forward` does, of sides of at least 32."""
+        found = {}
+        x = (image - self.mean) / self.std
+        for i, module in enumerate(self.features):
+            x = pool(x) if pool and isinstance(module, nn.MaxPool2d) else module(x)
+            if i in self.TAPS:
+                found[self.TAPS[i]] = x
+        return {layer: found[layer] for layer in layers}
 
 
 def import_adain(

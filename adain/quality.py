@@ -11,7 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from adain.losses import content_loss, gram_loss, gram_matrix, style_loss
+from adain.losses import (
+    LUMINANCE,
+    chroma_curvature_loss,
+    content_loss,
+    gram_loss,
+    gram_matrix,
+    palette_loss,
+    style_loss,
+)
 from adain.model import LOSS_LAYERS, Encoder
 from adain.normalization import StyleStatistics, style_statistics
 
@@ -23,9 +31,6 @@ WINDOW = 11
 SIGMA = 1.5
 """Standard deviation of that window in pixels."""
 
-LUMINANCE = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue (ITU-R BT.601)."""
-
 
 @dataclass(frozen=True)
 class Reference:
@@ -33,12 +38,14 @@ class Reference:
 
     Attributes:
         photo: Shape `(1, 3, H, W)`, RGB in [0, 1].
+        painting: Likewise, of any size.
         content: The photo's features at `CONTENT_LAYER`.
         style: The painting's statistics at `LOSS_LAYERS`.
         grams: The painting's Gram matrices at `LOSS_LAYERS`.
     """
 
     photo: Tensor
+    painting: Tensor
     content: Tensor
     style: StyleStatistics
     grams: Mapping[str, Tensor]
@@ -53,12 +60,16 @@ class Quality:
         gram_loss: Distance of the Gram matrices to the painting's, summed over layers.
         content_loss: Distance of the features at `CONTENT_LAYER` to the photo's.
         ssim: Structural similarity to the photo, 1 for the photo itself.
+        palette_loss: Distance of the colours to the painting's.
+        chroma_curvature: Coloured dots and fringes; paintings and photos have next to none.
     """
 
     style_loss: float
     gram_loss: float
     content_loss: float
     ssim: float
+    palette_loss: float
+    chroma_curvature: float
 
 
 @torch.no_grad()
@@ -77,6 +88,7 @@ def measure_reference(judge: Encoder, photo: Tensor, painting: Tensor) -> Refere
     painted = judge_features(judge, painting)
     return Reference(
         photo=photo,
+        painting=painting,
         content=judge_features(judge, photo)[CONTENT_LAYER],
         style=style_statistics(painted),
         grams={layer: gram_matrix(value) for layer, value in painted.items()},
@@ -96,6 +108,8 @@ def measure_quality(judge: Encoder, result: Tensor, reference: Reference) -> Qua
         ),
         content_loss=content_loss(features[CONTENT_LAYER], reference.content).item(),
         ssim=structural_similarity(result, reference.photo).item(),
+        palette_loss=palette_loss(result, reference.painting).item(),
+        chroma_curvature=chroma_curvature_loss(result).item(),
     )
 
 

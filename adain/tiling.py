@@ -20,13 +20,12 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adain.device import free_memory, is_out_of_memory
 from adain.errors import ImageTooLargeError
-from adain.images import ImageRows, to_image
+from adain.images import to_unit
 from adain.model import (
     MIN_SIDE,
     STRIDE,
@@ -74,9 +73,10 @@ Strips = Iterator[Tensor]
 
 
 class Rows(Protocol):
-    """Rows of a photo `(H, W, 3)`: RGB, uint8 or float32 in [0, 1].
+    """Rows of a photo `(H, W, 3)`: RGB, uint8, uint16 or float32 in [0, 1].
 
-    A NumPy array, also one that is mapped from a file, or whatever gives slices of rows.
+    A `Picture`, a NumPy array, also one that is mapped from a file, or whatever gives slices of
+    rows.
     """
 
     @property
@@ -103,20 +103,20 @@ class Plan:
             raise ValueError(f"the rows of a strip must be a multiple of {STRIDE}, got {self.rows}")
 
 
-def stylize_image(
+def stylize_rows(
     model: StyleTransferModel,
-    image: Image.Image,
+    photo: Rows,
     style: StyleStatistics | StyleField,
     alpha: float = 1.0,
     *,
     memory: int | None = None,
     progress: Callable[[float], None] | None = None,
-) -> Image.Image:
+) -> Strips:
     """Repaint a photo of any size, in one piece or in strips, whichever is better.
 
     Args:
         model: The network.
-        image: Upright sRGB, in mode RGB or RGBA; sides of at least 16 pixels.
+        photo: Rows of the photo, read twice; sides of at least 16 pixels.
         style: One style, or what holds where.
         alpha: Strength: 0 keeps the photo, 1 is the full style; values beyond extrapolate.
         memory: Bytes that may be used beside the network, the photo and the result; by default
@@ -124,67 +124,23 @@ def stylize_image(
         progress: Told the share of the work that is done, in [0, 1].
 
     Returns:
-        An image of the same size and mode, with the photo's transparency.
+        Iterator over rows of the result, as that of `stylize_strips`, on the CPU.
 
     Raises:
         ValueError: If a shape does not fit or `alpha` is not finite.
         ImageTooLargeError: If the memory is too small for this photo.
-        ImageError: If the result is not finite.
     """
-    photo, field = ImageRows(image), isinstance(style, StyleField)
-    memory = memory_limit(model, memory)
-    result = None
-    if fits_whole(model, image.width, image.height, memory, field):
-        try:
-            result = to_image(model.stylize(_pixels(photo[:], model.device), style, alpha))
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-    if result is None:
-        plan = plan_strips(model, image.width, image.height, memory, field)
-        strips = stylize_strips(model, photo, style, alpha, plan=plan, progress=progress)
-        result = _assemble(image.size, map(to_image, strips))
-    if image.mode == "RGBA":
-        result.putalpha(image.getchannel("A"))
-    return result
-
-
-def _assemble(size: tuple[int, int], strips: Iterable[Image.Image]) -> Image.Image:
-    image, top = Image.new("RGB", size), 0
-    for strip in strips:
-        image.paste(strip, (0, top))
-        top += strip.height
-    return image
-
-
-def stylize_pixels(
-    model: StyleTransferModel,
-    pixels: Tensor,
-    style: StyleStatistics | StyleField,
-    alpha: float = 1.0,
-    *,
-    memory: int | None = None,
-    progress: Callable[[float], None] | None = None,
-) -> Tensor:
-    """Repaint a photo `(1, 3, H, W)` in [0, 1] as `stylize_image` does, on the CPU.
-
-    Takes and raises the same otherwise; the result may take memory beside `memory`.
-    """
-    height, width = pixels.shape[2:]
+    height, width = _check_shape(photo)
     memory, field = memory_limit(model, memory), isinstance(style, StyleField)
     if fits_whole(model, width, height, memory, field):
         try:
-            return model.stylize(pixels, style, alpha).cpu()
+            return iter([model.stylize(_pixels(photo[:], model.device), style, alpha).cpu()])
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
     plan = plan_strips(model, width, height, memory, field)
-    rows = pixels[0].permute(1, 2, 0).numpy()
-    result, top = torch.empty(pixels.shape), 0
-    for strip in stylize_strips(model, rows, style, alpha, plan=plan, progress=progress):
-        result[:, :, top : top + strip.shape[2]] = strip
-        top += strip.shape[2]
-    return result
+    strips = stylize_strips(model, photo, style, alpha, plan=plan, progress=progress)
+    return (strip.cpu() for strip in strips)
 
 
 def stylize_strips(
@@ -375,8 +331,7 @@ def _photo_strips(
 
 def _pixels(rows: NDArray[Any], device: torch.device) -> Tensor:
     """Return rows `(H, W, 3)` as a tensor `(1, 3, H, W)` in [0, 1]."""
-    levels = torch.from_numpy(rows).to(device).permute(2, 0, 1)[None]
-    return levels.float() / 255 if levels.dtype == torch.uint8 else levels.float()
+    return to_unit(torch.from_numpy(rows).to(device).permute(2, 0, 1)[None]).float()
 
 
 def _measure(

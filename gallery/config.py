@@ -28,6 +28,9 @@ DATABASE_VARIABLE = "ADAIN_DATABASE"
 COLOR_MODES = ("none", "luminance", "linear", "histogram")
 """Ways to keep the photo's colours (`adain.color.COLOR_MODES`)."""
 
+QUALITIES = ("fast", "auto", "best")
+"""One pass; one pass that is optimised further where it is not good enough; always optimised."""
+
 STROKE_RANGE = (0.125, 8.0)
 """Sizes of strokes, besides 0; beyond, a picture falls apart or takes the memory."""
 
@@ -99,6 +102,7 @@ class StylizeConfig:
         keep_metadata: Whether the facts of the photo go into the result, never its place.
         provenance: Whether the result says what made it.
         memory: Bytes that the process may use; None uses up to half of what is free.
+        quality: One of `QUALITIES`. All but `fast` leave out what a render has no place for.
     """
 
     alpha: float = 1.0
@@ -114,6 +118,7 @@ class StylizeConfig:
     keep_metadata: bool = False
     provenance: bool = True
     memory: int | None = None
+    quality: str = "fast"
 
     def __post_init__(self) -> None:
         low, high = ALPHA_RANGE
@@ -130,6 +135,26 @@ class StylizeConfig:
             )
         if self.bits not in (8, 16):
             raise ValueError(f"bits must be 8 or 16, got {self.bits}")
+        if self.quality not in QUALITIES:
+            raise ValueError(f"quality must be {_alternatives(QUALITIES)}, got {self.quality!r}")
+        if self.quality != "fast" and (name := self._one_pass_only()):
+            raise ValueError(
+                f"--{name} works with one pass only; leave it out, or use --quality fast"
+            )
+
+    def _one_pass_only(self) -> str | None:
+        """Return the name of an option that is set and that a render cannot follow."""
+        defaults, controls = Controls(), self.controls
+        for name, used in (
+            ("alpha", self.alpha != 1 or controls.strength is not None),
+            ("mask", bool(controls.masks)),
+            ("stroke", controls.stroke != defaults.stroke),
+            ("style-size", self.style_side != STYLE_SIDE),
+            ("memory", self.memory is not None),
+        ):
+            if used:
+                return name
+        return None
 
 
 def parse_memory(text: str) -> int:
@@ -172,6 +197,60 @@ class RenderConfig:
             raise ValueError(f"save-every must be at least 1, got {self.save_every}")
         if not 1 <= self.jpeg_quality <= 100:
             raise ValueError(f"jpeg-quality must be from 1 to 100, got {self.jpeg_quality}")
+
+
+@dataclass(frozen=True)
+class InspectConfig:
+    """What `adain inspect` shows.
+
+    Attributes:
+        layer: Whose feature maps and Gram matrix.
+        maps: Feature maps, at most; those of the strongest channels.
+        max_side: Longest side at which the photo is looked at, in pixels.
+        iterations: Steps for each reconstruction.
+    """
+
+    layer: str = "relu3_1"
+    maps: int = 32
+    max_side: int = 512
+    iterations: int = 100
+
+    def __post_init__(self) -> None:
+        for name, value, low, high in (
+            ("maps", self.maps, 1, 512),
+            ("max-side", self.max_side, 32, 2048),
+            ("iterations", self.iterations, 1, 10_000),
+        ):
+            if not low <= value <= high:
+                raise ValueError(f"{name} must be from {low} to {high}, got {value}")
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """In which ways `adain compare` makes a picture.
+
+    Attributes:
+        alphas: Strengths of the one pass.
+        steps: Budgets of renders: steps at each scale, at most.
+        max_side: Longest side of every picture in pixels.
+    """
+
+    alphas: tuple[float, ...] = (0.5, 0.75, 1.0)
+    steps: tuple[int, ...] = (20, 100)
+    max_side: int = 512
+
+    def __post_init__(self) -> None:
+        low, high = ALPHA_RANGE
+        for alpha in self.alphas:
+            if not (math.isfinite(alpha) and low <= alpha <= high):
+                raise ValueError(f"alphas must be from {low:g} to {high:g}, got {alpha}")
+        for steps in self.steps:
+            if not 1 <= steps <= 10_000:
+                raise ValueError(f"steps must be from 1 to 10000, got {steps}")
+        if max(len(self.alphas), len(self.steps)) > 9:
+            raise ValueError("at most 9 alphas and 9 steps fit on a sheet")
+        if not 32 <= self.max_side <= 2048:
+            raise ValueError(f"max-side must be from 32 to 2048, got {self.max_side}")
 
 
 @dataclass(frozen=True)
@@ -240,6 +319,13 @@ def _alternatives(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
+def default_database() -> str:
+    """Return the path of the database that nobody has named."""
+    from platformdirs import user_data_path
+
+    return str(user_data_path("adain", appauthor=False) / "gallery.db")
+
+
 def database_url(database: str | None = None) -> str:
     """Return the URL of the gallery database.
 
@@ -247,11 +333,7 @@ def database_url(database: str | None = None) -> str:
         database: A path or a URL; by default that of `ADAIN_DATABASE`, else `gallery.db` in the
             user's data folder.
     """
-    database = database or os.environ.get(DATABASE_VARIABLE)
-    if database is None:
-        from platformdirs import user_data_path
-
-        database = str(user_data_path("adain", appauthor=False) / "gallery.db")
+    database = database or os.environ.get(DATABASE_VARIABLE) or default_database()
     if "://" not in database:
         return f"sqlite:///{Path(database).expanduser().absolute()}"
     # The driver that the extra `postgres` installs.

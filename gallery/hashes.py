@@ -18,6 +18,8 @@ SAMPLED_SIDE = 32
 NEAR = 4
 """Bits in which the hashes of two versions of one picture may differ."""
 
+STRIP_ROWS = 64
+
 
 def pixel_digest(picture: Picture) -> str:
     """Return the SHA-256 of the size and the 8-bit pixels: equal for equal pictures.
@@ -27,7 +29,8 @@ def pixel_digest(picture: Picture) -> str:
     digest = hashlib.sha256(f"{picture.width}x{picture.height}".encode())
     for part in (picture.pixels, picture.transparency):
         if part is not None:
-            digest.update(part.mul(255).round().byte().contiguous().numpy().data)
+            for rows in part.flatten(0, 2).split(STRIP_ROWS):  # Small enough for the cache.
+                digest.update((rows * 255).round_().byte().numpy().data)
     return digest.hexdigest()
 
 
@@ -38,7 +41,8 @@ def perceptual_hash(picture: Picture) -> int:
     (the "pHash" of Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions",
     2010).
     """
-    grey = picture.pixels.mean(1, keepdim=True)
+    red, green, blue = picture.pixels.split(1, dim=1)
+    grey = red + green + blue  # Only which frequencies are stronger counts, not how strong.
     side = (SAMPLED_SIDE, SAMPLED_SIDE)
     small = F.interpolate(grey, side, mode="bilinear", antialias=True)[0, 0].numpy()
     cosines = _cosines()

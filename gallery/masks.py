@@ -1,16 +1,24 @@
 """Pictures that say where: strengths and regions of styles."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from adain.color import LUMA
-from adain.filters import gaussian_blur
-from adain.images import Picture
+from adain.filters import blur_radius, gaussian_blur
+from adain.images import (
+    LARGE_PIXELS,
+    Picture,
+    RowReader,
+    row_ranges,
+    scale_rows,
+    to_levels,
+    to_unit,
+)
 from gallery.errors import MaskError
 
 SHAPE_TOLERANCE = 0.01
@@ -19,12 +27,15 @@ SHAPE_TOLERANCE = 0.01
 LABEL_DISTANCE = 40
 """Levels by which a channel may differ from the colour of its label: what JPEG does to it."""
 
+STRIP_PIXELS = 2**20
+"""Pixels that are worked on at a time."""
+
 LABEL_SHARE = 0.005
 """Part of a picture that a colour takes at least to be a label, not the soft edge of one."""
 
 
 def strength_map(mask: Picture, photo: Picture, size: tuple[int, int]) -> Tensor:
-    """Return the grey values of a mask, shape `(1, 1, *size)`, in [0, 1].
+    """Return the grey values of a mask, shape `(1, 1, *size)`, in [0, 1] or, if large, uint8.
 
     Args:
         mask: White is 1; where it is transparent, it counts as black.
@@ -35,7 +46,7 @@ def strength_map(mask: Picture, photo: Picture, size: tuple[int, int]) -> Tensor
         MaskError: If the mask has not the shape of the photo.
     """
     _check_shape(mask, photo)
-    return _resize(_grey(mask), size)
+    return _resize(_grey(mask), mask, size)
 
 
 def region_weights(
@@ -51,8 +62,9 @@ def region_weights(
         feather: Pixels of this size over which regions fade into one another.
 
     Returns:
-        Shape `(styles, 1, *size)`, in [0, 1]. Where the masks add up to more than 1, the styles
-        share the place in their proportion; where to less, the photo keeps the rest.
+        Shape `(styles, 1, *size)`, in [0, 1] or, if large, uint8. Where the masks add up to more
+        than 1, the styles share the place in their proportion; where to less, the photo keeps
+        the rest.
 
     Raises:
         MaskError: If a mask has not the shape of the photo, or the masks do not fit the styles.
@@ -60,17 +72,25 @@ def region_weights(
     for mask in masks:
         _check_shape(mask, photo)
     if len(masks) == styles:
-        weights = torch.cat([_resize(_grey(mask), size) for mask in masks])
+        weights = torch.cat([_resize(_grey(mask), mask, size) for mask in masks])
     elif len(masks) == 1:
-        weights = _resize(_labels(masks[0], styles), size)
+        regions = _labels(masks[0], styles)
+        weights = torch.cat([_resize(region, masks[0], size) for region in regions])
     else:
         raise MaskError(
             f"{len(masks)} masks for {styles} styles; give one mask for each style, or one with "
             "a colour for each"
         )
-    if feather:
-        weights = gaussian_blur(weights, feather / 2)
-    return weights / weights.sum(0, keepdim=True).clamp_min(1)
+    result, margin = torch.empty_like(weights), blur_radius(feather / 2) if feather else 0
+    for top, bottom in row_ranges(*size, 8 * (STRIP_PIXELS + margin * size[1])):
+        first = max(0, top - margin)
+        window = to_unit(weights[:, :, first : bottom + margin])
+        if feather:
+            window = gaussian_blur(window, feather / 2)
+        strip = window[:, :, top - first : bottom - first]
+        shares = strip / strip.sum(0, keepdim=True).clamp_min(1)
+        result[:, :, top:bottom] = to_levels(shares, result.dtype)
+    return result
 
 
 def _check_shape(mask: Picture, photo: Picture) -> None:
@@ -82,39 +102,72 @@ def _check_shape(mask: Picture, photo: Picture) -> None:
         )
 
 
-def _grey(mask: Picture) -> Tensor:
+def _grey(mask: Picture) -> RowReader:
     luma = torch.tensor(LUMA)[:, None, None]
-    grey = (mask.pixels * luma).sum(1, keepdim=True)
-    return grey if mask.transparency is None else grey * mask.transparency
+
+    def rows(top: int, bottom: int) -> Tensor:
+        grey = (mask.rows(top, bottom) * luma).sum(1, keepdim=True)
+        return grey if mask.opacity is None else grey * to_unit(mask.opacity[:, :, top:bottom])
+
+    return rows
 
 
-def _resize(weights: Tensor, size: tuple[int, int]) -> Tensor:
-    if weights.shape[2:] == size:
-        return weights
-    return F.interpolate(weights, size, mode="bilinear", antialias=True).clamp(0, 1)
+def _resize(rows: RowReader, mask: Picture, size: tuple[int, int]) -> Tensor:
+    weights = scale_rows(rows, (mask.height, mask.width), size, "bilinear").clamp_(0, 1)
+    # Prints take a fourth of the memory in 8 bits, which masks have anyway.
+    return to_levels(weights, torch.uint8) if size[0] * size[1] > LARGE_PIXELS else weights
 
 
-def _labels(mask: Picture, styles: int) -> Tensor:
-    """Return where each colour of a label picture is, from dark to bright, `(styles, 1, H, W)`."""
-    levels = mask.pixels[0].mul(255).round().byte().flatten(1).T.numpy()
-    colors, places, counts = np.unique(levels, axis=0, return_inverse=True, return_counts=True)
+def _labels(mask: Picture, styles: int) -> list[RowReader]:
+    """Return where each colour of a label picture is, from dark to bright, each `(1, 1, h, W)`."""
+    strips = list(row_ranges(mask.height, mask.width, STRIP_PIXELS))
+    codes, counts = _count_colors(_codes(mask, *strip) for strip in strips)
+    colors = _colors(codes)
+    labels = np.arange(len(codes))
     if len(colors) != styles:
         chosen = _frequent_colors(colors, counts)
         if len(chosen) != styles:
             if styles == 2 and np.ptp(colors.astype(int), axis=1).max() <= LABEL_DISTANCE:
-                grey = _grey(mask)  # No labels: a smooth way from one style to the other.
-                return torch.cat((1 - grey, grey))
+                # No labels: a smooth way from one style to the other.
+                grey = _grey(mask)
+                return [lambda *rows: 1 - grey(*rows), grey]
             names = ", ".join("#" + bytes(color).hex() for color in chosen[:9])
             raise MaskError(
                 f"{mask.name}: has {len(chosen)} colours ({names}) for {styles} styles; give as "
                 "many styles as colours, or one mask for each style"
             )
         nearest = [np.abs(colors.astype(int) - color).max(1) for color in chosen.astype(int)]
-        places = np.argmin(nearest, axis=0)[places.ravel()]
+        labels = np.argmin(nearest, axis=0)
         colors = chosen
+
+    def region(label: int, top: int, bottom: int) -> Tensor:
+        places = labels[np.searchsorted(codes, _codes(mask, top, bottom))]
+        return torch.from_numpy(places == label).float()[None, None]
+
     order = np.argsort(colors @ np.array(LUMA), kind="stable")
-    labels = torch.from_numpy(places.reshape(mask.height, mask.width))
-    return torch.stack([(labels == int(i)).float()[None] for i in order])
+    return [partial(region, int(label)) for label in order]
+
+
+def _codes(mask: Picture, top: int, bottom: int) -> NDArray[np.int32]:
+    """Return the colours of some rows as 24-bit numbers, red first, shape `(h, W)`."""
+    red, green, blue = mask.rows(top, bottom)[0].mul(255).round().int().numpy()
+    codes: NDArray[np.int32] = red << 16 | green << 8 | blue
+    return codes
+
+
+def _colors(codes: NDArray[np.int32]) -> NDArray[np.uint8]:
+    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(np.uint8)
+
+
+def _count_colors(
+    strips: Iterable[NDArray[np.int32]],
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return the colours of a picture, sorted, and how often each is there."""
+    parts = [np.unique(strip, return_counts=True) for strip in strips]
+    codes, places = np.unique(np.concatenate([part[0] for part in parts]), return_inverse=True)
+    counts = np.zeros(len(codes), np.int64)
+    np.add.at(counts, places, np.concatenate([part[1] for part in parts]))
+    return codes, counts
 
 
 def _frequent_colors(colors: NDArray[np.uint8], counts: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -49,7 +49,7 @@ def find_painting(session: Session, name: str) -> Painting:
             "or 'artist:NAME' for all of an artist"
         )
     raise StyleNotFound(
-        f"{name!r:.80} is neither a picture file nor a painting of the gallery; "
+        f"no painting named {name!r:.80} in the gallery; "
         f"did you mean {_either(_closest(session, name))}? 'adain gallery list' lists all"
     )
 
@@ -85,19 +85,32 @@ def find_group(session: Session, kind: str, name: str) -> Group:
     )
 
 
+def close_words(session: Session, search: str, count: int = 3) -> list[str]:
+    """Return words of paintings that resemble those of a search that are found nowhere."""
+    words = fold(search)
+    known = {word for row in _likely(session, words) for word in row.words.split()}
+    unknown = [word for word in words if not any(each.startswith(word) for each in known)]
+    close = (match for word in unknown for match in difflib.get_close_matches(word, known, 3, 0.7))
+    return list(dict.fromkeys(close))[:count]
+
+
+def _likely(session: Session, words: Sequence[str]) -> list[PaintingRow]:
+    """Return paintings among which one with misspelt words is likely to be."""
+    queries = [rows_with_words(session, [word[:3]]) for word in words]
+    queries.append(whole_rows().order_by(PaintingRow.id))
+    found = (row for query in queries for row in session.scalars(query.limit(COMPARED)))
+    return list({row.id: row for row in found}.values())
+
+
 def _closest(session: Session, name: str, count: int = 3) -> list[str]:
     wanted = slugify(name)
-    rows: dict[int, PaintingRow] = {}
-    for word in fold(name):
-        query = rows_with_words(session, [word[:3]]).limit(COMPARED)
-        rows |= {row.id: row for row in session.scalars(query)}
-    query = whole_rows().order_by(PaintingRow.id).limit(COMPARED)
-    rows |= {row.id: row for row in session.scalars(query)}
 
     def likeness(row: PaintingRow) -> float:
         return _likeness(wanted, [row.slug, row.title, row.artist.name if row.artist else ""])
 
-    return [row.slug for row in sorted(rows.values(), key=likeness, reverse=True)[:count]]
+    return [
+        row.slug for row in sorted(_likely(session, fold(name)), key=likeness, reverse=True)[:count]
+    ]
 
 
 def _likeness(wanted: str, names: Sequence[str]) -> float:

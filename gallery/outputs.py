@@ -70,6 +70,18 @@ def plan_outputs(
     return outputs
 
 
+def plan_sheet(photo: str, label: str, output: str | None = None) -> Path:
+    """Decide where a sheet about a photo goes: by default `<photo>.<label>.png` beside it.
+
+    Raises:
+        OutputError: If it is standard input or output, or its format cannot be written.
+    """
+    (planned,) = plan_outputs([photo], label, output, None if Path(output or "").suffix else "png")
+    if photo == STANDARD or planned.path is None:
+        raise OutputError("a sheet needs files; give a path for the photo and for --output")
+    return planned.path
+
+
 def _plan(
     photos: Sequence[str], style: str, output: str | None, format: str | None, bits: int
 ) -> list[Output]:

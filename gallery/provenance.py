@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import fields
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,13 @@ def result_notes(photo: Picture, style: str, config: StylizeConfig) -> Notes:
     facts = photo.facts if config.keep_metadata else {}
     if not config.provenance:
         return Notes(facts=facts)
-    version = metadata.version("adain")
+    version = _version()
     return Notes(f"adain {version}", json.dumps(_recipe(style, config, version)), facts)
+
+
+@cache
+def _version() -> str:
+    return metadata.version("adain")  # It reads and parses a file.
 
 
 def _recipe(style: str, config: StylizeConfig, version: str) -> dict[str, Any]:
@@ -36,6 +42,8 @@ def _recipe(style: str, config: StylizeConfig, version: str) -> dict[str, Any]:
     }
     if config.style_side != StylizeConfig().style_side:
         recipe["style_size"] = config.style_side
+    if config.quality != StylizeConfig().quality:
+        recipe["quality"] = config.quality
     for each in fields(Controls):
         value = getattr(config.controls, each.name)
         if each.name == "strength" and value is not None:

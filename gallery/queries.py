@@ -20,6 +20,9 @@ from gallery.tables import ArtistRow, CachedStyleRow, PaintingRow, StyleRow, pai
 
 Vector = NDArray[np.float32]
 
+PART = 2000
+"""Style vectors that are read at a time."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -108,13 +111,18 @@ def vectors_of(session: Session, encoder: str, group: Group | None) -> tuple[lis
     if group is not None:
         paintings = select(PaintingRow.id).where(in_group(group))
         query = query.where(CachedStyleRow.painting_id.in_(paintings))
-    rows = session.execute(query).all()
-    if not rows:
+    numbers: list[int] = []
+    vectors: list[Vector] = []
+    # In parts: the rows take more memory than the numbers in them.
+    for rows in session.execute(query.execution_options(yield_per=PART)).partitions():
+        numbers += [row[2] for row in rows]
+        vectors.append(unpack(rows))
+    if not numbers:
         raise StylesError(
             f"no painting of {group.name if group else 'the gallery'} was measured by encoder "
             f"{encoder}; ingest their pictures again"
         )
-    return [row[2] for row in rows], unpack(rows)
+    return numbers, np.concatenate(vectors)
 
 
 def unpack(rows: Sequence[Any]) -> Vector:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from adain.device import is_out_of_memory
 from adain.errors import ImageTooLargeError
@@ -19,12 +19,14 @@ from adain.images import Picture, load_image, resize_image, save_image, to_image
 from adain.model import StyleTransferModel
 from adain.normalization import StyleStatistics
 from adain.perceptual import Paintings, resize_pixels
+from adain.pretrained import load_network
 from gallery.checkpoints import Run, checkpoint_path, save_checkpoint
-from gallery.config import RenderConfig
+from gallery.config import Controls, RenderConfig
 from gallery.errors import OutputError
 from gallery.files import write_file
 from gallery.paintings import Painting
 from gallery.references import Reference, find_target
+from gallery.service import finish_pixels
 from gallery.store import Gallery
 
 FRAMES = 48
@@ -46,6 +48,8 @@ class RenderJob:
         start: Shape `(1, 3, H, W)` of the photo; None begins with noise.
         config: How to optimise.
         run: What identifies the run, for its checkpoint.
+        encoder: The perceptual network.
+        controls: What is done to the pixels of the result; the steps know nothing of it.
     """
 
     photo: Picture
@@ -53,6 +57,8 @@ class RenderJob:
     start: Tensor | None
     config: GatysConfig
     run: Run
+    encoder: nn.Module
+    controls: Controls = Controls()
 
 
 def painting_files(
@@ -86,11 +92,13 @@ def prepare_render(
     config: GatysConfig,
     init: str,
     max_side: int,
+    network: str | None = None,
+    controls: Controls = Controls(),
 ) -> RenderJob:
     """Load what a render needs.
 
     Args:
-        model: Makes the one-pass start; its encoder is the perceptual network.
+        model: Makes the one-pass start.
         photo: A picture file.
         files: The paintings, with weights; None renders with statistics alone.
         measure: Gives the statistics of the style.
@@ -98,11 +106,20 @@ def prepare_render(
         init: `one-pass`, `photo`, `noise`, or the path of a picture, which is stretched to the
             photo's size.
         max_side: Longest side of the result in pixels.
+        network: The perceptual network, of `pretrained.NETWORKS`; None takes the model's encoder.
+        controls: Colours, edges and grain of the result.
 
     Raises:
         ImageError: If a picture cannot be read.
         StylesError: If the style is neither measured nor at hand.
+        WeightsError: If the network is not here.
+        ValueError: If statistics alone are to be compared by another network than theirs.
     """
+    if network and files is None:
+        raise ValueError(
+            f"network {network} needs pictures of the style; its statistics are of another"
+        )
+    encoder = load_network(network).to(model.device) if network else model.encoder
     picture = resize_image(load_image(photo), max_side)
     style: Paintings | StyleStatistics
     if files is None:
@@ -118,8 +135,8 @@ def prepare_render(
         start = None
     else:
         start = _stretch(load_image(Path(init)), picture).to(model.device)
-    run = _identify(model, picture, style, start, config)
-    return RenderJob(replace(picture, pixels=pixels), style, start, config, run)
+    run = _identify(network or model.fingerprint, picture, style, start, config)
+    return RenderJob(replace(picture, levels=pixels), style, start, config, run, encoder, controls)
 
 
 def render_job(
@@ -137,7 +154,7 @@ def render_job(
     """
     try:
         return optimize_image(
-            model.encoder,
+            job.encoder,
             job.photo.pixels,
             job.style,
             job.config,
@@ -212,7 +229,8 @@ class Recorder:
             write_file(self.animation, encode_animation(self.frames))
 
     def _save(self, pixels: Tensor) -> None:
-        image = to_image(pixels, self.job.photo.transparency)
+        finished = finish_pixels(self.job.photo, pixels, self.job.controls)
+        image = to_image(finished, self.job.photo.transparency)
         quality = self.config.jpeg_quality
         save_image(image, self.output, jpeg_quality=quality, overwrite=self.replace)
         self.replace = True  # The file is this run's own now.
@@ -273,7 +291,7 @@ def _stretch(picture: Picture, photo: Picture) -> Tensor:
 
 
 def _identify(
-    model: StyleTransferModel,
+    encoder: str,
     photo: Picture,
     style: Paintings | StyleStatistics,
     start: Tensor | None,
@@ -288,7 +306,7 @@ def _identify(
     # More time leads further along the same way.
     del settings["time_limit"]
     facts = {
-        "encoder": model.fingerprint,
+        "encoder": encoder,
         "photo": _digest(photo.pixels),
         "style": styles,
         "init": None if start is None else _digest(start),

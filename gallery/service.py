@@ -1,8 +1,9 @@
 """The use cases that the command line and the web share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
+from itertools import starmap
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,25 +13,31 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from adain.color import color_map, measure_colors
+from adain.color import ColorStatistics, color_map, measure_colors
 from adain.device import is_out_of_memory
 from adain.errors import ImageTooLargeError
-from adain.filters import guided_filter, sharpen, smooth
+from adain.filters import SHARPEN_REACH, SMOOTH_REACH, guided_filter, sharpen, smooth
 from adain.images import (
     ImageLimits,
     Picture,
+    RowReader,
+    gather_rows,
     load_image,
     resize_image,
     resize_shorter_side,
     resize_to,
+    result_type,
+    row_ranges,
     scale_image,
     scaled_size,
     to_image,
+    to_levels,
+    to_unit,
 )
 from adain.model import STYLE_LAYERS, StyleTransferModel
 from adain.normalization import StyleField, StyleStatistics, interpolate_styles, pool_styles
-from adain.strokes import transfer_detail, working_side
-from adain.tiling import stylize_pixels
+from adain.strokes import Enlarged, working_side
+from adain.tiling import stylize_rows
 from gallery.config import STYLE_SIDE, Controls
 from gallery.errors import StylesError
 from gallery.masks import region_weights, strength_map
@@ -44,14 +51,17 @@ Source = Path | bytes | BinaryIO
 Measure = Callable[[StyleTransferModel], StyleStatistics]
 """What gives the statistics of a style by the encoder of a model."""
 
+Painter = Callable[[Picture, StyleStatistics | StyleField, float], Iterator[Tensor]]
+"""What repaints a picture in a style to a degree: the rows of the result, strip by strip."""
+
 MAX_SLUG = 120
 """Characters of a style's slug; a file name holds 255 bytes."""
 
 UNTOUCHED = 0.1
 """Strength below which the photo itself fades in, to be whole at 0."""
 
-RESULT_BYTES = 24
-"""What a pixel of the result takes: three numbers, and as many while they are made."""
+STRIP_PIXELS = 2**20
+"""Pixels that are changed at a time after that."""
 
 WINDOW_SHARE = 1 / 32
 """Radius of the photorealistic filter against the longer side of the picture."""
@@ -106,7 +116,7 @@ def stylize_photo(
         memory=memory,
         progress=progress,
     )
-    return to_image(result.pixels, result.transparency)
+    return to_image(result)
 
 
 def stylize_picture(
@@ -119,6 +129,7 @@ def stylize_picture(
     controls: Controls = Controls(),
     memory: int | None = None,
     progress: Callable[[float], None] | None = None,
+    painter: Painter | None = None,
 ) -> Picture:
     """Repaint a loaded photo in a style.
 
@@ -135,6 +146,8 @@ def stylize_picture(
         memory: Bytes that may be used beside the network and the photo; by default up to half of
             what is free. The result does not depend on it.
         progress: Told the share of the work that is done, in [0, 1].
+        painter: What repaints the photo at its working size; by default the network, in one
+            pass, which alone heeds `memory` and `progress`.
 
     Returns:
         A picture of the photo's size, with its transparency, name and facts.
@@ -149,15 +162,16 @@ def stylize_picture(
     try:
         working = scale_image(photo, working_side(photo_side, side, controls.stroke))
         if memory is not None:
-            memory -= RESULT_BYTES * scaled_size(photo, side)[0] * scaled_size(photo, side)[1]
-        work = partial(stylize_pixels, model, memory=memory, progress=progress)
+            level = result_type(working.height, working.width)
+            memory -= 3 * level.itemsize * working.height * working.width
+        work = painter or partial(stylize_rows, model, memory=memory, progress=progress)
         styles = [_unpack_vector(model, vector) for vector in style.to_vector().cpu().split(1)]
         painted = _repaint(work, photo, working, styles, alpha, controls)
         if side > max(working.width, working.height):
             result = resize_image(photo, side)
-            pixels = transfer_detail(result.pixels, working.pixels, painted)
-            return replace(result, pixels=pixels)
-        return resize_to(replace(working, pixels=painted), scaled_size(photo, side))
+            change = to_unit(painted) - working.pixels
+            return replace(result, change=Enlarged(change, result.height, result.width))
+        return resize_to(replace(working, levels=painted), scaled_size(photo, side))
     except ImageTooLargeError as error:
         raise ImageTooLargeError(f"{photo.name}: {error}") from error
     except (MemoryError, RuntimeError) as error:
@@ -170,7 +184,7 @@ def stylize_picture(
 
 
 def _repaint(
-    work: Callable[..., Tensor],
+    work: Painter,
     photo: Picture,
     working: Picture,
     styles: Sequence[StyleStatistics],
@@ -180,7 +194,7 @@ def _repaint(
     """Return `working`, the photo at another size, stylized: the network and what follows it.
 
     Args:
-        work: Runs the network on pixels, for a style and a strength.
+        work: Runs the network on a picture, for a style and a strength.
         photo: The photo.
         working: What is stylized.
         styles: One, or one for each region.
@@ -188,49 +202,114 @@ def _repaint(
         controls: How to repaint it.
     """
     size = (working.height, working.width)
-    strength, regions, extent = None, None, None
+    field = _style_field(photo, size, styles, controls)
+    painted = gather_rows(work(working, styles[0] if field is None else field, alpha), *size)
+    extent = None if field is None else field.extent
+    steps, margin = _finish(working, painted, extent, controls)
+    faded = extent is not None or abs(alpha) < UNTOUCHED
+    before = painted[:, :, :0]
+    for top, bottom in row_ranges(*size, max(STRIP_PIXELS, 4 * margin * size[1])):
+        if not steps and not faded:
+            break
+        first, last = max(0, top - margin), min(bottom + margin, size[0])
+        original = working.rows(first, last)
+        strip = to_unit(torch.cat((before, painted[:, :, top:last]), dim=2))
+        before = painted[:, :, max(0, bottom - margin) : bottom].clone()
+        for step in steps:
+            strip = step(original, strip)
+        original, strip = (each[:, :, top - first : bottom - first] for each in (original, strip))
+        if faded:
+            # The network gives a photo back nearly, not exactly.
+            applied = abs(alpha) * (torch.ones(1) if extent is None else extent(top, bottom))
+            strip = torch.lerp(original, strip, (applied / UNTOUCHED).clamp_max(1))
+        painted[:, :, top:bottom] = to_levels(strip, painted.dtype)
+    return painted
+
+
+def _style_field(
+    photo: Picture,
+    size: tuple[int, int],
+    styles: Sequence[StyleStatistics],
+    controls: Controls,
+) -> StyleField | None:
+    """Return what holds where at a size of the photo; None if one style holds everywhere."""
+    strength, regions = None, None
     if controls.strength is not None:
-        extent = strength = strength_map(load_image(controls.strength), photo, size)
+        strength = strength_map(load_image(controls.strength), photo, size)[0, 0]
     if controls.masks:
         masks = [load_image(mask) for mask in controls.masks]
-        feather = controls.feather * working.width / photo.width
-        regions = region_weights(masks, len(styles), photo, size, feather)
-        covered = regions.sum(0, keepdim=True)
-        extent = covered if strength is None else covered * strength
-    style: StyleStatistics | StyleField = styles[0]
-    if extent is not None:
-        style = StyleField(
-            tuple(styles),
-            None if regions is None else regions[:, 0],
-            None if strength is None else strength[0, 0],
-        )
-    painted = _finish(working, work(working.pixels, style, alpha).cpu(), extent, controls)
-    if extent is None and abs(alpha) >= UNTOUCHED:
-        return painted
-    # The network gives a photo back nearly, not exactly.
-    applied = abs(alpha) * (torch.ones(1) if extent is None else extent)
-    return torch.lerp(working.pixels, painted, (applied / UNTOUCHED).clamp_max(1))
+        feather = controls.feather * size[1] / photo.width
+        regions = region_weights(masks, len(styles), photo, size, feather)[:, 0]
+    if strength is None and regions is None:
+        return None
+    return StyleField(tuple(styles), regions, strength)
 
 
-def _finish(photo: Picture, painted: Tensor, extent: Tensor | None, controls: Controls) -> Tensor:
-    """Apply what works on the pixels of photo and result.
+Step = Callable[[Tensor, Tensor], Tensor]
+"""What takes rows of the photo and of the result, and returns the new result."""
+
+
+def _finish(
+    photo: Picture,
+    painted: Tensor,
+    extent: RowReader | None,
+    controls: Controls,
+) -> tuple[list[Step], int]:
+    """Return what works on the pixels of photo and result, and how many rows away that looks.
 
     Only what is visible, and painted by `extent`, counts for the colours.
     """
-    weight = photo.transparency
-    if extent is not None:
-        weight = extent if weight is None else weight * extent
+    steps: list[Step] = []
+    margin = 0
     if controls.preserve_color != "none":
-        colors = [measure_colors(pixels, weight) for pixels in (photo.pixels, painted)]
-        painted = color_map(controls.preserve_color, *colors)(photo.pixels, painted)
+
+        def result(top: int, bottom: int) -> Tensor:
+            return to_unit(painted[:, :, top:bottom])
+
+        colors = [_measure(photo, rows, extent) for rows in (photo.rows, result)]
+        steps.append(color_map(controls.preserve_color, *colors))
     if controls.photorealistic:
         radius = max(1, round(max(photo.width, photo.height) * WINDOW_SHARE))
-        painted = guided_filter(photo.pixels, painted, radius, WINDOW_EPS).clamp_(0, 1)
+        steps.append(
+            lambda photo, painted: guided_filter(photo, painted, radius, WINDOW_EPS).clamp_(0, 1)
+        )
+        margin += 2 * radius
     if controls.smooth:
-        painted = smooth(painted, controls.smooth)
+        steps.append(lambda _, painted: smooth(painted, controls.smooth))
+        margin += SMOOTH_REACH
     if controls.sharpen:
-        painted = sharpen(painted, controls.sharpen)
+        steps.append(lambda _, painted: sharpen(painted, controls.sharpen))
+        margin += SHARPEN_REACH
+    return steps, margin
+
+
+def finish_pixels(photo: Picture, painted: Tensor, controls: Controls) -> Tensor:
+    """Apply what works on the pixels of a photo and its repainting: colours, edges, grain.
+
+    Args:
+        photo: At the size of the result.
+        painted: Shape `(1, 3, H, W)`, in [0, 1].
+        controls: How; what says where is not looked at.
+    """
+    original = photo.pixels.to(painted)
+    for step in _finish(replace(photo, levels=original), painted, None, controls)[0]:
+        painted = step(original, painted)
     return painted
+
+
+def _measure(photo: Picture, rows: RowReader, extent: RowReader | None) -> ColorStatistics:
+    """Measure the colours of photo or result, by what of them counts."""
+
+    def measure(top: int, bottom: int) -> ColorStatistics:
+        weights = []
+        if photo.opacity is not None:
+            weights.append(to_unit(photo.opacity[:, :, top:bottom]))
+        if extent is not None:
+            weights.append(extent(top, bottom))
+        return measure_colors(rows(top, bottom), reduce(torch.mul, weights) if weights else None)
+
+    parts = starmap(measure, row_ranges(photo.height, photo.width, STRIP_PIXELS))
+    return sum(parts, start=next(parts))
 
 
 def measure_style(

@@ -73,6 +73,17 @@ def find_candidates(
         recursive: Whether to look into folders of folders; those of the WikiArt layout always.
         remote: For the pictures of a manifest that are on the web; without it they are errors.
     """
+    candidate = None
+    for candidate in _candidates(source, recursive, remote):
+        yield candidate
+    if candidate is None:
+        below = source.is_dir() and any(_files(source, recursive=True))
+        hint = "; its folders hold some: add --recursive" if below else ""
+        error = ManifestError(f"{source}: no pictures were found in it{hint}")
+        yield Candidate(str(source), None, error)
+
+
+def _candidates(source: Path, recursive: bool, remote: Remote | None) -> Iterator[Candidate]:
     suffix = source.suffix.lower()
     if source.is_dir():
         if is_wikiart(source):

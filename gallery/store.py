@@ -3,6 +3,7 @@
 What is read is in `queries` and `names`, what is written in `intake` and `upkeep`.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from gallery import upkeep
-from gallery.config import STYLE_SIDE
+from gallery.config import STYLE_SIDE, database_url, default_database
 from gallery.database import (
     check_schema,
     connect,
@@ -25,10 +26,11 @@ from gallery.database import (
     translated,
     upgrade,
 )
+from gallery.embeddings import nearest_embeddings
 from gallery.errors import DatabaseError
 from gallery.intake import add_batch, add_vectors, forget_pools, pack
-from gallery.names import find_group, find_painting
-from gallery.paintings import Painting, fold
+from gallery.names import close_words, find_group, find_painting
+from gallery.paintings import MAX_TEXT, Painting, fold
 from gallery.queries import (
     Group,
     Vector,
@@ -41,6 +43,7 @@ from gallery.queries import (
     vectors_of,
     whole_rows,
 )
+from gallery.similar import StyleIndex, signature
 from gallery.styles import StyleFile, load_styles
 from gallery.tables import (
     CachedStyleRow,
@@ -49,6 +52,9 @@ from gallery.tables import (
     PaintingRow,
     PooledStyleRow,
 )
+
+INDEX_SECONDS = 60
+"""How long the statistics of all paintings are taken to be those that were read."""
 
 
 class Gallery:
@@ -60,6 +66,7 @@ class Gallery:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._reader = engine.execution_options(readonly=True)
+        self._index: tuple[str, float, list[int], StyleIndex] | None = None
 
     def integrity(self) -> list[str]:
         """Return what is wrong in the file and in its references; nothing if all is well."""
@@ -78,13 +85,20 @@ class Gallery:
             StyleNotFound: If no painting fits, or several do.
         """
         with self._read() as session:
-            return find_painting(session, name)
+            return find_painting(session, name[:MAX_TEXT])
+
+    def close_words(self, search: str) -> list[str]:
+        """Return words of the gallery that resemble those of a search that found nothing."""
+        with self._read() as session:
+            return close_words(session, search[:MAX_TEXT])
 
     def find_picture(self, sha256: str) -> Painting | None:
         """Return the painting whose picture file has this digest, if there is one."""
         with self._read() as session:
-            row = session.scalar(whole_rows().where(PaintingRow.sha256 == sha256))
-            return None if row is None else painting_of(row)
+            # Most are not there; asking for a number alone is four times as fast.
+            number = session.scalar(select(PaintingRow.id).where(PaintingRow.sha256 == sha256))
+            rows = whole_rows().where(PaintingRow.id == number)
+            return None if number is None else painting_of(session.scalars(rows).one())
 
     def page(
         self, search: str = "", group: Group | None = None, after: int = 0, limit: int = 50
@@ -97,7 +111,7 @@ class Gallery:
             after: Go on after the painting of this number.
             limit: How many.
         """
-        words = fold(search)
+        words = fold(search[:MAX_TEXT])  # Nothing that is kept is longer.
         if search and not words:
             return []
         with self._read() as session:
@@ -180,7 +194,7 @@ class Gallery:
             StyleNotFound: If none fits, or several do.
         """
         with self._read() as session:
-            return find_group(session, kind, name)
+            return find_group(session, kind, name[:MAX_TEXT])
 
     # Statistics
 
@@ -203,6 +217,30 @@ class Gallery:
         """
         with self._read() as session:
             return vectors_of(session, encoder, group)
+
+    def similar(self, vector: Vector, encoder: str, limit: int) -> list[tuple[Painting, float]]:
+        """Return the paintings whose style is nearest, nearest first, with their distance.
+
+        PostgreSQL has an index for it. Otherwise the statistics of all paintings stay in memory
+        for the next question; what is added meanwhile is seen after a minute.
+
+        Args:
+            vector: Style vector `(1, D)`, see `gallery.similar`.
+            encoder: Fingerprint of the encoder that measured it.
+            limit: How many.
+
+        Raises:
+            StylesError: If no painting was measured by this encoder, or statistics are damaged.
+        """
+        with self._read() as session:
+            found = nearest_embeddings(session, vector, encoder, limit)
+        if found is None:
+            numbers, index = self._styles(encoder)
+            rows, distances = index.nearest(vector, limit)
+            found = [(numbers[row], float(each)) for row, each in zip(rows, distances, strict=True)]
+        paintings = self.pictures([number for number, _ in found])
+        near = dict(found)
+        return [(painting, near[painting.id]) for painting in paintings]
 
     def keep_vector(self, painting: Painting, encoder: str, vector: Vector) -> None:
         """Cache the style vector `(1, D)` of a painting."""
@@ -236,6 +274,15 @@ class Gallery:
         except DatabaseError:
             pass  # A gallery that cannot be written answers all the same.
         return measured
+
+    def _styles(self, encoder: str) -> tuple[list[int], StyleIndex]:
+        """Return the numbers of all paintings and their styles, read a minute ago at most."""
+        known = self._index
+        if known is None or known[0] != encoder or known[1] < time.monotonic():
+            numbers, vectors = self.vectors(encoder)
+            index = StyleIndex(np.ascontiguousarray(signature(vectors)))
+            self._index = known = (encoder, time.monotonic() + INDEX_SECONDS, numbers, index)
+        return known[2], known[3]
 
     # Import runs and upkeep
 
@@ -351,16 +398,21 @@ class Gallery:
 
 
 def open_gallery(url: str) -> Gallery:
-    """Open the gallery; where there is no database yet, the starter gallery, in memory.
+    """Open the gallery; as long as the default database is not there, the starter gallery.
 
     Raises:
         SchemaError: If its tables are older or newer than this program.
-        DatabaseError: If it cannot be read.
+        DatabaseError: If it cannot be read, or is missing and not the default one.
     """
     engine = connect(url)
-    if database_exists(engine):
-        check_schema(engine)
-        return Gallery(engine)
+    if not database_exists(engine) and url == database_url(default_database()):
+        return starter_gallery()
+    check_schema(engine)
+    return Gallery(engine)
+
+
+def starter_gallery() -> Gallery:
+    """Return the paintings that come with the program, in memory."""
     gallery = Gallery(memory_database())
     gallery.import_styles(load_styles())
     return gallery

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, text
 
 from adain.model import Decoder, Encoder, EncoderConfig, StyleTransferModel
 from adain.weights import encoder_fingerprint
-from gallery.config import DATABASE_VARIABLE, database_url
+from gallery.config import DATABASE_VARIABLE, database_url, default_database
 from gallery.paintings import Painting
 from gallery.styles import StyleFile
 
@@ -73,9 +73,9 @@ def styles() -> StyleFile:
 @pytest.fixture(autouse=True)
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A place for the gallery database of this test; nothing is there yet."""
-    path = tmp_path / "data" / "gallery.db"
-    monkeypatch.setenv(DATABASE_VARIABLE, str(path))
-    return path
+    monkeypatch.delenv(DATABASE_VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return Path(default_database())
 
 
 @pytest.fixture(scope="session")

@@ -50,11 +50,18 @@ def test_lists_are_aligned_and_paged(run: Run) -> None:
 
 def test_search_and_groups(run: Run) -> None:
     assert "irises" in lines(run("gallery", "search", "real", "gogh"))[0]
-    assert lines(run("gallery", "search", "nothing")) == []
     found = lines(run("gallery", "search", "impress", "--artist", "monet", "--json"))
     assert [json.loads(line)["slug"] for line in found] == ["water-lilies"]
     assert lines(run("gallery", "artists"))[0] == "claude-monet      Claude Monet      1"
     assert json.loads(lines(run("gallery", "styles", "--json"))[1])["paintings"] == 3
+
+
+def test_a_search_without_a_result_says_so(run: Run) -> None:
+    for options in ([], ["--json"]):
+        result = run("gallery", "search", "mone", "lilys", *options)
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert result.stderr == "adain: no paintings match 'mone lilys'; did you mean lilies?\n"
+    assert run("gallery", "search", "xyz").stderr == "adain: no paintings match 'xyz'\n"
 
 
 def test_show_and_stats(run: Run) -> None:
@@ -69,7 +76,7 @@ def test_similar_gives_the_nearest_first(run: Run) -> None:
     rows = map(json.loads, lines(run("gallery", "similar", "irises", "--limit", "3", "--json")))
     found = [(row["slug"], row["distance"]) for row in rows]
     step = round(6 * 6**0.5, 3)
-    assert found == [("irises", 0), ("cafe-terrace", step), ("water-lilies", step)]
+    assert found == [("cafe-terrace", step), ("water-lilies", step), ("melancholy", 2 * step)]
 
 
 def test_reading_makes_no_database_and_writing_makes_one(run: Run, database: Path) -> None:
@@ -84,8 +91,28 @@ def test_remove_wants_the_very_name(run: Run) -> None:
     result = run("gallery", "remove", "munch")
     assert result.exit_code == 5
     assert result.stderr.count("\n") == 1 and "give melancholy" in result.stderr
-    assert run("gallery", "remove", "melancholy", "nobody").exit_code == 5
+    unknown = run("gallery", "remove", "melancholy", "irisis")
+    assert unknown.exit_code == 5
+    assert "no painting named 'irisis' in the gallery; did you mean irises" in unknown.stderr
     assert len(lines(run("gallery", "list"))) == 4
+    assert lines(run("gallery", "remove", "3", "water-lilies", "3")) == ["water-lilies"]
+
+
+@pytest.mark.parametrize("by", ["option", "variable"])
+def test_a_database_that_was_named_must_be_there(
+    run: Run, by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = tmp_path / "named.db"
+    if by == "variable":
+        monkeypatch.setenv("ADAIN_DATABASE", str(named))
+    options = ["--database", str(named)] if by == "option" else []
+    for command in (["list"], ["show", "1"], ["remove", "1"], ["repair"], ["verify"], ["stats"]):
+        result = run("gallery", *command, *options)
+        assert (result.exit_code, result.stdout) == (4, "")
+        assert result.stderr.startswith(f"adain: {named}: no such gallery; ")
+        assert "'adain db upgrade'" in result.stderr and not named.exists()
+    assert run("gallery", "import", *options).stderr == "adain: new=0 known=4\n"
+    assert len(lines(run("gallery", "list", *options))) == 4
 
 
 def test_export_and_import_carry_a_gallery(run: Run, tmp_path: Path) -> None:
@@ -151,7 +178,7 @@ def test_repair_mends_what_verify_finds(run: Run, tmp_path: Path) -> None:
 
 def test_db_commands(run: Run, database: Path, tmp_path: Path) -> None:
     missing = run("db", "check")
-    assert missing.exit_code == 4 and "'adain db upgrade' makes one" in missing.stderr
+    assert missing.exit_code == 4 and "with 'adain db upgrade'" in missing.stderr
     assert lines(run("db", "upgrade")) == [f"{database}: made, with tables {SCHEMA}"]
     assert lines(run("db", "upgrade")) == [f"{database}: is up to date (tables {SCHEMA})"]
     assert lines(run("db", "check")) == [f"{database}: ok"]
@@ -199,3 +226,12 @@ def test_contradictions_are_usage_errors(run: Run) -> None:
     assert run("gallery", "list", "--limit", "0").exit_code == 2
     unknown = run("gallery", "list", "--artist", "mnet")
     assert unknown.exit_code == 5 and "artist:claude-monet" in unknown.stderr
+
+
+def test_similar_paintings_on_a_sheet(run: Run, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    assert len(lines(run("gallery", "similar", "irises", "--sheet", str(sheet)))) == 3
+    with Image.open(sheet) as image:
+        assert image.width > 1000
+    again = run("gallery", "similar", "irises", "--sheet", str(sheet))
+    assert again.exit_code == 4 and "exists already" in again.stderr

@@ -70,6 +70,22 @@ def test_a_path_that_is_nothing_gives_one_line(run: Run) -> None:
         assert result.stderr.count("\n") == 1 and "No such file" in result.stderr
 
 
+def test_where_no_picture_is_found_that_is_said(run: Run) -> None:
+    Path("deep/er").mkdir(parents=True)
+    Path("empty.jsonl").touch()
+    for name in ("deep", "empty.jsonl"):
+        result = run(name, "-q")
+        assert (result.exit_code, result.stdout) == (4, "")
+        assert result.stderr == f"adain: {name}: no pictures were found in it\n"
+    Path("moon.png").rename("deep/er/moon.png")
+    assert run("deep").stderr == (
+        "adain: deep: no pictures were found in it; its folders hold some: add --recursive\n"
+        "adain: added=0 known=0 failed=1\n"
+    )
+    assert run("deep", "--recursive").stdout == "moon\n"
+    assert run("sun.png", "empty.jsonl").exit_code == 3
+
+
 def test_wrong_values_are_usage_errors(run: Run) -> None:
     for options in (["--jobs", "0"], ["--device", "tpu"], ["--nonsense"]):
         assert run(".", *options).exit_code == 2

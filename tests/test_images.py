@@ -1,11 +1,13 @@
 import errno
+import faulthandler
 import os
 import struct
 import sys
 import threading
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from adain.errors import ImageError, ImageExistsError, ImageTooLargeError
 from adain.images import (
     FORMATS,
     OUTPUT_FORMATS,
-    STRIP_ROWS,
+    STRIP_PIXELS,
     SUFFIXES,
     WRITABLE,
     ImageLimits,
@@ -84,7 +86,7 @@ def test_every_format_is_recognized_by_its_content_alone(format: str, tmp_path: 
     picture = load_image(path)
     assert picture.pixels.shape == (1, 3, HEIGHT, WIDTH)
     assert picture.pixels.dtype == torch.float32
-    assert picture.pixels.is_contiguous()
+    assert picture.pixels.is_contiguous(memory_format=torch.channels_last)
     assert (picture.width, picture.height) == (WIDTH, HEIGHT)
     assert picture.transparency is None
     assert abs(levels(picture) - COLORS).mean() < 8
@@ -323,7 +325,7 @@ def test_the_matrix_of_modes_orientations_profiles_and_sizes(
         options["icc_profile"] = icc_profile(b"RGB ", 2.2, primaries)
     if mode == "RGB16":
         deep = np.full((height, width, 3), color, np.uint16) * 257
-        data = encode_png(deep, options.get("icc_profile", b"none"), Notes())
+        data = encode_png([deep], options.get("icc_profile", b"none"), Notes())
     else:
         exif = Image.Exif()
         exif[0x0112] = orientation
@@ -341,6 +343,39 @@ def test_the_matrix_of_modes_orientations_profiles_and_sizes(
         matrix = np.linalg.inv(SRGB_TO_XYZ) @ primaries
         expected = srgb_levels((matrix @ (expected / 255) ** 2.2).clip(0, 1))
     assert abs(levels(picture) - expected).max() < 3
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "AVIF"])
+@pytest.mark.parametrize("size", [(16, 16), (31, 17), (200, 64)], ids=str)
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_the_matrix_of_formats(
+    format: str, size: tuple[int, int], orientation: int, mode: str
+) -> None:
+    color = 90 if mode == "L" else (200, 90, 40)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {} if format == "BMP" else {"exif": exif}
+    data = encoded(Image.new(mode, size, color), format, **options)
+    photo = load_image(data)
+    turned = orientation == 6 and format != "BMP"
+    assert (photo.width, photo.height) == (size[::-1] if turned else size)
+    assert photo.transparency is None
+    expected = torch.tensor(color).view(1, -1, 1, 1) / 255
+    assert (photo.pixels - expected).abs().max() <= 3 / 255
+
+
+@pytest.mark.parametrize(
+    ("side", "expected"), [(None, 640), (700, 640), (640, 640), (321, 640), (320, 320), (90, 160)]
+)
+def test_of_a_jpeg_no_more_is_decoded_than_needed(side: int | None, expected: int) -> None:
+    image = SMOOTH.resize((480, 640), Image.Resampling.BICUBIC)
+    photo = load_image(encoded(image, "JPEG", quality=95), side=side)
+    assert (photo.width, photo.height) == (expected * 3 // 4, expected)
+    whole = load_image(encoded(image, "PNG"))
+    scaled = resize_image(whole, expected).pixels
+    assert (photo.pixels - scaled).abs().max() < 6 / 255
+    assert load_image(encoded(image, "PNG"), side=side).height == 640
 
 
 # Transparency
@@ -387,7 +422,7 @@ def test_the_hidden_color_of_clear_pixels_is_replaced_by_the_mean(hidden: tuple[
     colors[:, 10:12] = (0, 0, 200, 51)
     pixels = levels(from_image(Image.fromarray(colors)))
     mean = (10 * np.array([200, 100, 0]) + 0.2 * 2 * np.array([0, 0, 200])) / 10.4
-    assert abs(pixels[:, 12:] - mean).max() < 0.01
+    assert abs(pixels[:, 12:] - mean).max() < 0.51
     assert abs(pixels[:, 10:12] - [0, 0, 200]).max() < 0.01
 
 
@@ -401,7 +436,7 @@ def test_the_fill_of_clear_pixels_stays_in_range() -> None:
 
 def test_a_wholly_clear_picture_is_grey() -> None:
     picture = from_image(Image.new("RGBA", (20, 20)))
-    assert set(picture.pixels.flatten().tolist()) == {0.5}
+    assert set(levels(picture).flatten().tolist()) == {128}
     assert alpha_levels(picture).max() == 0
 
 
@@ -625,6 +660,16 @@ def test_heic_is_found_in_folders_and_not_written() -> None:
     assert {".heic", ".heif"} <= SUFFIXES - WRITABLE
 
 
+@contextmanager
+def time_limit(seconds: float = 60) -> Iterator[None]:
+    """End the tests, with a traceback, if a decoder hangs: no signal reaches Python then."""
+    faulthandler.dump_traceback_later(seconds, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
 @settings(max_examples=60)
 @given(
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=4),
@@ -637,7 +682,8 @@ def test_damaged_heic_gives_a_picture_or_an_image_error(
     for place, value in changes:
         data[int(place * len(data))] = value
     try:
-        picture = load_image(bytes(data[: int(kept * len(data))]))
+        with time_limit():
+            picture = load_image(bytes(data[: int(kept * len(data))]))
     except ImageError as error:
         assert str(error).isprintable()
         return
@@ -668,7 +714,8 @@ def test_a_truncated_file_is_an_error_or_the_whole_picture(seed: str) -> None:
     whole = load_image(SEEDS[seed])
     for length in range(0, len(SEEDS[seed]), 3):
         try:
-            picture = load_image(SEEDS[seed][:length])
+            with time_limit():
+                picture = load_image(SEEDS[seed][:length])
         except ImageError:
             continue
         assert torch.equal(picture.pixels, whole.pixels)
@@ -687,7 +734,8 @@ def test_damaged_bytes_give_a_picture_or_an_image_error(
     for place, value in changes:
         data[int(place * len(data))] = value
     try:
-        picture = load_image(bytes(data[: int(kept * len(data))]))
+        with time_limit():
+            picture = load_image(bytes(data[: int(kept * len(data))]))
     except ImageError as error:
         assert str(error).isprintable()
         return
@@ -698,7 +746,7 @@ def test_damaged_bytes_give_a_picture_or_an_image_error(
 @settings(max_examples=100)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_give_an_image_error(data: bytes) -> None:
-    with pytest.raises(ImageError):
+    with time_limit(), pytest.raises(ImageError):
         load_image(data)
 
 
@@ -777,9 +825,26 @@ def test_pixels_are_clamped_and_rounded() -> None:
 
 
 def test_pixels_are_converted_in_strips_as_in_one_piece() -> None:
-    pixels = picture_of(2 * STRIP_ROWS + 3, 17).pixels
+    pixels = picture_of(2 * STRIP_PIXELS // 17 + 3, 17).pixels
     expected = pixels[0].permute(1, 2, 0).mul(255).round().byte().numpy()
     np.testing.assert_array_equal(np.asarray(to_image(pixels)), expected)
+
+
+@pytest.mark.parametrize("profile", [None, icc_profile(b"RGB ", 2.0, SRGB_TO_XYZ)])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "CMYK", "I;16"])
+def test_images_are_read_in_strips_as_in_one_piece(mode: str, profile: bytes | None) -> None:
+    width, height = 700, 2 * STRIP_PIXELS // 700 + 3
+    image = with_alpha(ALPHA).resize((width, height))
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 200)
+    whole = image.convert(mode)
+    whole.info["icc_profile"] = profile
+    picture = from_image(whole)
+    box = (0, height // 2 - 100, width, height // 2 + 100)
+    part = from_image(whole.crop(box))
+    visible = slice(None) if part.transparency is None else (part.transparency > 0)[0, 0]
+    rows = picture.rows(box[1], box[3])
+    torch.testing.assert_close(rows[..., visible], part.pixels[..., visible], atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64])

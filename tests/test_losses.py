@@ -3,9 +3,11 @@ import torch
 
 from adain.losses import (
     NormalDistribution,
+    chroma_curvature_loss,
     content_loss,
     gram_loss,
     gram_matrix,
+    palette_loss,
     style_loss,
     total_variation_loss,
     wasserstein_loss,
@@ -59,6 +61,31 @@ def test_total_variation_spares_the_edges_of_the_guide() -> None:
     unguided = total_variation_loss(edge)
     assert total_variation_loss(edge, guide=flat) == unguided
     assert total_variation_loss(edge, guide=edge) < 1e-6 * unguided
+
+
+def test_chroma_curvature_sees_coloured_dots_and_no_grey_ones_or_gradients() -> None:
+    grey = torch.full((1, 3, 9, 9), 0.5)
+    dot = grey.clone()
+    dot[..., 4, 4] = 0.7
+    gradient = grey.clone()
+    gradient[:, 0] += torch.linspace(0, 0.4, 9)
+    colored = grey.clone()
+    colored[:, 0, 4, 4] = 0.7
+    assert chroma_curvature_loss(dot).item() == pytest.approx(0, abs=1e-9)
+    assert chroma_curvature_loss(gradient).item() == pytest.approx(0, abs=1e-9)
+    assert chroma_curvature_loss(colored).item() > 1e-4
+
+
+def test_palette_loss_is_the_distance_of_colours_wherever_they_are() -> None:
+    painting = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert palette_loss(painting.flip(2, 3), painting).item() == pytest.approx(0, abs=1e-5)
+    assert palette_loss(painting + 0.1, painting).item() == pytest.approx(0.03, rel=1e-2)
+    pooled = torch.nn.functional.avg_pool2d(painting, 4)
+    shrunk = painting.mean((2, 3), keepdim=True) + 0.5 * (
+        painting - painting.mean((2, 3), keepdim=True)
+    )
+    spread = 0.25 * pooled.var((2, 3), correction=0).sum(1).mean()
+    assert palette_loss(shrunk, painting).item() == pytest.approx(spread.item(), rel=2e-2)
 
 
 def test_losses_have_gradients() -> None:

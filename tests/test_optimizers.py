@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from adain.optimizers import OPTIMIZERS, Adam, Lbfgs, Optimizer, PyramidAdam, State
+from adain.optimizers import OPTIMIZERS, Adam, Lbfgs, Optimizer, PyramidAdam, PyramidLbfgs, State
 
 TARGET = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.6 + 0.2
 
@@ -88,6 +88,15 @@ def test_a_pyramid_moves_what_pixels_want_together_faster() -> None:
         return count
 
     assert steps(PyramidAdam()) < 0.7 * steps(Adam())
+
+
+def test_a_first_guess_of_one_level_divides_by_the_gradients_seen() -> None:
+    """The first step is the gradient over its own size, so that all pixels move about alike."""
+    image = torch.full_like(TARGET, 0.5)
+    loss, gradient = bowl(image)
+    optimizer = PyramidLbfgs(levels=1, floor=0)
+    following, _ = optimizer.step(image, loss, gradient, {})
+    torch.testing.assert_close(following, image - optimizer.rate * gradient.sign())
 
 
 def test_lbfgs_takes_a_step_back_that_raised_the_loss() -> None:

@@ -11,8 +11,11 @@ from torch import Tensor, nn
 
 from adain import pretrained
 from adain.errors import WeightsError
+from adain.model import Encoder
 from adain.pretrained import (
     CONVOLUTIONS,
+    NETWORKS,
+    SqueezeNet,
     download,
     import_adain,
     import_network,
@@ -292,7 +295,9 @@ def test_a_network_is_brought_from_a_file(
     with pytest.raises(WeightsError, match="adain weights download vgg11"):
         load_network("vgg11")
     assert import_network("vgg11", file) == models / f"vgg11-{digest}.pth"
-    assert load_network("vgg11").config.convolutions == CONVOLUTIONS["vgg11"]
+    network = load_network("vgg11")
+    assert isinstance(network, Encoder)
+    assert network.config.convolutions == CONVOLUTIONS["vgg11"]
     network_path("vgg11").write_bytes(file.read_bytes()[:-1])
     with pytest.raises(WeightsError, match="sha256"):
         load_network("vgg11")
@@ -301,6 +306,27 @@ def test_a_network_is_brought_from_a_file(
 
 
 def test_torchvision_promises_digests() -> None:
-    for name in CONVOLUTIONS:
+    for name in NETWORKS:
         digest = pretrained.url_digest(pretrained.network_url(name))
         assert len(digest) == 8 and int(digest, 16) >= 0
+
+
+def test_squeezenet_gives_its_features() -> None:
+    from torchvision import models, transforms
+
+    torch.manual_seed(2)
+    network = models.squeezenet1_1(weights=None).eval()
+    encoder = SqueezeNet.of(network.state_dict())
+    image = torch.rand(1, 3, 64, 96)
+    x, outputs = transforms.Normalize(pretrained.IMAGENET_MEAN, pretrained.IMAGENET_STD)(image), []
+    with torch.no_grad():
+        for module in network.features:
+            x = module(x)
+            outputs.append(x.clone())
+        found = encoder(image, ("relu1_1", "relu5_1"))
+        averages = encoder(image, ("relu5_1",), lambda x: torch.nn.functional.avg_pool2d(x, 2))
+    torch.testing.assert_close(found["relu1_1"], outputs[1])
+    torch.testing.assert_close(found["relu5_1"], outputs[12])
+    assert not torch.equal(averages["relu5_1"], found["relu5_1"])
+    with pytest.raises(WeightsError, match="squeezenet1_1: not the layout"):
+        SqueezeNet.of(models.squeezenet1_0(weights=None).state_dict())

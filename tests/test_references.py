@@ -5,14 +5,14 @@ import pytest
 from gallery.errors import StyleNotFound
 from gallery.queries import Group
 from gallery.references import MAX_STYLES, Reference, file_slug, find_target, parse_references
-from gallery.store import Gallery, open_gallery
+from gallery.store import Gallery, starter_gallery
 from gallery.styles import StyleFile
 
 
 @pytest.fixture
 def gallery(styles: StyleFile, monkeypatch: pytest.MonkeyPatch) -> Gallery:
     monkeypatch.setattr("gallery.store.load_styles", lambda: styles)
-    return open_gallery("sqlite:////nowhere/gallery.db")
+    return starter_gallery()
 
 
 def test_a_weight_stands_behind_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The use case and the command `adain render`."""
 
+import hashlib
 import inspect
 import json
 import os
@@ -14,11 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from adain import pretrained
 from adain.gatys import GatysConfig, Step
 from adain.perceptual import LossConfig
+from adain.weights import MODELS_VARIABLE
 from gallery import render as use_case
 from gallery.checkpoints import checkpoint_path
 from gallery.cli import app
@@ -47,6 +51,29 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
     for seed, name in enumerate(("a.png", "b.png", "c.png")):
         draw(Path(name), seed=seed)
+    return folder
+
+
+@pytest.fixture
+def networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of weights, with a vgg11 and a squeezenet1_1 as torchvision publishes them."""
+    from torchvision import models
+
+    folder = tmp_path / "models"
+    folder.mkdir()
+    monkeypatch.setenv(MODELS_VARIABLE, str(folder))
+    digests = {name: "00000000" for name in pretrained.NETWORKS}
+    torch.manual_seed(0)
+    for name in ("vgg11", "squeezenet1_1"):
+        network = models.get_model(name, weights=None).features
+        state = {f"features.{key}": value for key, value in network.state_dict().items()}
+        path = folder / "new.pth"
+        torch.save(state, path)
+        digests[name] = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+        path.rename(folder / f"{name}-{digests[name]}.pth")
+    monkeypatch.setattr(
+        pretrained, "network_url", lambda name: f"https://example.org/{name}-{digests[name]}.pth"
+    )
     return folder
 
 
@@ -119,6 +146,56 @@ def test_a_painting_of_the_gallery_gives_its_picture_where_it_is(run: Run) -> No
     assert result.exit_code == 0 and "no picture" not in result.stderr
     assert run(*QUICK, "-o", "file.png").exit_code == 0
     assert np.array_equal(pixels("gallery.png"), pixels("file.png"))
+
+
+@pytest.mark.usefixtures("networks")
+def test_networks_of_torchvision_measure_the_losses(run: Run) -> None:
+    assert run(*QUICK, "-o", "own.png").exit_code == 0
+    for name in ("vgg11", "squeezenet1_1"):
+        result = run(*QUICK, "--network", name, "-o", f"{name}.png", "--time-limit", "0")
+        assert result.exit_code == 0, result.stderr
+        result = run(*QUICK, "--resume", "-o", f"{name}.png")
+        assert result.exit_code == 4 and "a run with another encoder" in result.stderr
+        result = run(*QUICK, "--network", name, "-o", f"{name}.png", "--resume")
+        assert result.exit_code == 0 and "steps=3" in result.stderr
+        assert np.abs(pixels(f"{name}.png") - pixels("own.png")).max() > 0
+
+
+def test_a_network_that_cannot_be_used_gives_one_line(run: Run, networks: Path) -> None:
+    result = run(*QUICK, "--network", "vgg19")
+    assert result.exit_code == 7 and result.stderr.count("\n") == 1
+    assert "adain weights download vgg19; or bring vgg19-00000000.pth" in result.stderr
+    (path,) = networks.glob("vgg11*")
+    path.write_bytes(path.read_bytes()[:-1])
+    result = run(*QUICK, "--network", "vgg11")
+    assert result.exit_code == 7 and "its sha256 begins with" in result.stderr
+    assert run(*QUICK, "--network", "vgg99").exit_code == 2
+    stored = CliRunner().invoke(
+        app, ["render", "a.png", "--style", "irises", *QUICK, "--network", "vgg11"]
+    )
+    assert stored.exit_code == 2 and "needs a picture of irises" in stored.stderr
+    assert files() == {"a.png", "b.png", "c.png"}
+
+
+@pytest.mark.parametrize(
+    "look", [("--preserve-color", "luminance"), ("--photorealistic",), ("--sharpen", "2")]
+)
+def test_the_look_is_applied_to_the_result_alone(run: Run, look: tuple[str, ...]) -> None:
+    assert run(*QUICK, "-o", "plain.png", "--time-limit", "0").exit_code == 0
+    assert run(*QUICK, *look, "-o", "look.png", "--time-limit", "0").exit_code == 0
+    assert np.abs(pixels("look.png") - pixels("plain.png")).max() > 4
+    # What goes on from a checkpoint is the picture without it.
+    assert run(*QUICK, "-o", "look.png", "--resume").exit_code == 0
+    assert run(*QUICK, "-o", "plain.png", "--resume").exit_code == 0
+    assert np.array_equal(pixels("look.png"), pixels("plain.png"))
+
+
+def test_kept_colors_are_those_of_the_photo(run: Run) -> None:
+    assert run(*QUICK, "--preserve-color", "linear", "-o", "kept.png").exit_code == 0
+    with Image.open("a.png") as photo:
+        expected = np.asarray(photo.resize((64, 48))).reshape(-1, 3).mean(0)
+    assert np.abs(pixels("kept.png").reshape(-1, 3).mean(0) - expected).max() < 4
+    assert run(*QUICK, "--preserve-color", "sepia").exit_code == 2
 
 
 def test_losses_are_drawn_and_steps_are_animated(run: Run) -> None:

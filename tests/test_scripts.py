@@ -348,7 +348,9 @@ def test_renders_are_compared_pair_by_pair(
     script.main([*options, "--sizes", "--json"])
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert len(rows) == 4 and rows[0]["way"] == script.OURS
-    assert rows[0]["ours_there"] == rows[0]["there"] == 1 and rows[0]["reached"] == 2
+    assert rows[0]["ours_there"] == rows[0]["ours_passes"] == rows[0]["there"] == 1
+    assert rows[0]["passes"] == 3 and "(2/2)" in (out / "rows.md").read_text()
+    assert rows[0]["reached"] == 2
     assert all(row["seconds"] > 0 and math.isfinite(row["loss"]) for row in rows)
     with (out / "curves.csv").open(newline="") as file:
         steps = [row["way"] for row in csv.DictReader(file)]
@@ -358,5 +360,50 @@ def test_renders_are_compared_pair_by_pair(
 
 def test_a_curve_knows_when_a_loss_was_reached() -> None:
     script = load_script("benchmark_render")
-    curve = script.Curve(0, "", (1.0, 2.0, 3.0), (9.0, 5.0, 6.0))
+    curve = script.Curve(0, "", (1.0, 2.0, 3.0), (0.5, 1.5, 2.5), (9.0, 5.0, 6.0))
     assert (curve.seconds_to(6), curve.seconds_to(4)) == (2.0, None)
+    assert (curve.passes_to(6), curve.passes_to(4)) == (1.5, None)
+
+
+def test_settings_are_compared_on_one_sheet(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = load_script("benchmark_render")
+    monkeypatch.setenv("ADAIN_MODELS", str(tmp_path))
+    quick = replace(script.GatysConfig(), first_iterations=3)
+    names = list(script.settings())
+    assert "optimizer adam" in names and not any(name.startswith("network") for name in names)
+    chosen = {"default": script.Setting(quick), "other": script.Setting(quick)}
+    monkeypatch.setattr(script, "settings", lambda: chosen)
+    out = tmp_path / "out"
+    options = ["--data", str(data), "--size", "32", "--pairs", "2", "--sheet", "-o", str(out)]
+    script.main(options)
+    table = capsys.readouterr().out
+    assert "| one pass | 0 |" in table and "| default | 3 |" in table
+    with (out / "sheet.csv").open(newline="") as file:
+        records = list(csv.DictReader(file))
+    assert [record["setting"] for record in records] == ["one pass", "default", "other"] * 2
+    assert float(records[1]["loss"]) < float(records[0]["loss"])
+    with Image.open(out / "sheet.png") as sheet:
+        assert sheet.size == (5 * 32, 2 * (32 + 24))
+    assert len(list(out.glob("*.png"))) == 1 + 2 * 3
+
+
+@pytest.mark.slow
+def test_an_ablation_trains_each_variant_once_and_compares_them(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ablation = load_script("ablate")
+    out = tmp_path / "out"
+    options = ["--data", str(data), "--size", "64", "--steps", "1", "-o", str(out)]
+    ablation.main([*options, "--only", "one-level", "no-tv"])
+    table = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[0] for line in table[2:]] == [
+        "| statistics matched at relu4_1 alone, no skips",
+        "| no total variation loss",
+    ]
+    with Image.open(out / "sheet.png") as sheet:
+        assert sheet.size == (4 * ablation.SIDE, 5 * ablation.SIDE)
+    weights = (out / "no-tv" / "decoder.safetensors").stat().st_mtime_ns
+    ablation.main([*options, "--only", "no-tv"])
+    assert (out / "no-tv" / "decoder.safetensors").stat().st_mtime_ns == weights

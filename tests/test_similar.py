@@ -1,6 +1,6 @@
 import numpy as np
 
-from gallery.similar import nearest
+from gallery.similar import nearest, signature
 
 
 def test_the_nearest_rows_come_first_with_exact_distances() -> None:
@@ -24,3 +24,11 @@ def test_the_squared_distance_is_the_mean_square_change_of_normalized_features()
     a, b = np.array([[1.0, 2.0]], np.float32), np.array([[4.0, 0.5]], np.float32)
     change = np.square((a[0, 1] * z + a[0, 0]) - (b[0, 1] * z + b[0, 0])).mean()
     np.testing.assert_allclose(nearest(a, b, 1)[1][0] ** 2, change, rtol=1e-5)
+
+
+def test_styles_of_a_vgg_are_compared_by_their_deepest_layer() -> None:
+    widths = [16, 32, 64, 128]
+    layers = [np.full((1, 2 * width), i, np.float32) for i, width in enumerate(widths)]
+    vector = np.concatenate(layers, axis=1)
+    np.testing.assert_array_equal(signature(vector), layers[-1])
+    assert signature(np.zeros((1, 48), np.float32)).shape == (1, 48)

@@ -10,11 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
 
 from adain.device import free_memory
 from adain.errors import ImageTooLargeError
-from adain.images import to_image
+from adain.images import Picture, to_image
 from adain.model import Decoder, DecoderTable, Encoder, EncoderConfig, StyleTransferModel
 from adain.normalization import StyleField, StyleStatistics
 from adain.tiling import (
@@ -22,7 +21,7 @@ from adain.tiling import (
     fits_whole,
     memory_limit,
     plan_strips,
-    stylize_image,
+    stylize_rows,
     stylize_strips,
 )
 from adain.weights import load_model
@@ -307,37 +306,27 @@ def test_the_memory_limit_is_a_share_of_what_is_free_by_default() -> None:
     assert 0 < memory_limit(model) < free_memory(torch.device("cpu"))
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
-def test_images_in_strips_equal_those_in_one_piece(mode: str) -> None:
-    model = small_model(0)
-    image = Image.fromarray(photo(90, 50))
-    if mode == "RGBA":
-        image.putalpha(Image.fromarray(photo(90, 50, seed=1)[..., 0] // 128 * 255))
-    style = painting(model, 1)
-    whole = stylize_image(model, image, style)
-    strips = stylize_image(model, image, style, memory=600_000)
-    assert whole.mode == strips.mode == mode
-    assert np.abs(np.asarray(whole).astype(int) - np.asarray(strips)).max() <= 1
-    if mode == "RGBA":
-        assert whole.getchannel("A").tobytes() == image.getchannel("A").tobytes()
-
-
-def test_what_is_hidden_in_clear_pixels_does_not_matter() -> None:
+def test_rows_in_strips_equal_those_in_one_piece() -> None:
     model, style = small_model(0), painting(small_model(0), 1)
-    clear = Image.fromarray(
-        np.where(np.arange(50) < 20, 0, 255).astype(np.uint8)[None].repeat(90, 0)
-    )
-    results = []
-    for color in ("black", "lime"):
-        image = Image.composite(
-            Image.fromarray(photo(90, 50)), Image.new("RGB", (50, 90), color), clear
-        )
-        image.putalpha(clear)
-        results += [
-            stylize_image(model, image, style, memory=memory).tobytes()
-            for memory in (None, 600_000)
-        ]
-    assert results[0] == results[2] and results[1] == results[3]
+    rows = photo(90, 50)
+    whole, *rest = stylize_rows(model, rows, style)
+    strips = list(stylize_rows(model, rows, style, memory=300_000))
+    assert not rest and len(strips) > 2, "more memory would take one piece"
+    assert difference(torch.cat(strips, 2), whole) <= 1e-3
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32])
+def test_the_rows_can_be_those_of_a_picture(dtype: torch.dtype) -> None:
+    model, rows = small_model(0), photo(64, 40)
+    levels = {
+        torch.uint8: torch.from_numpy(rows),
+        torch.uint16: torch.from_numpy(rows.astype(np.uint16) * 257),
+        torch.float32: torch.from_numpy(rows) / 255,
+    }[dtype]
+    picture = Picture(levels.permute(2, 0, 1)[None])
+    style, plan = painting(model, 1), Plan(16)
+    expected = in_strips(model, rows, style, plan=plan)
+    assert difference(in_strips(model, picture, style, plan=plan), expected) <= 1e-5
 
 
 def test_progress_rises_to_one() -> None:

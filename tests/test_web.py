@@ -27,7 +27,7 @@ from gallery.cli.exits import ExitCode
 from gallery.client import Client, ServiceError
 from gallery.config import Controls
 from gallery.paintings import Painting
-from gallery.store import Gallery, make_gallery, open_gallery
+from gallery.store import Gallery, make_gallery, starter_gallery
 from gallery.web.app import create_app
 from gallery.web.guard import SECURITY_HEADERS
 from gallery.web.keys import Key, add_key, load_keys
@@ -69,7 +69,7 @@ def model() -> StyleTransferModel:
 
 @pytest.fixture(scope="module")
 def url(model: StyleTransferModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    gallery = open_gallery(f"sqlite:///{tmp_path_factory.mktemp('none')}/gallery.db")
+    gallery = starter_gallery()
     with closing(gallery), running(create_app(ServeConfig(), model, gallery)) as root:
         yield f"{root}/api/v1"
 
@@ -80,7 +80,7 @@ def serving(model: StyleTransferModel, tmp_path: Path) -> Iterator[Callable[...,
     with ExitStack() as stack:
 
         def start(keys: Sequence[Key] = (), gallery: Gallery | None = None, **settings: Any) -> str:
-            gallery = gallery or open_gallery(f"sqlite:///{tmp_path}/none.db")
+            gallery = gallery or starter_gallery()
             stack.enter_context(closing(gallery))
             app = create_app(ServeConfig(**settings), model, gallery, keys)
             return stack.enter_context(running(app)) + "/api/v1"
@@ -713,7 +713,7 @@ def test_who_asks_too_often_waits(serving: Callable[..., str], tmp_path: Path) -
 
 
 def test_others_need_a_key_or_an_explicit_word(tiny_model: StyleTransferModel) -> None:
-    gallery = open_gallery("sqlite:////nowhere/none.db")
+    gallery = starter_gallery()
     config = ServeConfig(host="0.0.0.0")
     with pytest.raises(ValueError, match="make a key"):
         create_app(config, tiny_model, gallery)

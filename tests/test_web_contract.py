@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from PIL import Image
 
 from adain.weights import load_model
-from gallery.store import open_gallery
+from gallery.store import starter_gallery
 from gallery.web.app import create_app
 from gallery.web.server import Server, address, listen
 from gallery.web.settings import ServeConfig
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 
 @contextmanager
 def serving(folder: Path, config: ServeConfig) -> Iterator[str]:
-    with closing(open_gallery(f"sqlite:///{folder}/none.db")) as gallery:
+    with closing(starter_gallery()) as gallery:
         listener, started = listen(ServeConfig(port=0)), threading.Event()
         server = Server(create_app(config, load_model(), gallery), started.set)
         thread = threading.Thread(target=server.run, args=([listener],))

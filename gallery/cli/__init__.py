@@ -13,11 +13,15 @@ import typer
 
 from gallery.cli.batch import EXAMPLES as BATCH_EXAMPLES
 from gallery.cli.batch import batch
+from gallery.cli.compare import EXAMPLES as COMPARE_EXAMPLES
+from gallery.cli.compare import compare
 from gallery.cli.db import app as db
 from gallery.cli.exits import Commands
 from gallery.cli.gallery import app as gallery
 from gallery.cli.ingest import EXAMPLES as INGEST_EXAMPLES
 from gallery.cli.ingest import ingest
+from gallery.cli.inspect import EXAMPLES as INSPECT_EXAMPLES
+from gallery.cli.inspect import inspect
 from gallery.cli.manifest import EXAMPLES as MANIFEST_EXAMPLES
 from gallery.cli.manifest import manifest
 from gallery.cli.render import EXAMPLES as RENDER_EXAMPLES
@@ -40,6 +44,8 @@ app = typer.Typer(
 )
 app.command(epilog=EXAMPLES)(stylize)
 app.command(epilog=RENDER_EXAMPLES)(render)
+app.command(epilog=COMPARE_EXAMPLES)(compare)
+app.command(epilog=INSPECT_EXAMPLES)(inspect)
 app.command(epilog=BATCH_EXAMPLES)(batch)
 app.command(epilog=INGEST_EXAMPLES)(ingest)
 app.command(epilog=MANIFEST_EXAMPLES)(manifest)

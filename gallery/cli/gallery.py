@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from gallery.store import Gallery
 
 app = typer.Typer(no_args_is_help=True, help="Look into the gallery of paintings.")
+
+SHEET_SIDE = 340
+"""Longest side in pixels of a picture on a sheet."""
 
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="Number, slug, 'artist:title' or words of both.")
@@ -80,19 +84,27 @@ def similar(
         str, typer.Argument(metavar="NAME", help="What --style of 'adain stylize' takes.")
     ],
     limit: Limit = 10,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help="Also draw them beside it into this picture; a new file."),
+    ] = None,
     as_json: Json = False,
     database: Database = None,
 ) -> None:
-    """List the paintings whose style is nearest, with their distance."""
-    from gallery.similar import nearest
-
+    """List the other paintings whose style is nearest, with their distance."""
+    if sheet is not None and sheet.exists():
+        raise OutputError(f"{sheet}: exists already; give a new file")
     gallery = _open(database)
-    encoder, vector = _measure(gallery, name)
-    numbers, vectors = gallery.vectors(encoder)
-    rows, distances = nearest(vector, vectors, limit)
-    paintings = gallery.pictures([numbers[row] for row in rows])
-    columns = [{"distance": round(float(distance), 3)} for distance in distances]
-    _print_paintings(paintings, as_json, columns)
+    itself, encoder, vector = _measure(gallery, name)
+    near = gallery.similar(vector, encoder, limit + 1)
+    others = [(painting, d) for painting, d in near if painting.id != itself][:limit]
+    columns = [{"distance": round(distance, 3)} for _, distance in others]
+    _print_paintings([painting for painting, _ in others], as_json, columns)
+    if sheet is not None:
+        first = [(painting.path, painting.slug) for painting in gallery.pictures([itself])]
+        first = first or [(name if os.path.isfile(name) else None, ascii(name)[1:-1])]
+        found = [(each.path, each.slug, f"{distance:.2f}") for each, distance in others]
+        _draw_sheet([*first, *found], sheet)
 
 
 @app.command("preview")
@@ -237,16 +249,18 @@ def remove(
     names: Annotated[list[str], typer.Argument(metavar="NAME", help="Numbers or slugs.")],
     database: Database = None,
 ) -> None:
-    """Forget paintings; their picture files stay."""
+    """Forget paintings; their picture files stay. A wrong name removes nothing."""
     gallery = _open(database, write=True)
-    paintings = [gallery.find(name) for name in names]
-    for name, painting in zip(names, paintings, strict=True):
+    slugs: dict[int, str] = {}
+    for name in names:
+        painting = gallery.find(name)
         if name not in (painting.slug, str(painting.id)):
             raise StyleNotFound(f"{name!r} is not a number or a slug; for {painting.title!r} "
                                 f"give {painting.slug}")  # fmt: skip
-    gallery.remove([painting.id for painting in paintings])
-    for painting in paintings:
-        emit(painting.slug)
+        slugs[painting.id] = painting.slug
+    gallery.remove(list(slugs))
+    for slug in slugs.values():
+        emit(slug)
 
 
 @app.command("export")
@@ -282,10 +296,11 @@ def import_styles(
     database: Database = None,
 ) -> None:
     """Add the paintings of a file that 'export' wrote."""
+    from gallery.store import make_gallery
     from gallery.styles import STYLES_FILE, load_styles
 
     loaded = load_styles(source or STYLES_FILE)
-    new = _open(database, write=True).import_styles(loaded)
+    new = make_gallery(database_url(database)).import_styles(loaded)
     complain(f"new={new} known={len(loaded.paintings) - new}")
 
 
@@ -305,10 +320,30 @@ def _plan_previews(slugs: Sequence[str], output: str) -> list[Path]:
     return [Path(output, f"{slug}.jpg") for slug in slugs]
 
 
+def _draw_sheet(entries: "Sequence[tuple[str | None, str, *tuple[str, ...]]]", file: Path) -> None:
+    """Write pictures with their captions; a grey square stands for one that is not at hand."""
+    from PIL import Image
+
+    from adain.images import load_image, resize_image, save_image, to_image
+    from gallery.sheets import Cell, Section, make_sheet
+
+    cells = []
+    for path, *lines in entries:
+        image = Image.new("RGB", (SHEET_SIDE, SHEET_SIDE), "lightgrey")
+        with suppress(AdainError):
+            if path is not None:
+                image = to_image(resize_image(load_image(path), SHEET_SIDE).pixels)
+        cells.append(Cell(image, tuple(lines)))
+    title = f"{entries[0][1]} and the paintings most like it, with their distance"
+    save_image(make_sheet([Section(title, cells, columns=4)]), file)
+
+
 def _open(database: str | None, write: bool = False) -> "Gallery":
     from gallery.store import make_gallery, open_gallery
 
-    return (make_gallery if write else open_gallery)(database_url(database))
+    url = database_url(database)
+    gallery = open_gallery(url)  # Which fails if a database that was named is missing.
+    return make_gallery(url) if write else gallery
 
 
 def _encoder() -> str:
@@ -318,23 +353,29 @@ def _encoder() -> str:
     return load_styles().encoder
 
 
-def _measure(gallery: "Gallery", name: str) -> "tuple[str, NDArray[np.float32]]":
-    """Return the encoder and the style vector of a reference; load the network only if need be."""
+def _measure(gallery: "Gallery", name: str) -> "tuple[int, str, NDArray[np.float32]]":
+    """Return the style vector of a reference; load the network only if need be.
+
+    Returns:
+        The number of the painting, 0 if it is none, the encoder, and the vector.
+    """
     from gallery.paintings import Painting
     from gallery.references import Reference, find_target
 
-    encoder = _encoder()
+    encoder, itself = _encoder(), 0
     if not Reference(name).is_file:
         target = find_target(gallery, name)
-        vector = gallery.vector(target, encoder) if isinstance(target, Painting) else None
-        if vector is not None:
-            return encoder, vector
+        if isinstance(target, Painting):
+            itself = target.id
+            vector = gallery.vector(target, encoder)
+            if vector is not None:
+                return itself, encoder, vector
     from adain.weights import load_model
     from gallery.service import find_style
 
     model = load_model()
     style = find_style([Reference(name)], lambda: gallery)[1](model)
-    return model.fingerprint, style.to_vector().numpy()
+    return itself, model.fingerprint, style.to_vector().numpy()
 
 
 def _print_page(
@@ -355,6 +396,10 @@ def _print_page(
         group = gallery.find_group("artist" if style is None else "style", name)
     paintings = gallery.page(words, group, after, limit + 1)
     _print_paintings(paintings[:limit], as_json)
+    if words and not paintings and not after:
+        closest = gallery.close_words(words)
+        hint = f"; did you mean {', '.join(closest)}?" if closest else ""
+        complain(f"no paintings match {words!r:.80}{hint}")
     if len(paintings) > limit:
         complain(f"there are more; go on with --after {paintings[limit - 1].id}")
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from adain.errors import ImageExistsError
 from gallery.config import COLOR_MODES
 from gallery.errors import OutputError
 
@@ -26,6 +27,11 @@ Contact = Annotated[
         help="With --fetch: tells the hosts whom to write to when something is wrong.",
     ),
 ]
+
+Model = Annotated[
+    str, typer.Option(metavar="NAME|PATH", help="A shipped or imported model, or a decoder file.")
+]
+Device = Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")]
 
 Alpha = Annotated[
     str,
@@ -121,6 +127,19 @@ def parse_alpha(text: str) -> tuple[float, Path | None]:
         if Path(text).is_file():
             return 1.0, Path(text)
     raise ValueError(f"alpha must be a number or a picture file, got {text!r}")
+
+
+def refuse_existing(file: Path, overwrite: bool) -> None:
+    """Refuse at the beginning what would fail at the end.
+
+    Raises:
+        ImageExistsError: If there is such a file, and it must not be replaced.
+        OutputError: If there is no folder for it.
+    """
+    if not overwrite and os.path.lexists(file):
+        raise ImageExistsError(f"{file}: exists already; add --overwrite to replace it")
+    if not file.parent.is_dir():
+        raise OutputError(f"{file.parent}: no such folder; make it first")
 
 
 def make_folder(folder: Path) -> None:

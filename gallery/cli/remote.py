@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gallery.outputs import Output
     from gallery.references import Reference
 
-LOCAL = ("style_side", "bits", "keep_metadata", "memory", "model", "device")
+LOCAL = ("quality", "style_side", "bits", "keep_metadata", "memory", "model", "device")
 """Settings that only the machine of the network decides on."""
 
 

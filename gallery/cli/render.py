@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adain.errors import ImageExistsError
+from gallery.cli import options
 from gallery.cli.exits import ExitCode, usage
 from gallery.cli.options import Database
 from gallery.cli.signals import stop_on_interrupt
 from gallery.cli.streams import complain, emit
-from gallery.config import RenderConfig, database_url
+from gallery.config import Controls, RenderConfig, database_url
 from gallery.errors import OutputError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from gallery.service import Measure
 
 DEFAULTS = RenderConfig()
+LOOK = Controls()
 
 EXAMPLES = """\b
 Examples:
@@ -57,6 +59,10 @@ def render(
     ] = DEFAULTS.init,
     content_weight: Annotated[float, typer.Option(help="Keeps what the photo shows.")] = 0.05,
     style_weight: Annotated[float, typer.Option(help="Takes the painting's style.")] = 1.0,
+    preserve_color: options.PreserveColor = LOOK.preserve_color,
+    photorealistic: options.Photorealistic = LOOK.photorealistic,
+    smooth: options.Smooth = LOOK.smooth,
+    sharpen: options.Sharpen = LOOK.sharpen,
     tv_weight: Annotated[float, typer.Option(help="Smooths.")] = 0.0,
     layer_weights: Annotated[
         str, typer.Option(metavar="W,W,W,W,W", help="Shares of relu1_1 ... relu5_1 in the style.")
@@ -75,10 +81,18 @@ def render(
     style_scale: Annotated[
         float, typer.Option(help="Size of the painting over that of the photo: larger strokes.")
     ] = 1.0,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The network that losses are measured with, such as vgg19, once it is here "
+            "('adain weights'); by default that of the model.",
+        ),
+    ] = None,
     pooling: Annotated[str, typer.Option(help="max or average.")] = "max",
     optimizer: Annotated[
-        str, typer.Option(help="pyramid, lbfgs, adam or gradient-descent.")
-    ] = "pyramid",
+        str, typer.Option(help="pyramid-lbfgs, pyramid, lbfgs, adam or gradient-descent.")
+    ] = "pyramid-lbfgs",
     learning_rate: Annotated[float, typer.Option(help="Length of (first) steps.")] = 0.02,
     averaging: Annotated[float, typer.Option(help="Decay of the average over steps.")] = 0.5,
     min_side: Annotated[int, typer.Option(metavar="PX", help="Side of the first scale.")] = 256,
@@ -136,6 +150,12 @@ def render(
     """
     with usage():
         config = RenderConfig(init, max_side, save_every, resume, jpeg_quality, overwrite)
+        controls = Controls(
+            preserve_color=preserve_color,
+            photorealistic=photorealistic,
+            smooth=smooth,
+            sharpen=sharpen,
+        )
         shares = _numbers(layer_weights)
     slug, files, measure = _find_style(style, database)
     target = _plan(photo, f"{slug}.render", output, format)
@@ -145,12 +165,17 @@ def render(
 
     from adain.device import choose_device, keep_freed_memory
     from adain.gatys import GatysConfig
-    from adain.perceptual import STYLE_LOSSES, LossConfig
+    from adain.perceptual import STYLE_LOSSES, LossConfig, check_choice
+    from adain.pretrained import NETWORKS
     from adain.weights import load_model
     from gallery.checkpoints import checkpoint_path, load_checkpoint
     from gallery.render import Recorder, prepare_render, render_job
 
     with usage():
+        if network:
+            check_choice("network", network, NETWORKS)
+            if files is None:
+                raise ValueError(f"network {network} needs a picture of {slug}; give one")
         chosen_loss = style_loss or STYLE_LOSSES[0 if files else -1]
         if files is None and chosen_loss != "statistics":
             raise ValueError(f"style-loss {chosen_loss} needs a picture of {slug}; give one")
@@ -164,8 +189,10 @@ def render(
         )  # fmt: skip
         chosen_device = choose_device(device)
     keep_freed_memory()
-    network = load_model(model, chosen_device)
-    job = prepare_render(network, Path(photo), files, measure, gatys, init, max_side)
+    painter = load_model(model, chosen_device)
+    job = prepare_render(
+        painter, Path(photo), files, measure, gatys, init, max_side, network, controls
+    )
     checkpoint = None
     if resume:
         checkpoint = load_checkpoint(checkpoint_path(target), job.run, chosen_device)
@@ -176,7 +203,7 @@ def render(
             recorder.watch(step)
             show(step)
 
-        rendering = render_job(network, job, checkpoint, watch, lambda: bool(stopped))
+        rendering = render_job(painter, job, checkpoint, watch, lambda: bool(stopped))
         recorder.finish(rendering)
     _tell(rendering, quiet)
     facts = {"photo": photo, "output": str(target), "style": slug, **_facts(rendering)}

@@ -75,6 +75,18 @@ def progress(total: int | None, hidden: bool, label: str = "stylizing") -> Itera
         yield advance
 
 
+def shares(advance: Advance) -> Callable[[float], None]:
+    """Return what takes the share of one item that is done, and moves the bar on."""
+    done = 0.0
+
+    def report(share: float) -> None:
+        nonlocal done
+        advance(share - done)
+        done = share
+
+    return report
+
+
 @contextmanager
 def byte_progress(label: str, hidden: bool) -> Iterator[Callable[[int, int | None], None]]:
     """Show a bar of bytes on a terminal; gives the function that takes those done and the total."""

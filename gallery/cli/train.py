@@ -124,6 +124,12 @@ def decoder(
     tv_weight: Annotated[
         float, typer.Option(min=0, help="Smooths what the photo has flat.")
     ] = 200.0,
+    chroma_weight: Annotated[
+        float, typer.Option(min=0, help="Keeps coloured dots and fringes away.")
+    ] = 1500.0,
+    palette_weight: Annotated[
+        float, typer.Option(min=0, help="Takes the painting's colours and contrast.")
+    ] = 100.0,
     seed: Seed = 0,
     precision: Precision = "auto",
     workers: Workers = 0,
@@ -157,7 +163,13 @@ def decoder(
     def objective() -> "Objective":
         crops = (center_crops(held_out[0], 256), center_crops(held_out[1], 256))
         weights = DecoderLosses(
-            content_weight, style_weight, structure_weight, identity_weight, tv_weight
+            content_weight,
+            style_weight,
+            structure_weight,
+            identity_weight,
+            tv_weight,
+            chroma_weight,
+            palette_weight,
         )
         initial = load_decoder(start)[0] if start else None
         return DecoderTraining(loaded, *crops, initial, weights)

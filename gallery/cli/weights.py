@@ -31,7 +31,7 @@ def list_weights(as_json: AsJson = False) -> None:
         if as_json:
             emit(json.dumps(row))
         else:
-            emit(f"{row['name']:<12} {row['kind']:<9} {row['state']:<16} {row['origin']}")
+            emit(f"{row['name']:<13} {row['kind']:<9} {row['state']:<16} {row['origin']}")
 
 
 @app.command(epilog="Example: adain weights download vgg19")
@@ -75,10 +75,10 @@ def import_weights(
     ] = False,
 ) -> None:
     """Bring weights from files: a network of torchvision, or a model of pytorch-AdaIN."""
-    from adain.pretrained import CONVOLUTIONS, import_adain, import_network
+    from adain.pretrained import NETWORKS, import_adain, import_network
     from adain.weights import MODELS, imported_models, models_folder
 
-    if name in CONVOLUTIONS:
+    if name in NETWORKS:
         if len(files) != 1:
             raise typer.BadParameter(f"{name} is one file")
         emit(str(import_network(name, files[0])))
@@ -86,7 +86,7 @@ def import_weights(
     if len(files) != 2:
         raise typer.BadParameter(
             "a model is two files, vgg_normalised.pth and decoder.pth; "
-            f"networks are: {', '.join(CONVOLUTIONS)}"
+            f"networks are: {', '.join(NETWORKS)}"
         )
     with usage():
         if name in MODELS or not name.replace("-", "").replace("_", "").isalnum():
@@ -116,7 +116,7 @@ def verify(as_json: AsJson = False) -> None:
 
 
 def _rows() -> list[dict[str, Any]]:
-    from adain.pretrained import CONVOLUTIONS, network_path
+    from adain.pretrained import NETWORKS, network_path
     from adain.weights import MODELS, imported_models
 
     rows = [
@@ -134,7 +134,7 @@ def _rows() -> list[dict[str, Any]]:
             "state": "here" if network_path(name).exists() else "not here",
             "origin": "torchvision, ImageNet",
         }
-        for name in CONVOLUTIONS
+        for name in NETWORKS
     ]
     return rows
 
@@ -150,8 +150,8 @@ def _check(name: str, kind: str) -> None:
 
 
 def _network(name: str) -> str:
-    from adain.pretrained import CONVOLUTIONS
+    from adain.pretrained import NETWORKS
 
-    if name not in CONVOLUTIONS:
-        raise typer.BadParameter(f"no network {name!r}; there are: {', '.join(CONVOLUTIONS)}")
+    if name not in NETWORKS:
+        raise typer.BadParameter(f"no network {name!r}; there are: {', '.join(NETWORKS)}")
     return name

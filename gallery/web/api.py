@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlencode
 
-import numpy as np
 from fastapi import APIRouter, Query, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
@@ -17,10 +16,9 @@ from starlette.responses import Response
 from adain.images import encode_image, load_image, resize_image, to_image
 from adain.normalization import StyleStatistics
 from gallery.paintings import Painting
-from gallery.queries import Group, Vector
+from gallery.queries import Group
 from gallery.references import MAX_STYLES
 from gallery.service import stored_style
-from gallery.similar import nearest
 from gallery.web.documents import (
     ROOT,
     GroupsDocument,
@@ -167,8 +165,6 @@ def _add_gallery(api: APIRouter, studio: Studio) -> None:
         found = await studio.read(partial(gallery.find, slug))
         return _cached(request, painting_document(found))
 
-    vectors = VectorCache(studio)
-
     @api.get(
         "/paintings/{slug}/similar",
         response_model=PaintingsDocument,
@@ -183,17 +179,11 @@ def _add_gallery(api: APIRouter, studio: Studio) -> None:
 
         def query() -> PaintingsDocument:
             style = stored_style(studio.model, gallery, gallery.find(slug))
-            numbers, table = vectors.read()
-            rows, distances = nearest(style.to_vector().cpu().numpy(), table, limit)
-            there = {each.id: each for each in gallery.pictures([numbers[row] for row in rows])}
-            near = zip(rows, distances, strict=True)
+            vector = style.to_vector().cpu().numpy()
+            near = gallery.similar(vector, studio.model.fingerprint, limit)
             return PaintingsDocument(
                 next=None,
-                paintings=[
-                    painting_document(there[numbers[row]], round(float(distance), 3))
-                    for row, distance in near
-                    if numbers[row] in there
-                ],
+                paintings=[painting_document(each, round(far, 3)) for each, far in near],
             )
 
         return _cached(request, await studio.read(query))
@@ -221,22 +211,6 @@ def _add_gallery(api: APIRouter, studio: Studio) -> None:
         """Every movement that has paintings here."""
         groups = await studio.read(partial(gallery.groups, "style"))
         return _cached(request, groups_document(groups))
-
-
-class VectorCache:
-    """All style vectors, read again when they are a minute old: a large gallery has 250 MB."""
-
-    def __init__(self, studio: Studio) -> None:
-        self._read = partial(studio.gallery.vectors, studio.model.fingerprint)
-        self._until = 0.0
-        self._vectors: tuple[list[int], Vector] = ([], np.empty((0, 0), np.float32))
-
-    def read(self) -> tuple[list[int], Vector]:
-        """Return the numbers and the vectors `(N, D)`."""
-        if time.monotonic() > self._until:
-            self._vectors = self._read()
-            self._until = time.monotonic() + 60
-        return self._vectors
 
 
 def _add_pictures(api: APIRouter, studio: Studio) -> None:

@@ -156,7 +156,7 @@ def _prepare(
     )
     config = GatysConfig(loss, time_limit=order.time_limit)
     start = model.stylize(photo.pixels, mixture, order.alpha)
-    return RenderJob(photo, style, start, config, RUN)
+    return RenderJob(photo, style, start, config, RUN, model.encoder)
 
 
 def _render(

@@ -1,0 +1,121 @@
+"""`adain compare`: one photo in one style, made in several ways, side by side."""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from gallery.cli.exits import usage
+from gallery.cli.options import Database, Device, Model, refuse_existing
+from gallery.cli.streams import emit, progress, shares
+from gallery.config import CompareConfig, database_url
+
+T = TypeVar("T")
+
+DEFAULTS = CompareConfig()
+
+ALPHAS = ",".join(f"{alpha:g}" for alpha in DEFAULTS.alphas)
+
+EXAMPLES = """\b
+Examples:
+  adain compare harbour.jpg --style mosaic.png
+  adain compare harbour.jpg --style irises --alphas 0.4,0.8,1.2 --steps 50 -o sheet.png
+"""
+
+
+def compare(
+    photo: Annotated[str, typer.Argument(metavar="PHOTO", help="A picture.")],
+    style: Annotated[
+        list[str],
+        typer.Option(
+            metavar="STYLE",
+            help="A picture, or what 'adain stylize' takes; repeat to mix, with NAME=WEIGHT.",
+        ),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="A file or a folder; by default PHOTO.STYLE.compare.png beside the photo.",
+        ),
+    ] = None,
+    alphas: Annotated[
+        str, typer.Option(metavar="A,A,A", help="Strengths of the one pass.")
+    ] = ALPHAS,
+    steps: Annotated[
+        str, typer.Option(metavar="N,N", help="Budgets of the renders: steps at each scale.")
+    ] = ",".join(map(str, DEFAULTS.steps)),
+    max_side: Annotated[
+        int, typer.Option(metavar="PX", help="Longest side; larger photos are shrunk first.")
+    ] = DEFAULTS.max_side,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a sheet that exists.")
+    ] = False,
+    model: Model = "compact",
+    database: Database = None,
+    device: Device = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the figures as a JSON object, not the path.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Make a photo in a style in several ways, with their figures, on one sheet.
+
+    One pass at three strengths and renders with two budgets. Prints the path of the sheet.
+    """
+    from gallery.outputs import plan_sheet
+    from gallery.references import parse_references
+    from gallery.render import painting_files
+    from gallery.service import find_style
+    from gallery.store import open_gallery
+
+    with usage():
+        config = CompareConfig(
+            _numbers("alphas", alphas, float), _numbers("steps", steps, int), max_side
+        )
+        references = parse_references(style)
+        if any(reference.weight <= 0 for reference in references):
+            raise ValueError("weights of styles must be positive here")
+    gallery = cache(lambda: open_gallery(database_url(database)))
+    slug, measure = find_style(references, gallery)
+    files = painting_files(references, gallery)
+    with usage():
+        target = plan_sheet(photo, f"{slug}.compare", output)
+    refuse_existing(target, overwrite)
+
+    from adain.device import choose_device, keep_freed_memory
+    from adain.images import save_image
+    from adain.weights import load_model
+    from gallery import compare as use_case
+
+    with usage():
+        chosen_device = choose_device(device)
+    keep_freed_memory()
+    network = load_model(model, chosen_device)
+    cells = use_case.style_cells(network, references, gallery)
+    with progress(1, hidden=quiet, label="comparing") as advance:
+        rows = use_case.compare(network, Path(photo), files, measure, config, shares(advance))
+    sheet = use_case.comparison_sheet(f"{Path(photo).name} in the style of {slug}", rows, cells)
+    save_image(sheet, target, overwrite=overwrite)
+    height, width = rows[0].image.shape[2:]
+    facts = {
+        "photo": photo,
+        "output": str(target),
+        "style": slug,
+        "width": width,
+        "height": height,
+        "rows": [row.figures() for row in rows],
+    }
+    emit(json.dumps(facts) if as_json else str(target))
+
+
+def _numbers(name: str, text: str, kind: Callable[[str], T]) -> tuple[T, ...]:
+    try:
+        return tuple(kind(part) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"{name} must be numbers with commas, got {text!r}") from error

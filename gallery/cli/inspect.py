@@ -1,0 +1,89 @@
+"""`adain inspect`: what the network sees in a photo."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gallery.cli.exits import usage
+from gallery.cli.options import Device, Model, refuse_existing
+from gallery.cli.streams import emit, progress, shares
+from gallery.config import InspectConfig
+
+DEFAULTS = InspectConfig()
+
+EXAMPLES = """\\b
+Examples:
+  adain inspect harbour.jpg
+  adain inspect harbour.jpg --layer relu4_1 --maps 64 -o seen.png
+"""
+
+
+def inspect(
+    photo: Annotated[str, typer.Argument(metavar="PHOTO", help="A picture.")],
+    layer: Annotated[
+        str, typer.Option(metavar="LAYER", help="Whose maps are shown: relu1_1 ... relu5_1.")
+    ] = DEFAULTS.layer,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="A file or a folder; by default PHOTO.LAYER.png beside the photo.",
+        ),
+    ] = None,
+    maps: Annotated[int, typer.Option(metavar="N", help="Feature maps, at most.")] = DEFAULTS.maps,
+    max_side: Annotated[
+        int, typer.Option(metavar="PX", help="Longest side; larger photos are shrunk first.")
+    ] = DEFAULTS.max_side,
+    iterations: Annotated[
+        int, typer.Option(metavar="N", help="Steps for each reconstruction.")
+    ] = DEFAULTS.iterations,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a sheet that exists.")
+    ] = False,
+    model: Model = "compact",
+    device: Device = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the figures as a JSON object, not the path.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Show what the network sees in a photo, on one sheet.
+
+    The strongest feature maps of a layer, which channels respond together (its Gram matrix), and
+    the photo remade from what each layer knows. Prints the path of the sheet.
+    """
+    from gallery.outputs import plan_sheet
+
+    start = time.perf_counter()
+    with usage():
+        config = InspectConfig(layer, maps, max_side, iterations)
+        target = plan_sheet(photo, layer, output)
+    refuse_existing(target, overwrite)
+
+    from adain.device import choose_device, keep_freed_memory
+    from adain.images import load_image, save_image
+    from adain.weights import load_model
+    from gallery.inspection import inspect_picture
+
+    with usage():
+        chosen_device = choose_device(device)
+    keep_freed_memory()
+    encoder = load_model(model, chosen_device).encoder
+    picture = load_image(Path(photo))
+    with usage(), progress(1, hidden=quiet, label="inspecting") as advance:
+        seen = inspect_picture(encoder, picture, config, shares(advance))
+    save_image(seen.sheet, target, overwrite=overwrite)
+    facts = {
+        "photo": photo,
+        "output": str(target),
+        "layer": layer,
+        "seconds": round(time.perf_counter() - start, 3),
+        "channels": seen.channels,
+        "reconstructions": seen.reconstructions,
+    }
+    emit(json.dumps(facts) if as_json else str(target))
