@@ -18,10 +18,14 @@ import requests
 from fastapi import FastAPI
 from numpy.typing import NDArray
 from PIL import Image
+from typer.testing import CliRunner, Result
 
 from adain.model import StyleTransferModel
 from adain.weights import load_model
+from gallery.cli import app as cli
+from gallery.cli.exits import ExitCode
 from gallery.client import Client, ServiceError
+from gallery.config import Controls
 from gallery.paintings import Painting
 from gallery.store import Gallery, make_gallery, starter_gallery
 from gallery.web.app import create_app
@@ -819,3 +823,68 @@ def test_small_answers_leave_at_once() -> None:
         listener.accept()[0] as served,
     ):
         assert served.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_the_client_paints_with_masks_and_renders(url: str) -> None:
+    with Client(url.removesuffix("/api/v1")) as service:
+        masks = (grey(255, 0), grey(0, 255))
+        controls = Controls(masks=masks, feather=0, preserve_color="luminance")
+        painted = service.stylize(picture(), ["irises", "senecio"], controls=controls)
+        query = "style=irises&style=senecio&format=png&feather=0&preserve_color=luminance"
+        parts = [("photo", picture()), *(("mask", mask) for mask in masks)]
+        direct = requests.post(f"{url}/stylize?{query}", files=parts)
+        np.testing.assert_array_equal(pixels(painted), pixels(direct.content))
+        states = []
+        rendered = service.render(
+            picture(), ["irises"], time_limit=5, on_change=lambda job: states.append(job.state)
+        )
+        assert pixels(rendered).shape == (48, 64, 3) and states[-1] == "done"
+        with pytest.raises(ServiceError, match="cannot be read"):
+            service.render(b"no picture", ["irises"])
+
+
+def test_the_command_lets_a_server_paint(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, photo = url.removesuffix("/api/v1"), tmp_path / "photo.png"
+    photo.write_bytes(picture())
+    (tmp_path / "carpet.png").write_bytes(picture(96, 96, seed=4))
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, ["stylize", str(photo), "--server", root, *arguments])
+
+    result = run("--style", "irises", "--smooth", "0.5")
+    assert result.exit_code == 0, result.output
+    painted = tmp_path / "photo.irises.png"
+    assert result.stdout.strip() == str(painted)
+    answer = requests.post(f"{url}/stylize?style=irises&format=png&smooth=0.5", data=picture())
+    np.testing.assert_array_equal(pixels(painted.read_bytes()), pixels(answer.content))
+    again = run("--style", "irises")
+    assert again.exit_code == ExitCode.FAILED and "--overwrite" in again.stderr
+    own = run("--style", "irises=1", "--style", str(tmp_path / "carpet.png"), "--json")
+    assert json.loads(own.stdout)["output"] == str(tmp_path / "photo.irises+carpet.png")
+    for arguments, code, line in [
+        (["--style", "zzzzzz"], ExitCode.FAILED, "zzzzzz"),
+        (["--style", "irises", "--bits", "16"], ExitCode.USAGE, "--bits"),
+        (["--style", "irises", "--key-file", "nothing"], ExitCode.FAILED, "nothing"),
+    ]:
+        failed = run(*arguments)
+        assert failed.exit_code == code and line in failed.stderr
+        assert "Traceback" not in failed.stderr
+
+
+def test_the_command_shows_its_key(
+    serving: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = add_key(tmp_path / "keys.json", "anna", "stylize")
+    root = serving(keys=load_keys(tmp_path / "keys.json")).removesuffix("/api/v1")
+    photo, file = tmp_path / "photo.png", tmp_path / "key"
+    photo.write_bytes(picture())
+    file.write_text(secret + "\n")
+    arguments = ["stylize", str(photo), "--style", "irises", "--server", root, "-o"]
+    refused = CliRunner().invoke(cli, [*arguments, str(tmp_path / "0.png")])
+    assert refused.exit_code == ExitCode.FAILED and "key" in refused.stderr
+    options = ["--key-file", str(file)]
+    assert CliRunner().invoke(cli, [*arguments, str(tmp_path / "1.png"), *options]).exit_code == 0
+    monkeypatch.setenv("ADAIN_KEY", secret)
+    assert CliRunner().invoke(cli, [*arguments, str(tmp_path / "2.png")]).exit_code == 0
