@@ -263,8 +263,7 @@ def test_the_best_picture_is_a_job_that_outlives_the_page(
     page.set_input_files("#file", str(small))
     settle(page)
     page.click("#best")
-    wait_until(page, "document.getElementById('loss-line').points.length > 2")
-    wait_until(page, "!document.getElementById('render-picture').hidden")
+    wait_until(page, "localStorage.getItem('adain-render') !== null")
     page.reload()
     wait_until(page, "document.getElementById('loss-line').points.length > 2")
     assert page.inner_text("#render-title") == "Best quality: Irises"
@@ -288,7 +287,7 @@ def test_the_best_picture_is_given_up(
     settle(page)
     page.click("#best")
     assert page.locator("#best").is_disabled()
-    wait_until(page, "document.getElementById('render-state').textContent !== ''")
+    wait_until(page, "!document.getElementById('render-picture').hidden")
     page.click("#render-stop")
     wait_until(page, "document.getElementById('render-state').textContent === 'Cancelled.'")
     assert page.locator("#best").is_enabled()
