@@ -235,10 +235,80 @@ def test_the_camera_is_painted_live(url: str, open_page: Callable[..., "Page"]) 
     page.click(".tile .use")
     before = page.get_attribute("#after", "src")
     wait_until(page, f"document.getElementById('after').src !== '{before}'")
+    assert page.get_attribute("#rate", "data-way") == "socket"
     page.click("#keep")
     page.wait_for_selector("#live-bar", state="hidden")
     settle(page)
     assert page.locator(".part .name").inner_text() == "Senecio"
+
+
+def test_without_a_socket_live_frames_are_requests(
+    url: str, open_page: Callable[..., "Page"]
+) -> None:
+    page = open_page(f"{url}#style=irises", quiet=False, permissions=["camera"])
+    page.route_web_socket("**/api/v1/live", lambda socket: socket.close())
+    page.wait_for_selector(".tile")
+    page.click("#live")
+    wait_until(page, "document.getElementById('rate').dataset.way === 'requests'")
+    first = page.get_attribute("#after", "src")
+    wait_until(page, f"document.getElementById('after').src !== '{first}'")
+
+
+def test_the_best_picture_is_a_job_that_outlives_the_page(
+    url: str, open_page: Callable[..., "Page"], tmp_path: Path
+) -> None:
+    small = tmp_path / "small.png"
+    Image.open(BytesIO(example_file())).resize((96, 64)).save(small)
+    page = open_page(f"{url}#style=irises", quiet=False)  # A preview may go while it is asked for.
+    page.set_input_files("#file", str(small))
+    settle(page)
+    page.click("#best")
+    wait_until(page, "localStorage.getItem('adain-render') !== null")
+    page.reload()
+    wait_until(page, "document.getElementById('loss-line').points.length > 2")
+    assert page.inner_text("#render-title") == "Best quality: Irises"
+    page.wait_for_selector("#render-save", state="visible")
+    assert page.locator("#render-progress").evaluate("bar => bar.value") == 1
+    with page.expect_download() as waiting:
+        page.click("#render-save")
+    assert waiting.value.suggested_filename == "small.best.png"
+    assert Image.open(waiting.value.path()).size == (96, 64)
+    page.click("#render-close")
+    page.reload()
+    page.wait_for_selector(".tile")
+    assert not page.is_visible("#render-box")
+
+
+def test_the_best_picture_is_given_up(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises", quiet=False)
+    page.set_input_files("#file", photo)
+    settle(page)
+    page.click("#best")
+    assert page.locator("#best").is_disabled()
+    wait_until(page, "!document.getElementById('render-picture').hidden")
+    page.click("#render-stop")
+    wait_until(page, "document.getElementById('render-state').textContent === 'Cancelled.'")
+    assert page.locator("#best").is_enabled()
+
+
+def test_the_inside_of_the_network_is_drawn(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises")
+    page.set_input_files("#file", photo)
+    settle(page)
+    page.click("#inside summary")
+    wait_until(page, "document.getElementById('std-text').textContent.includes('relu3_1')")
+    wait_until(page, "document.getElementById('maps').naturalWidth > 100")
+    channels = page.evaluate("document.getElementById('mean-photo').points.length")
+    heights = "[...document.getElementById('mean-{}').points].map(point => point.y)"
+    photo_line = page.evaluate(heights.format("photo"))
+    assert channels > 10 and photo_line == sorted(photo_line, reverse=True)
+    assert page.evaluate(heights.format("style")) != photo_line
+    page.select_option("#layer", "relu1_1")
+    wait_until(page, "document.getElementById('std-text').textContent.includes('relu1_1')")
 
 
 def test_a_painting_of_ones_own_is_a_style(

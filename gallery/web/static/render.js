@@ -11,6 +11,7 @@ export class Render {
   #job = null; // {id, title, stem}
   #losses = [];
   #looking = false;
+  #stopping = false;
   #result = null;
   #stem = "photo";
 
@@ -45,6 +46,7 @@ export class Render {
     this.#stem = job.stem;
     this.#result = null;
     this.#losses = [];
+    this.#stopping = false;
     byId("render-box").hidden = byId("render-stop").hidden = false;
     byId("render-save").hidden = byId("render-close").hidden = byId("render-picture").hidden = true;
     byId("render-title").textContent = `Best quality: ${job.title}`;
@@ -116,7 +118,7 @@ export class Render {
   }
 
   async #look(path) {
-    if (this.#looking) return;
+    if (this.#looking || this.#stopping) return;
     this.#looking = true;
     try {
       const blob = await (await request(path)).blob();
@@ -151,6 +153,7 @@ export class Render {
   }
 
   async #cancel() {
+    this.#stopping = true;
     byId("render-state").textContent = "Cancelling…";
     try {
       await request(`/jobs/${this.#job.id}`, { method: "DELETE" });
