@@ -30,7 +30,7 @@ from gallery.embeddings import nearest_embeddings
 from gallery.errors import DatabaseError
 from gallery.intake import add_batch, add_vectors, forget_pools, pack
 from gallery.names import close_words, find_group, find_painting
-from gallery.paintings import Painting, fold
+from gallery.paintings import MAX_TEXT, Painting, fold
 from gallery.queries import (
     Group,
     Vector,
@@ -85,12 +85,12 @@ class Gallery:
             StyleNotFound: If no painting fits, or several do.
         """
         with self._read() as session:
-            return find_painting(session, name)
+            return find_painting(session, name[:MAX_TEXT])
 
     def close_words(self, search: str) -> list[str]:
         """Return words of the gallery that resemble those of a search that found nothing."""
         with self._read() as session:
-            return close_words(session, search)
+            return close_words(session, search[:MAX_TEXT])
 
     def find_picture(self, sha256: str) -> Painting | None:
         """Return the painting whose picture file has this digest, if there is one."""
@@ -111,7 +111,7 @@ class Gallery:
             after: Go on after the painting of this number.
             limit: How many.
         """
-        words = fold(search)
+        words = fold(search[:MAX_TEXT])  # Nothing that is kept is longer.
         if search and not words:
             return []
         with self._read() as session:
@@ -194,7 +194,7 @@ class Gallery:
             StyleNotFound: If none fits, or several do.
         """
         with self._read() as session:
-            return find_group(session, kind, name)
+            return find_group(session, kind, name[:MAX_TEXT])
 
     # Statistics
 

@@ -115,6 +115,21 @@ def test_search_takes_beginnings_of_words_in_every_script(gallery: Gallery) -> N
     assert search("irises NOT monet") == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    ['"', "NEAR(irises gogh, 3)", "title:irises x", "{words}: x", "*", "^irises x", "a\0b",
+     "monet OR gogh", "\udcff", "%", "_", "'; DROP TABLE painting; --", "q " * 50_000,
+     "x" * 50_000, " ".join(f"w{i}" for i in range(20_000)), "9" * 50_000],
+)  # fmt: skip
+def test_no_search_is_a_language(gallery: Gallery, words: str) -> None:
+    assert gallery.page(words) == []
+    gallery.close_words(words)
+    with pytest.raises(StyleNotFound):
+        gallery.find(words)
+    with pytest.raises(StyleNotFound):
+        gallery.find_group("artist", words)
+
+
 def test_pages_cover_every_painting_once_while_others_come(gallery: Gallery) -> None:
     seen, after = [], 0
     while page := gallery.page(after=after, limit=3):

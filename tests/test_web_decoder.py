@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from adain.errors import ImageError, ImageTooLargeError
-from adain.images import ImageLimits, load_image, open_image
-from gallery.web.decoder import MEMORY, Decode, Decoder
+from adain.images import ImageLimits, load_image
+from gallery.web.decoder import MEMORY, Decode, Decoder, open_image
 
 LIMITS = ImageLimits(max_bytes=2**20, max_pixels=10**6)
 

@@ -101,9 +101,9 @@ def similar(
     columns = [{"distance": round(distance, 3)} for _, distance in others]
     _print_paintings([painting for painting, _ in others], as_json, columns)
     if sheet is not None:
-        first = [(each.path, (each.slug,)) for each in gallery.pictures([itself])]
-        first = first or [(name if os.path.isfile(name) else None, (ascii(name)[1:-1],))]
-        found = [(each.path, (each.slug, f"{distance:.2f}")) for each, distance in others]
+        first = [(painting.path, painting.slug) for painting in gallery.pictures([itself])]
+        first = first or [(name if os.path.isfile(name) else None, ascii(name)[1:-1])]
+        found = [(each.path, each.slug, f"{distance:.2f}") for each, distance in others]
         _draw_sheet([*first, *found], sheet)
 
 
@@ -320,7 +320,7 @@ def _plan_previews(slugs: Sequence[str], output: str) -> list[Path]:
     return [Path(output, f"{slug}.jpg") for slug in slugs]
 
 
-def _draw_sheet(entries: Sequence[tuple[str | None, tuple[str, ...]]], file: Path) -> None:
+def _draw_sheet(entries: "Sequence[tuple[str | None, str, *tuple[str, ...]]]", file: Path) -> None:
     """Write pictures with their captions; a grey square stands for one that is not at hand."""
     from PIL import Image
 
@@ -328,13 +328,13 @@ def _draw_sheet(entries: Sequence[tuple[str | None, tuple[str, ...]]], file: Pat
     from gallery.sheets import Cell, Section, make_sheet
 
     cells = []
-    for path, lines in entries:
+    for path, *lines in entries:
         image = Image.new("RGB", (SHEET_SIDE, SHEET_SIDE), "lightgrey")
         with suppress(AdainError):
             if path is not None:
                 image = to_image(resize_image(load_image(path), SHEET_SIDE).pixels)
-        cells.append(Cell(image, lines))
-    title = f"{entries[0][1][0]} and the paintings most like it, with their distance"
+        cells.append(Cell(image, tuple(lines)))
+    title = f"{entries[0][1]} and the paintings most like it, with their distance"
     save_image(make_sheet([Section(title, cells, columns=4)]), file)
 
 

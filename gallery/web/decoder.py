@@ -24,7 +24,14 @@ import numpy as np
 from PIL import Image
 
 from adain.errors import ImageError, ImageTooLargeError
-from adain.images import ImageLimits, Picture, encode_image, from_image, open_image
+from adain.images import (
+    ImageLimits,
+    Picture,
+    encode_image,
+    from_image,
+    load_image,
+    to_image,
+)
 
 MEMORY = 2 * 2**30
 """Bytes that decoding a picture may take."""
@@ -36,6 +43,11 @@ LIFE = 2000
 """Pictures after which a new process begins, whatever the libraries of the old one lost."""
 
 Decode = Callable[[bytes, ImageLimits, str], Image.Image]
+
+
+def open_image(data: bytes, limits: ImageLimits, name: str) -> Image.Image:
+    """Decode a picture as `adain.images.load_image` does, upright sRGB in RGB or RGBA."""
+    return to_image(load_image(data, limits, name))
 
 
 class Decoder:
@@ -83,7 +95,7 @@ class Decoder:
         return encode_image(self.open(data, limits, name), "tiff")
 
     def open(self, data: bytes, limits: ImageLimits, name: str) -> Image.Image:
-        """Decode a picture as `adain.images.open_image` does. Raises as `load`."""
+        """Decode a picture as `open_image` does. Raises as `load`."""
         if len(data) > limits.max_bytes:
             raise ImageTooLargeError(
                 f"{name}: larger than the limit of {limits.max_bytes:,} bytes; give a smaller file"
