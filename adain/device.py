@@ -60,6 +60,14 @@ def keep_freed_memory() -> None:
     mallopt(arena_max, 1)
 
 
+def release_memory() -> None:
+    """Give back to the system what `keep_freed_memory` keeps, before something large."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError, TypeError):
+        return
+
+
 def free_memory(device: torch.device) -> int:
     """Return the bytes that can still be used on a device without pushing others out.
 

@@ -45,6 +45,11 @@ def working_side(photo_side: int, result_side: int, stroke: float) -> int:
     return min(max(side, MIN_SIDE), max(MAX_SIDE, photo_side))
 
 
+def needed_side(result_side: int, stroke: float) -> int:
+    """Return the longer side in pixels at which all is seen that counts for a smaller result."""
+    return max(working_side(STROKE_SIDE, result_side, stroke), STROKE_SIDE, result_side)
+
+
 class Enlarged:
     """Rows `(H, W, C)` of an image enlarged by bicubic interpolation, on the image's device.
 

@@ -12,6 +12,7 @@ bits on which other photos were there. What is complete is known from `gallery.j
 
 import hashlib
 import json
+import math
 import os
 import time
 from collections import deque
@@ -27,16 +28,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from adain.device import release_memory, resident_memory
 from adain.errors import ImageError, ImageExistsError
 from adain.images import SUFFIXES, Picture, load_image, resize_shorter_side, save_image
 from adain.metadata import Notes
 from adain.model import STYLE_LAYERS, StyleTransferModel
 from adain.normalization import StyleStatistics
+from adain.strokes import needed_side
 from adain.tiling import memory_limit
 from gallery.config import STYLE_SIDE, BatchConfig, StylizeConfig
 from gallery.errors import GalleryError, OutputError
 from gallery.ingest import read_file
-from gallery.journal import Entry, Journal, file_digest, file_stamp, photo_stamp
+from gallery.journal import JOURNAL, Entry, Journal, file_digest, file_stamp, photo_stamp
 from gallery.outputs import plan_outputs
 from gallery.provenance import result_notes
 from gallery.service import stylize_picture
@@ -50,6 +53,12 @@ POLL = 0.5
 
 SETTLED = 1.0
 """Seconds for which a file of a watched folder must stay the same before it is read."""
+
+CHECKED = 32
+"""Photos between two looks at the memory of the process."""
+
+GROWTH = 1.2
+"""Growth of that memory beyond which what is free of it is given back."""
 
 OUTSIDE = ("device", "overwrite", "format", "memory")
 """Settings that the content of a result does not depend on, or that its name tells."""
@@ -140,8 +149,8 @@ def find_photos(
 ) -> Iterator[str]:
     """Yield the paths of the photos in a folder, relative to it, with `/`, in order.
 
-    Hidden files, links to folders (which may run in circles) and the folder of the results are
-    left out.
+    Hidden files, links to folders (which may run in circles), the folder of the results and those
+    of other batches are left out.
 
     Args:
         source: The folder.
@@ -163,6 +172,7 @@ def find_photos(
             and not name.startswith(".")
             and not _fits((prefix / name).as_posix(), config.exclude)
             and os.path.realpath(os.path.join(place, name)) != results
+            and not os.path.lexists(os.path.join(place, name, JOURNAL))
         )
         for name in sorted(names):
             path = (prefix / name).as_posix()
@@ -344,7 +354,8 @@ class Worker:
         config, styles = self._plan.config, self._plan.styles
         vector = torch.from_numpy(styles.vectors[number : number + 1])
         widths = {layer: self._model.encoder.widths[layer] for layer in STYLE_LAYERS}
-        photo = load_image(data, name=name)
+        side = config.max_side and needed_side(config.max_side, config.controls.stroke)
+        photo = load_image(data, name=name, side=side)
         result = stylize_picture(
             self._model,
             photo,
@@ -454,6 +465,7 @@ def run_threads(
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(share,))
     waiting: set[Future[BatchStep]] = set()
     queue = deque(jobs)
+    done, least = 0, math.inf
     try:
         while queue or waiting:
             while queue and len(waiting) < 2 * threads:
@@ -461,6 +473,12 @@ def run_threads(
             finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in finished:
                 yield future.result()
+                done += 1
+                if done % CHECKED == 0:
+                    held = resident_memory()
+                    least = min(least, held)
+                    if held > GROWTH * least:
+                        release_memory()
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)

@@ -28,6 +28,9 @@ DATABASE_VARIABLE = "ADAIN_DATABASE"
 COLOR_MODES = ("none", "luminance", "linear", "histogram")
 """Ways to keep the photo's colours (`adain.color.COLOR_MODES`)."""
 
+QUALITIES = ("fast", "auto", "best")
+"""One pass; one pass that is optimised further where it is not good enough; always optimised."""
+
 STROKE_RANGE = (0.125, 8.0)
 """Sizes of strokes, besides 0; beyond, a picture falls apart or takes the memory."""
 
@@ -99,6 +102,7 @@ class StylizeConfig:
         keep_metadata: Whether the facts of the photo go into the result, never its place.
         provenance: Whether the result says what made it.
         memory: Bytes that the process may use; None uses up to half of what is free.
+        quality: One of `QUALITIES`. All but `fast` leave out what a render has no place for.
     """
 
     alpha: float = 1.0
@@ -114,6 +118,7 @@ class StylizeConfig:
     keep_metadata: bool = False
     provenance: bool = True
     memory: int | None = None
+    quality: str = "fast"
 
     def __post_init__(self) -> None:
         low, high = ALPHA_RANGE
@@ -130,6 +135,26 @@ class StylizeConfig:
             )
         if self.bits not in (8, 16):
             raise ValueError(f"bits must be 8 or 16, got {self.bits}")
+        if self.quality not in QUALITIES:
+            raise ValueError(f"quality must be {_alternatives(QUALITIES)}, got {self.quality!r}")
+        if self.quality != "fast" and (name := self._one_pass_only()):
+            raise ValueError(
+                f"--{name} works with one pass only; leave it out, or use --quality fast"
+            )
+
+    def _one_pass_only(self) -> str | None:
+        """Return the name of an option that is set and that a render cannot follow."""
+        defaults, controls = Controls(), self.controls
+        for name, used in (
+            ("alpha", self.alpha != 1 or controls.strength is not None),
+            ("mask", bool(controls.masks)),
+            ("stroke", controls.stroke != defaults.stroke),
+            ("style-size", self.style_side != STYLE_SIDE),
+            ("memory", self.memory is not None),
+        ):
+            if used:
+                return name
+        return None
 
 
 def parse_memory(text: str) -> int:

@@ -42,6 +42,8 @@ def _recipe(style: str, config: StylizeConfig, version: str) -> dict[str, Any]:
     }
     if config.style_side != StylizeConfig().style_side:
         recipe["style_size"] = config.style_side
+    if config.quality != StylizeConfig().quality:
+        recipe["quality"] = config.quality
     for each in fields(Controls):
         value = getattr(config.controls, each.name)
         if each.name == "strength" and value is not None:

@@ -26,6 +26,7 @@ from adain.images import (
     resize_image,
     resize_shorter_side,
     resize_to,
+    result_type,
     row_ranges,
     scale_image,
     scaled_size,
@@ -50,14 +51,14 @@ Source = Path | bytes | BinaryIO
 Measure = Callable[[StyleTransferModel], StyleStatistics]
 """What gives the statistics of a style by the encoder of a model."""
 
+Painter = Callable[[Picture, StyleStatistics | StyleField, float], Iterator[Tensor]]
+"""What repaints a picture in a style to a degree: the rows of the result, strip by strip."""
+
 MAX_SLUG = 120
 """Characters of a style's slug; a file name holds 255 bytes."""
 
 UNTOUCHED = 0.1
 """Strength below which the photo itself fades in, to be whole at 0."""
-
-RESULT_BYTES = 12
-"""What a pixel of the result takes at most while the network works."""
 
 STRIP_PIXELS = 2**20
 """Pixels that are changed at a time after that."""
@@ -128,6 +129,7 @@ def stylize_picture(
     controls: Controls = Controls(),
     memory: int | None = None,
     progress: Callable[[float], None] | None = None,
+    painter: Painter | None = None,
 ) -> Picture:
     """Repaint a loaded photo in a style.
 
@@ -144,6 +146,8 @@ def stylize_picture(
         memory: Bytes that may be used beside the network and the photo; by default up to half of
             what is free. The result does not depend on it.
         progress: Told the share of the work that is done, in [0, 1].
+        painter: What repaints the photo at its working size; by default the network, in one
+            pass, which alone heeds `memory` and `progress`.
 
     Returns:
         A picture of the photo's size, with its transparency, name and facts.
@@ -158,8 +162,9 @@ def stylize_picture(
     try:
         working = scale_image(photo, working_side(photo_side, side, controls.stroke))
         if memory is not None:
-            memory -= RESULT_BYTES * working.height * working.width
-        work = partial(stylize_rows, model, memory=memory, progress=progress)
+            level = result_type(working.height, working.width)
+            memory -= 3 * level.itemsize * working.height * working.width
+        work = painter or partial(stylize_rows, model, memory=memory, progress=progress)
         styles = [_unpack_vector(model, vector) for vector in style.to_vector().cpu().split(1)]
         painted = _repaint(work, photo, working, styles, alpha, controls)
         if side > max(working.width, working.height):
@@ -179,7 +184,7 @@ def stylize_picture(
 
 
 def _repaint(
-    work: Callable[..., Iterator[Tensor]],
+    work: Painter,
     photo: Picture,
     working: Picture,
     styles: Sequence[StyleStatistics],

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from adain.errors import ImageError
-from adain.images import Picture
+from adain.images import Picture, load_image
 from adain.model import StyleTransferModel
+from adain.normalization import StyleStatistics
 from gallery import batch as batch_module
 from gallery.batch import (
     BatchStep,
@@ -35,6 +36,7 @@ from gallery.batch import (
 from gallery.config import BatchConfig, StylizeConfig
 from gallery.errors import OutputError
 from gallery.journal import JOURNAL, WORK, Journal
+from gallery.service import stylize_photo, stylize_picture
 
 Go = Callable[..., list[BatchStep]]
 
@@ -109,9 +111,6 @@ def test_every_photo_in_every_style_and_the_tree_is_kept(plan: Plan, go: Go) -> 
 def test_a_result_is_that_of_the_service(
     plan: Plan, go: Go, tiny_model: StyleTransferModel
 ) -> None:
-    from adain.normalization import StyleStatistics
-    from gallery.service import stylize_photo
-
     go(plan, config=StylizeConfig(alpha=0.5, max_side=24))
     vector = torch.from_numpy(plan.styles.vectors[1:])
     widths = {f"relu{i}_1": width for i, width in enumerate((4, 4, 8, 8), start=1)}
@@ -120,6 +119,26 @@ def test_a_result_is_that_of_the_service(
     with Image.open(plan.output / "a.senecio.png") as image:
         difference = np.abs(np.asarray(image).astype(int) - np.asarray(expected).astype(int))
     assert difference.max() <= 1
+
+
+def test_a_large_photo_that_becomes_small_looks_as_if_it_was_wholly_read(
+    plan: Plan, go: Go, tiny_model: StyleTransferModel
+) -> None:
+    wave = np.sin(np.linspace(0, 40, 2400) + np.linspace(0, 9, 300)[:, None]) * 90 + 128
+    Image.fromarray(np.repeat(wave[..., None], 3, 2).astype(np.uint8)).save(plan.source / "w.jpg")
+    batch = replace(plan.batch, include=("w.jpg",))
+    go(plan, config=StylizeConfig(max_side=800), batch=batch)
+    found = load_image(plan.output / "w.irises.jpg")
+    style = plan.styles.vectors[:1]
+    widths = {f"relu{i}_1": width for i, width in enumerate((4, 4, 8, 8), start=1)}
+    expected = stylize_picture(
+        tiny_model,
+        load_image(plan.source / "w.jpg"),
+        StyleStatistics.from_vector(torch.from_numpy(style), widths),
+        max_side=800,
+    )
+    assert found.pixels.shape == expected.pixels.shape == (1, 3, 100, 800)
+    assert (found.pixels - expected.pixels).abs().mean() < 2 / 255
 
 
 def test_in_turns_a_photo_keeps_its_style_when_others_come(plan: Plan, go: Go) -> None:
@@ -340,6 +359,16 @@ def test_hidden_files_loops_and_the_results_are_left_out(plan: Plan, go: Go) -> 
     assert statuses(go(plan)) == {"skipped": 6}
 
 
+def test_the_results_of_other_batches_are_no_photos(plan: Plan, go: Go) -> None:
+    first = replace(plan, output=plan.source / "first")
+    second = replace(plan, output=plan.source / "cats" / "second")
+    assert statuses(go(first)) == {"done": 6}
+    assert statuses(go(second)) == {"done": 6}
+    assert statuses(go(first)) == {"skipped": 6}
+    again = replace(plan, source=first.output, output=plan.output)
+    assert statuses(go(again)) == {"done": 12}
+
+
 def test_a_folder_that_cannot_be_read_is_reported(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -396,6 +425,18 @@ def test_threads_work_at_the_same_time_and_give_back_the_setting() -> None:
     steps = list(run_threads(worker, [Job(str(i), 0) for i in range(6)], 2))
     assert {step.job.photo for step in steps} == set("012345")
     assert torch.get_num_threads() == before
+
+
+def test_memory_that_grows_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = iter([100, 110, 119, 121, 100])
+    released: list[int] = []
+    done: list[BatchStep] = []
+    monkeypatch.setattr(batch_module, "resident_memory", lambda: next(held))
+    monkeypatch.setattr(batch_module, "release_memory", lambda: released.append(len(done)))
+    jobs = [Job(str(i), 0) for i in range(5 * batch_module.CHECKED)]
+    for step in run_threads(lambda job: BatchStep(job, "done"), jobs, 2):
+        done.append(step)
+    assert released == [4 * batch_module.CHECKED]
 
 
 def test_what_another_run_makes_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -244,6 +245,33 @@ def test_a_full_disk_leaves_nothing_behind_and_the_next_run_goes_on(folder: Path
     assert results(folder / "out") == {JOURNAL}
     process = start(folder, "--style", "mosaic.png")
     assert finish(process)[1] == "adain: done=2 skipped=0 failed=0\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root mounts")
+@pytest.mark.parametrize("size", ["8k", "40k"])
+def test_a_disk_that_fills_up_for_real_keeps_what_is_whole(folder: Path, size: str) -> None:
+    out = folder / "out"
+    out.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(out)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        draw(folder / "in" / "large.png", 7, (400, 300))
+        process = start(folder, "--style", "mosaic.png", "--jobs", "1")
+        _, errors = finish(process)
+        assert process.returncode in (3, 4)
+        assert "Traceback" not in errors and "free space" in errors
+        assert "large.mosaic.png" not in results(out)
+        for path in out.glob("*.png"):
+            Image.open(path).load()
+        assert not list(out.rglob(".adain*"))
+        subprocess.run(["mount", "-o", "remount,size=8m", str(out)], check=True)
+        process = start(folder, "--style", "mosaic.png")
+        _, errors = finish(process)
+        assert process.returncode == 0 and "failed=0" in errors
+        assert len(results(out)) == 3 + 1
+    finally:
+        subprocess.run(["umount", str(out)], check=True)
 
 
 def test_a_journal_that_a_full_disk_cut_short_goes_on(folder: Path) -> None:

@@ -1,11 +1,13 @@
 import errno
+import faulthandler
 import os
 import struct
 import sys
 import threading
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -343,6 +345,39 @@ def test_the_matrix_of_modes_orientations_profiles_and_sizes(
     assert abs(levels(picture) - expected).max() < 3
 
 
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "AVIF"])
+@pytest.mark.parametrize("size", [(16, 16), (31, 17), (200, 64)], ids=str)
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_the_matrix_of_formats(
+    format: str, size: tuple[int, int], orientation: int, mode: str
+) -> None:
+    color = 90 if mode == "L" else (200, 90, 40)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {} if format == "BMP" else {"exif": exif}
+    data = encoded(Image.new(mode, size, color), format, **options)
+    photo = load_image(data)
+    turned = orientation == 6 and format != "BMP"
+    assert (photo.width, photo.height) == (size[::-1] if turned else size)
+    assert photo.transparency is None
+    expected = torch.tensor(color).view(1, -1, 1, 1) / 255
+    assert (photo.pixels - expected).abs().max() <= 3 / 255
+
+
+@pytest.mark.parametrize(
+    ("side", "expected"), [(None, 640), (700, 640), (640, 640), (321, 640), (320, 320), (90, 160)]
+)
+def test_of_a_jpeg_no_more_is_decoded_than_needed(side: int | None, expected: int) -> None:
+    image = SMOOTH.resize((480, 640), Image.Resampling.BICUBIC)
+    photo = load_image(encoded(image, "JPEG", quality=95), side=side)
+    assert (photo.width, photo.height) == (expected * 3 // 4, expected)
+    whole = load_image(encoded(image, "PNG"))
+    scaled = resize_image(whole, expected).pixels
+    assert (photo.pixels - scaled).abs().max() < 6 / 255
+    assert load_image(encoded(image, "PNG"), side=side).height == 640
+
+
 # Transparency
 
 
@@ -625,6 +660,16 @@ def test_heic_is_found_in_folders_and_not_written() -> None:
     assert {".heic", ".heif"} <= SUFFIXES - WRITABLE
 
 
+@contextmanager
+def time_limit(seconds: float = 60) -> Iterator[None]:
+    """End the tests, with a traceback, if a decoder hangs: no signal reaches Python then."""
+    faulthandler.dump_traceback_later(seconds, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
 @settings(max_examples=60)
 @given(
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=4),
@@ -637,7 +682,8 @@ def test_damaged_heic_gives_a_picture_or_an_image_error(
     for place, value in changes:
         data[int(place * len(data))] = value
     try:
-        picture = load_image(bytes(data[: int(kept * len(data))]))
+        with time_limit():
+            picture = load_image(bytes(data[: int(kept * len(data))]))
     except ImageError as error:
         assert str(error).isprintable()
         return
@@ -668,7 +714,8 @@ def test_a_truncated_file_is_an_error_or_the_whole_picture(seed: str) -> None:
     whole = load_image(SEEDS[seed])
     for length in range(0, len(SEEDS[seed]), 3):
         try:
-            picture = load_image(SEEDS[seed][:length])
+            with time_limit():
+                picture = load_image(SEEDS[seed][:length])
         except ImageError:
             continue
         assert torch.equal(picture.pixels, whole.pixels)
@@ -687,7 +734,8 @@ def test_damaged_bytes_give_a_picture_or_an_image_error(
     for place, value in changes:
         data[int(place * len(data))] = value
     try:
-        picture = load_image(bytes(data[: int(kept * len(data))]))
+        with time_limit():
+            picture = load_image(bytes(data[: int(kept * len(data))]))
     except ImageError as error:
         assert str(error).isprintable()
         return
@@ -698,7 +746,7 @@ def test_damaged_bytes_give_a_picture_or_an_image_error(
 @settings(max_examples=100)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_give_an_image_error(data: bytes) -> None:
-    with pytest.raises(ImageError):
+    with time_limit(), pytest.raises(ImageError):
         load_image(data)
 
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,14 @@ from PIL import Image
 
 from adain.color import measure_colors
 from adain.errors import ImageError, ImageTooLargeError
-from adain.images import ImageLimits, Picture, from_image, load_image, resize_image
+from adain.images import (
+    ImageLimits,
+    Picture,
+    encode_image,
+    from_image,
+    load_image,
+    resize_image,
+)
 from adain.model import STYLE_LAYERS, StyleTransferModel
 from adain.normalization import StyleStatistics, channel_statistics
 from gallery.config import STYLE_SIDE, Controls, database_url
@@ -304,6 +312,67 @@ def test_smoothing_and_sharpening_change_the_contrast_of_neighbours(
         return result.diff(dim=3).abs().mean().item()
 
     assert roughness(smooth=1) < roughness(smooth=0.5) < roughness() < roughness(sharpen=1)
+
+
+looks = st.fixed_dictionaries(
+    {
+        "stroke": st.sampled_from([0, 1, 2, 0.7]),
+        "preserve_color": st.sampled_from(["none", "luminance", "linear", "histogram"]),
+        "smooth": st.sampled_from([0, 0.6]),
+        "sharpen": st.sampled_from([0, 0.5]),
+        "photorealistic": st.booleans(),
+        "feather": st.sampled_from([0, 5]),
+        "strength": st.sampled_from([None, grey(HALVES)]),
+        "masks": st.sampled_from([(), (grey(HALVES),), (grey(255 - HALVES), grey(HALVES // 2))]),
+    }
+)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    look=looks,
+    alpha=st.sampled_from([0.05, 0.6, 1]),
+    mode=st.sampled_from(["RGB", "RGBA"]),
+    scale=st.integers(1, 3),
+    max_side=st.none() | st.integers(40, 200),
+    strip=st.integers(64, 4000),
+    memory=st.integers(1, 4).map(lambda part: part * 10**6),
+    bits=st.sampled_from([8, 16]),
+)
+def test_a_print_in_strips_is_the_picture_in_one_piece(
+    lively_model: StyleTransferModel,
+    styles: list[StyleStatistics],
+    look: dict[str, Any],
+    alpha: float,
+    mode: str,
+    scale: int,
+    max_side: int | None,
+    strip: int,
+    memory: int,
+    bits: int,
+) -> None:
+    photo = load_image(picture(64 * scale, 48 * scale, mode))
+    style = together(lively_model, *styles) if look["masks"] else styles[0]
+    call = partial(
+        stylize_picture,
+        lively_model,
+        photo,
+        style,
+        alpha=alpha,
+        max_side=max_side,
+        controls=Controls(**look),
+    )
+    whole = encode_image(call(), "png", bits=8)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("adain.images", "gallery.masks"):
+            patch.setattr(f"{module}.LARGE_PIXELS", 0)
+        for module in ("adain.images", "gallery.masks", "gallery.service"):
+            patch.setattr(f"{module}.STRIP_PIXELS", strip)
+        data = encode_image(call(memory=memory), "png", bits=bits)
+    levels = [np.asarray(Image.open(BytesIO(each)), int) for each in (whole, data)]
+    assert np.abs(levels[0] - levels[1]).max() <= 1
 
 
 def test_transparency_is_put_back(tiny_model: StyleTransferModel, style: StyleStatistics) -> None:

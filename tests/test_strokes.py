@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from adain.images import Picture
-from adain.strokes import MAX_SIDE, STROKE_SIDE, Enlarged, working_side
+from adain.strokes import MAX_SIDE, STROKE_SIDE, Enlarged, needed_side, working_side
 
 
 def test_small_photos_are_stylized_as_they_are_and_large_ones_at_one_size() -> None:
@@ -42,6 +42,17 @@ def test_rows_are_enlarged_as_the_whole_is(low: tuple[int, int], factor: float, 
     rows = slice(int(cut * height), height)
     enlarged = Enlarged(image, height, width)[rows].permute(2, 0, 1)[None]
     torch.testing.assert_close(enlarged, whole[:, :, rows], atol=1e-5, rtol=0)
+
+
+@given(photo=st.integers(16, 20000), result=st.integers(16, 20000), stroke=st.floats(0, 8))
+def test_a_photo_scaled_to_the_needed_side_is_seen_as_the_whole_one(
+    photo: int, result: int, stroke: float
+) -> None:
+    stroke = stroke if stroke >= 0.125 else 0
+    scaled = min(photo, needed_side(result, stroke))
+    side = min(photo, result)
+    assert min(scaled, result) == side
+    assert working_side(scaled, side, stroke) == working_side(photo, side, stroke)
 
 
 def waves(height: int, width: int) -> torch.Tensor:

@@ -289,6 +289,69 @@ def test_a_slow_upload_is_given_up(serving: Callable[..., str]) -> None:
         assert b" 408 " in client.recv(4096).splitlines()[0]
 
 
+def dribble(url: str, head: bytes, drop: bytes, seconds: float = 10) -> float:
+    """Send a head, then a drop now and then; return when the server hung up."""
+    host, port = url.removeprefix("http://").split("/")[0].split(":")
+    start = time.monotonic()
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(head)
+        client.settimeout(0.05)
+        while time.monotonic() < start + seconds:
+            try:
+                client.sendall(drop)
+                while client.recv(65536):
+                    pass
+                break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+    return time.monotonic() - start
+
+
+@pytest.mark.parametrize(
+    ("head", "drop"),
+    [
+        (b"", b""),
+        (b"GET /api/v1/health HTTP/1.1\r\n", b"X-Slow: 1\r\n"),
+        # After an answer: the next head, and a body that nobody asked for.
+        (b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /", b"a"),
+        (b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n", b"a"),
+    ],
+)
+def test_slow_heads_and_idle_connections_are_given_up(
+    url: str, monkeypatch: pytest.MonkeyPatch, head: bytes, drop: bytes
+) -> None:
+    monkeypatch.setattr("gallery.web.protocol.HEADER_SECONDS", 1.0)
+    assert 0.9 < dribble(url, head, drop, 20) < 10
+
+
+def test_who_does_not_take_the_answer_is_given_up(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gallery.web.protocol.STUCK_SECONDS", 0.5)
+    host, port = url.removeprefix("http://").split("/")[0].split(":")
+    query = "style=irises&max_side=2048&format=bmp"
+    photo = picture(1500, 1500, "JPEG")
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((host, int(port)))
+        client.sendall(
+            f"POST /api/v1/stylize?{query} HTTP/1.1\r\nHost: localhost\r\n"
+            f"Content-Length: {len(photo)}\r\n\r\n".encode()
+            + photo
+        )
+        assert client.recv(16).startswith(b"HTTP/1.1 200")
+        time.sleep(2)
+        client.settimeout(20)
+        taken = 0
+        with pytest.raises(ConnectionResetError):
+            while data := client.recv(2**20):
+                taken += len(data)
+            raise ConnectionResetError
+        assert taken < 6_000_000
+
+
 def test_a_full_queue_says_when_to_come_back(
     serving: Callable[..., str], model: StyleTransferModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -595,6 +658,44 @@ def test_keys_open_what_their_scope_allows(serving: Callable[..., str], tmp_path
         assert given == expected
     page = requests.get(url.removesuffix("/api/v1") + "/")
     assert page.status_code == 200
+
+
+def test_administrators_add_and_remove_paintings(
+    serving: Callable[..., str], tmp_path: Path
+) -> None:
+    path = tmp_path / "keys.json"
+    secrets = {scope: add_key(path, scope, scope) for scope in ("stylize", "admin")}
+    gallery = make_gallery(f"sqlite:///{tmp_path}/gallery.db")
+    url = serving(keys=load_keys(path), gallery=gallery)
+
+    def ask(method: str, where: str, scope: str = "admin", **options: Any) -> requests.Response:
+        headers = {"X-Api-Key": secrets[scope]}
+        return requests.request(method, url + where, headers=headers, **options)
+
+    facts = {"title": "<b>Waves</b>", "artist": "Anna", "year": 1901, "styles": ["Abstract"]}
+    painting = picture(80, 60, seed=3)
+    assert_problem(ask("POST", "/paintings", "stylize", params=facts, data=painting), 403,
+                   "forbidden")  # fmt: skip
+    added = ask("POST", "/paintings", params=facts, data=painting)
+    assert added.status_code == 201, added.text
+    document = added.json()
+    assert (document["title"], document["artist"], document["years"]) == (
+        "<b>Waves</b>", "Anna", "1901",
+    )  # fmt: skip
+    assert ask("GET", added.headers["Location"].removeprefix("/api/v1")).json() == document
+    again = ask("POST", "/paintings", params={"title": "Other"}, data=painting)
+    assert (again.status_code, again.json()["id"]) == (200, document["id"])
+    photo, style = picture(seed=9), {"style": document["slug"], "format": "png"}
+    named = ask("POST", "/stylize", params=style, data=photo)
+    own = ask("POST", "/stylize?format=png", files={"photo": photo, "painting": painting})
+    np.testing.assert_allclose(pixels(named.content), pixels(own.content), atol=1)
+    assert_problem(ask("POST", "/paintings", params=facts, data=b"x"), 415, "not-a-picture")
+    assert_problem(ask("POST", "/paintings", data=painting), 422, "invalid-parameter")
+    where = f"/paintings/{document['slug']}"
+    assert_problem(ask("DELETE", where, "stylize"), 403, "forbidden")
+    assert_problem(ask("DELETE", "/paintings/wav"), 404, "style-not-found")
+    assert ask("DELETE", where).json()["id"] == document["id"]
+    assert_problem(ask("GET", where), 404, "style-not-found")
 
 
 def test_who_asks_too_often_waits(serving: Callable[..., str], tmp_path: Path) -> None:

@@ -19,11 +19,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
+from adain.inspection import feature_maps
 from adain.model import Encoder, StyleTransferModel
 from adain.weights import load_model
 from gallery.store import open_gallery
 from gallery.web.app import create_app
-from gallery.web.features import feature_maps, feature_sheet
+from gallery.web.features import feature_sheet
 from gallery.web.guard import KEY_PROTOCOL
 from gallery.web.keys import add_key, load_keys
 from gallery.web.live import MAX_FRAME

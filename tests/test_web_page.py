@@ -279,6 +279,106 @@ def test_three_styles_have_a_triangle(
     assert float(page.locator(".part input").nth(0).input_value()) < shares[0]
 
 
+def drag(page: "Page", selector: str, *places: tuple[float, float]) -> None:
+    """Draw a line over an element, through places in shares of its width and height."""
+    box = page.locator(selector).bounding_box()
+    assert box
+    for i, (x, y) in enumerate(places):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=5)
+        if i == 0:
+            page.mouse.down()
+    page.mouse.up()
+
+
+def test_a_brush_says_where_each_style_goes(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises=1&style=senecio=1")
+    page.set_input_files("#file", photo)
+    settle(page)
+    page.click("#brush")
+    page.locator("#brush-size").fill("30")
+    drag(page, "#regions", (0.25, 0.3), (0.25, 0.7), (0.3, 0.3))
+    settle(page)
+    assert "mask-2.png" in str(page.text_content("#command-text"))
+    assert page.locator(".part input").first.is_disabled()
+    page.click("#brush-done")
+    masked = stage(page)
+    page.click("#brush")
+    page.click("#undo")
+    settle(page)
+    page.click("#swatches label:has-text('Bare photo')")
+    drag(page, "#regions", (0.25, 0.3), (0.25, 0.7), (0.3, 0.3))
+    settle(page)
+    page.click("#brush-done")
+    bare = stage(page)
+    half = masked.shape[1] // 2
+    assert change(masked[:, :half], bare[:, :half]) > 5
+    assert change(masked[:, -half // 2 :], bare[:, -half // 2 :]) < 3
+    page.click("#brush")
+    page.click("#clear")
+    settle(page)
+    assert "--mask" not in str(page.text_content("#command-text"))
+    page.click("#brush-done")
+    assert change(bare, stage(page)) > 2
+    page.locator("#history button").nth(1).click()
+    settle(page)
+    assert change(bare, stage(page)) < 1
+
+
+def test_the_brush_is_held_by_keys(
+    url: str, open_page: Callable[..., "Page"], photo: str, tmp_path: Path
+) -> None:
+    page = open_page(f"{url}#style=irises=1&style=senecio=1")
+    page.set_input_files("#file", photo)
+    settle(page)
+    page.focus("#brush")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "regions"
+    for key in ("2", "]", "]", "Shift+ArrowLeft", "Shift+ArrowLeft", "ArrowUp", " "):
+        page.keyboard.press(key)
+    assert "Painted at 34 % from the left, 48 % from the top" in page.inner_text("#status")
+    settle(page)
+    with page.expect_download() as waiting:
+        page.focus("#regions-save")
+        page.keyboard.press("Enter")
+    mask = np.asarray(Image.open(waiting.value.path()).convert("L")).astype(int)
+    height, width = mask.shape
+    dab = mask[round(0.48 * height), round(0.34 * width)]
+    assert abs(dab - 127) < 10 and mask[0, -1] == 255
+    page.focus("#regions")
+    page.keyboard.press("Control+z")
+    assert page.locator("#undo").is_disabled()
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.id") == "brush"
+
+
+def test_strokes_and_colors_are_chosen(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises&stroke=2&preserve_color=linear&photorealistic=true")
+    page.set_input_files("#file", photo)
+    settle(page)
+    command = str(page.text_content("#command-text"))
+    assert command.endswith("--style irises --stroke 2 --preserve-color linear --photorealistic")
+    shown = stage(page)
+    page.uncheck("#photorealistic")
+    settle(page)
+    assert change(shown, stage(page)) > 1
+    shown = stage(page)
+    page.select_option("#colors", "none")
+    settle(page)
+    assert change(shown, stage(page)) > 3
+    shown = stage(page)
+    page.locator("#stroke").fill("-1")
+    settle(page)
+    assert change(shown, stage(page)) > 1
+    assert page.url.endswith("#style=irises&stroke=0.5")
+    page.click("#plain")
+    settle(page)
+    assert page.url.endswith("#style=irises")
+
+
 def test_search_artists_movements_and_likeness_find_paintings(
     url: str, open_page: Callable[..., "Page"]
 ) -> None:

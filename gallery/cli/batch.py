@@ -242,6 +242,8 @@ def _values(step: "BatchStep") -> dict[str, object]:
 
 
 def _check_folders(source: Path, output: Path) -> None:
+    if not os.path.lexists(source):
+        raise ValueError(f"{source}: is not there; check the path of the folder of photos")
     if not source.is_dir():
         raise ValueError(f"{source}: is not a folder; for single photos use 'adain stylize'")
     if os.path.realpath(source) == os.path.realpath(output):

@@ -5,6 +5,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from adain.metadata import Notes
     from adain.model import StyleTransferModel
     from adain.normalization import StyleStatistics
+    from adain.perceptual import Paintings
     from gallery.outputs import Output
     from gallery.references import Reference
     from gallery.service import Measure
@@ -36,6 +39,7 @@ Examples:
   adain stylize harbour.jpg --style artist:monet=0.7 --style senecio=0.3
   adain stylize harbour.jpg --style irises --preserve-color luminance
   adain stylize harbour.jpg --style irises --style senecio --mask regions.png
+  adain stylize harbour.jpg --style mosaic.png --quality auto
   adain stylize - --style senecio < photo.jpg > painted.png
 """
 
@@ -68,6 +72,14 @@ def stylize(
     feather: options.Feather = LOOK.feather,
     stroke: options.Stroke = LOOK.stroke,
     style_size: options.StyleSize = DEFAULTS.style_side,
+    quality: Annotated[
+        str,
+        typer.Option(
+            metavar="Q",
+            help="fast: one pass; best: optimised, slow; auto: optimised where one pass is not "
+            "good enough.",
+        ),
+    ] = DEFAULTS.quality,
     preserve_color: options.PreserveColor = LOOK.preserve_color,
     photorealistic: options.Photorealistic = LOOK.photorealistic,
     smooth: options.Smooth = LOOK.smooth,
@@ -136,19 +148,21 @@ def stylize(
             keep_metadata=keep_metadata,
             provenance=not no_provenance,
             memory=None if memory is None else parse_memory(memory),
+            quality=quality,
         )
     if [*style, *photos].count("-") > 1:
         raise typer.BadParameter("'-' can be one photo or one style, not both")
     slug, measure = _find_style(style, database, config)
+    files = _find_paintings(style, database) if quality != "fast" else None
     outputs = _plan(photos, slug, output, config, as_json)
     network = _load_network(config)
-    statistics = measure(network)
+    work = _Work(network, slug, measure(network), _load_paintings(network, files), config, quiet)
     errors: list[Exception] = []
     with progress(len(outputs), hidden=quiet) as advance:
         for item in outputs:
             report = shares(advance)
             try:
-                facts = _stylize_one(network, slug, statistics, item, config, report)
+                facts = _stylize_one(work, item, report)
                 if item.path:
                     emit(json.dumps(facts) if as_json else str(item.path))
             except BrokenPipeError:
@@ -191,6 +205,31 @@ def _find_style(
     )
 
 
+def _find_paintings(texts: Sequence[str], database: str | None) -> list[tuple[Path, float]] | None:
+    """Return the pictures of a style with their weights, if all are at hand."""
+    from gallery.references import STANDARD, parse_references
+    from gallery.render import painting_files
+    from gallery.store import open_gallery
+
+    with usage():
+        references = parse_references(texts)
+        if any(reference.name == STANDARD for reference in references):
+            raise ValueError("a style of standard input works with --quality fast only")
+        if any(reference.weight <= 0 for reference in references):
+            raise ValueError("weights of styles must be positive, except with --quality fast")
+    return painting_files(references, cache(lambda: open_gallery(database_url(database))))
+
+
+def _load_paintings(
+    network: "StyleTransferModel", files: Sequence[tuple[Path, float]] | None
+) -> "Paintings | None":
+    from adain.images import load_image
+
+    if files is None:
+        return None
+    return [(load_image(file).pixels.to(network.device), weight) for file, weight in files]
+
+
 def _weighed(references: "Sequence[Reference]") -> bool:
     return any(reference.weight != 1 for reference in references)
 
@@ -220,26 +259,34 @@ def _load_network(config: StylizeConfig) -> "StyleTransferModel":
     return load_model(config.model, device)
 
 
-def _room(config: StylizeConfig) -> int | None:
+def _room(config: StylizeConfig, photo: "Picture") -> int | None:
     """Return the bytes of the limit that the process itself does not use yet."""
-    from adain.device import resident_memory
+    from adain.device import release_memory, resident_memory
 
+    if photo.is_large:  # For small ones it is faster to keep it.
+        release_memory()
     return None if config.memory is None else config.memory - resident_memory()
 
 
-def _stylize_one(
-    network: "StyleTransferModel",
-    slug: str,
-    style: "StyleStatistics",
-    output: "Output",
-    config: StylizeConfig,
-    report: Callable[[float], None],
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Work:
+    """What is the same for all photos."""
+
+    network: "StyleTransferModel"
+    slug: str
+    style: "StyleStatistics"
+    paintings: "Paintings | None"
+    config: StylizeConfig
+    quiet: bool
+
+
+def _stylize_one(work: _Work, output: "Output", report: Callable[[float], None]) -> dict[str, Any]:
     """Stylize a photo, write the result and return the facts about it."""
     from adain.images import load_image
     from gallery.provenance import result_notes
     from gallery.service import stylize_picture
 
+    config = work.config
     # Found before the work is done; save_image makes sure once more when it is.
     if output.path and not config.overwrite and os.path.lexists(output.path):
         raise ImageExistsError(f"{output.path}: exists already; add --overwrite to replace it")
@@ -248,30 +295,65 @@ def _stylize_one(
         photo = load_image(sys.stdin.buffer, name="standard input")
     else:
         photo = load_image(Path(output.photo))
-    result = stylize_picture(
-        network,
-        photo,
-        style,
-        alpha=config.alpha,
-        max_side=config.max_side,
-        controls=config.controls,
-        memory=_room(config),
-        progress=report,
-    )
-    _write(result, output, config, result_notes(photo, slug, config))
+    notes = result_notes(photo, work.slug, config)
+    quality: dict[str, Any] = {}
+    if config.quality == "fast":
+        result = stylize_picture(
+            work.network,
+            photo,
+            work.style,
+            alpha=config.alpha,
+            max_side=config.max_side,
+            controls=config.controls,
+            memory=_room(config, photo),
+            progress=report,
+        )
+    else:
+        result, quality = _refine_one(work, photo, report)
+    del photo  # A print beside its photo and the file would be too much.
+    _write(result, output, config, notes)
     return {
         "photo": output.photo,
         "output": str(output.path),
-        "style": slug,
+        "style": work.slug,
         "width": result.width,
         "height": result.height,
         "seconds": round(time.perf_counter() - start, 3),
+        **quality,
     }
 
 
+def _refine_one(
+    work: _Work, photo: "Picture", report: Callable[[float], None]
+) -> "tuple[Picture, dict[str, Any]]":
+    """Return the result and the facts of how it was made, which are told on standard error."""
+    from gallery.refine import stylize_refined
+
+    refined = stylize_refined(
+        work.network,
+        photo,
+        work.style,
+        work.paintings,
+        judged=work.config.quality == "auto",
+        max_side=work.config.max_side,
+        controls=work.config.controls,
+        progress=report,
+    )
+    if not work.quiet:
+        complain(f"{photo.name}: {refined.way}, {refined.reason}")
+    facts: dict[str, Any] = {"quality": refined.way, "reason": refined.reason}
+    if refined.measure:
+        measured = asdict(refined.measure).items()
+        facts["measure"] = {name: round(value, 6) for name, value in measured}
+    return refined.picture, facts
+
+
 def _write(result: "Picture", output: "Output", config: StylizeConfig, notes: "Notes") -> None:
+    from adain.device import release_memory
     from adain.images import encode_image, save_image
 
+    if result.is_large:
+        release_memory()
     if output.path is None:
         data = encode_image(result, output.format, config.jpeg_quality, config.bits, notes)
         emit(data)

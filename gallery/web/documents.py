@@ -1,14 +1,21 @@
 """What the API answers with, as JSON."""
 
 from collections.abc import Sequence
+from typing import Annotated
 from urllib.parse import quote
 
+from fastapi import Path as PathParameter
 from pydantic import BaseModel, Field
 
 from gallery.paintings import Painting
 from gallery.queries import Group
 
 ROOT = "/api/v1"
+
+Slug = Annotated[
+    str,
+    PathParameter(description="Slug or number of a painting.", max_length=200, examples=["irises"]),
+]
 
 
 class PaintingDocument(BaseModel):

@@ -1,0 +1,133 @@
+"""The use case behind `adain stylize --quality auto|best`: one pass, judged, and optimised."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from adain.gate import SIDE, Gate, PassMeasure, decide, measure_pass
+from adain.gatys import GatysConfig, Step
+from adain.images import Picture, resize_image
+from adain.model import StyleTransferModel
+from adain.normalization import StyleField, StyleStatistics
+from adain.perceptual import LossConfig, Paintings
+from gallery.config import Controls
+from gallery.render import RenderJob, render_job, total_steps
+from gallery.service import Painter, stylize_picture
+
+CONTENT_WEIGHT = 0.5
+"""Ten times that of `adain render`, where figures of the painting may take the place of those in
+the photo: whoever stylizes a photo wants to see it again."""
+
+CONFIG = GatysConfig(LossConfig(content_weight=CONTENT_WEIGHT))
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """A result, and how it was made.
+
+    Attributes:
+        picture: The result.
+        way: `one pass` or `render`.
+        reason: Why, for a person.
+        measure: What the one pass was judged by; None if it was not.
+    """
+
+    picture: Picture
+    way: str
+    reason: str
+    measure: PassMeasure | None
+
+
+def stylize_refined(
+    model: StyleTransferModel,
+    photo: Picture,
+    style: StyleStatistics,
+    paintings: Paintings | None,
+    *,
+    judged: bool,
+    max_side: int | None = None,
+    controls: Controls = Controls(),
+    gate: Gate = Gate(),
+    config: GatysConfig = CONFIG,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Refinement:
+    """Repaint a photo as well as it needs.
+
+    Args:
+        model: The network.
+        photo: From `load_image`.
+        style: One style.
+        paintings: The paintings of the style with weights; None renders with `style` alone.
+        judged: Whether one pass is kept where the gate accepts it; else the photo is rendered.
+        max_side: Longest side of the result in pixels; None keeps the photo's size.
+        controls: Colours, smoothing and sharpening; no masks and no strengths.
+        gate: When one pass is good enough.
+        config: How to render.
+        progress: Told the share of the work that is done, in [0, 1].
+
+    Raises:
+        ImageTooLargeError: If the memory does not suffice.
+        OptimizationError: If not even the one pass has a finite loss.
+    """
+    measure, reason = None, "asked for"
+    if judged and paintings is None:
+        reason = "no picture of the style is at hand to render with"
+    elif judged:
+        measure = measure_photo(model, photo, style)
+        verdict = decide(measure, gate)
+        reason = verdict.reason
+    if judged and (paintings is None or verdict.accepted):
+        picture = stylize_picture(
+            model, photo, style, max_side=max_side, controls=controls, progress=progress
+        )
+        return Refinement(picture, "one pass", reason, measure)
+    picture = stylize_picture(
+        model,
+        photo,
+        style,
+        max_side=max_side,
+        controls=controls,
+        painter=_painter(model, paintings, config, progress),
+    )
+    return Refinement(picture, "render", reason, measure)
+
+
+def measure_photo(model: StyleTransferModel, photo: Picture, style: StyleStatistics) -> PassMeasure:
+    """Judge what one pass makes of a photo, as it looks at `adain.gate.SIDE` pixels."""
+    small = resize_image(photo, SIDE)
+    painted = stylize_picture(model, photo, style, max_side=SIDE)
+    device = model.device
+    return measure_pass(
+        model.encoder, small.pixels.to(device), painted.pixels.to(device), style.to(device)
+    )
+
+
+def _painter(
+    model: StyleTransferModel,
+    paintings: Paintings | None,
+    config: GatysConfig,
+    progress: Callable[[float], None],
+) -> Painter:
+    """Return what renders a picture from its one pass on."""
+    if paintings is None:
+        config = replace(config, loss=replace(config.loss, style_loss="statistics"))
+
+    def paint(
+        picture: Picture, style: StyleStatistics | StyleField, alpha: float
+    ) -> Iterator[Tensor]:
+        pixels = picture.pixels.to(model.device)
+        start = model.stylize(pixels, style, alpha)
+        target = style if paintings is None else paintings
+        assert not isinstance(target, StyleField)
+        photo = replace(picture, levels=pixels)
+        job = RenderJob(photo, target, start, config, {}, model.encoder)
+        total = total_steps(job)
+
+        def watch(step: Step) -> None:
+            before = config.first_iterations + (step.scale - 1) * config.iterations
+            progress(((before if step.scale else 0) + step.iteration) / total)
+
+        yield render_job(model, job, on_step=watch).image.cpu()
+
+    return paint

@@ -1,0 +1,46 @@
+"""Memory of whole processes: what `adain stylize` takes for photos of the size of a print."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "benchmark_tiling"
+
+MEBIBYTE = 2**20
+
+
+def peak(photo: Path, *options: str) -> int:
+    """Stylize a photo in a process of its own; return its highest resident memory in bytes."""
+    command = [sys.executable, str(SCRIPT), "--child", str(photo), "--overwrite", *options]
+    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return int(finished.stdout.split()[-1])
+
+
+def draw(path: Path, width: int, height: int) -> Path:
+    noise = np.random.default_rng(0).integers(0, 256, (height // 16, width // 16, 3), np.uint8)
+    Image.fromarray(noise).resize((width, height), Image.Resampling.BILINEAR).save(path)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is that of /proc")
+def test_the_command_keeps_to_its_limit_of_memory(tmp_path: Path) -> None:
+    photo = draw(tmp_path / "photo.jpg", 2400, 1600)
+    limited = peak(photo, "--stroke", "0", "--memory", "750M")
+    free = peak(photo, "--stroke", "0", "--memory", "8G")
+    assert limited <= 750 * MEBIBYTE < free, "the limit must be less than what is taken without"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is that of /proc")
+@pytest.mark.parametrize("suffix", ["jpg", "tif"])
+def test_a_print_takes_a_few_bytes_a_pixel(tmp_path: Path, suffix: str) -> None:
+    small = draw(tmp_path / f"small.{suffix}", 1200, 800)
+    large = draw(tmp_path / f"large.{suffix}", 6000, 4000)
+    more = peak(large) - peak(small)
+    # Levels of photo and result, the decoder's and the encoder's own, and the file.
+    assert more <= 14 * (6000 * 4000 - 1200 * 800)
