@@ -412,8 +412,36 @@ def _decode(decoder: Decoder, features: Mapping[str, Strips], style: "_LayerStyl
 
 def _convolve(convolution: nn.Module, strips: Strips, rectify: bool = True) -> Strips:
     assert isinstance(convolution, Convolution)
-    convolved = map(convolution.inner_rows, _windows(strips, border=1))
+    convolved = _convolved(convolution, strips)
     return map(partial(F.relu, inplace=True), convolved) if rectify else convolved
+
+
+def _convolved(convolution: Convolution, strips: Strips) -> Strips:
+    """Convolve the first rows, and the last one, as a window; what is between without a copy."""
+    above: list[Tensor] = []
+    for strip in strips:
+        above.append(strip)
+        del strip
+        if _rows(above) >= 2:
+            break
+    first = torch.cat(above, 2) if len(above) > 1 else above.pop()
+    done = [convolution.inner_rows(torch.cat((first[:, :, 1:2], first), 2))]
+    above = [first[:, :, -2:].clone()]
+    del first
+    yield done.pop()
+    for strip in strips:
+        if strip.shape[2] < 2:
+            window = torch.cat((above.pop(), strip), 2)
+            done = [convolution.inner_rows(window)]
+            above = [window[:, :, -2:].clone()]
+            del window
+        else:
+            done = [convolution.next_rows(above.pop(), strip)]
+            above = [strip[:, :, -2:].clone()]
+        del strip
+        yield done.pop()
+    last = above.pop()
+    yield convolution.inner_rows(torch.cat((last, last[:, :, :1]), 2))
 
 
 def _upsample(strips: Strips, mode: str) -> Strips:
