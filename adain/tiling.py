@@ -449,31 +449,25 @@ def _upsample(strips: Strips, mode: str) -> Strips:
     if mode == "nearest":
         return map(upsample, strips)
     # Between two rows, bilinear values depend on both; beyond the outermost, on that alone.
-    return (block[:, :, 2:-2] for block in map(upsample, _windows(strips, border=0)))
+    return (block[:, :, 2:-2] for block in map(upsample, _windows(strips)))
 
 
-def _windows(strips: Strips, border: int) -> Strips:
-    """Give strips one more row above and below, which operations on three rows need.
-
-    Args:
-        strips: Two rows or more in all.
-        border: Which row stands for the one above the first, and counted from the end for the
-            one below the last: 1 reflects, 0 repeats.
-    """
+def _windows(strips: Strips) -> Strips:
+    """Give strips one more row above and below; the first and the last are repeated."""
     held: list[Tensor] = []
     started = False
     for strip in strips:
         held.append(strip)
         del strip
-        if not started and _rows(held) > border:
-            held.insert(0, torch.cat(held, 2)[:, :, border : border + 1])
+        if not started:
+            held.insert(0, held[0][:, :, :1])
             started = True
-        if started and _rows(held) > 2:
+        if _rows(held) > 2:
             window = [torch.cat(held, 2)]
             held = [window[0][:, :, -2:].clone()]
             yield window.pop()
     last = torch.cat(held, 2)
-    yield torch.cat((last, last[:, :, 1 - border : 2 - border]), 2)
+    yield torch.cat((last, last[:, :, 1:]), 2)
 
 
 def _rows(strips: Iterable[Tensor]) -> int:
