@@ -28,7 +28,7 @@ counts by 1/e as flat."""
 
 MAX_STYLE, MAX_SPECKLE = 0.1, 0.018
 """Beyond these a result is not good enough: calibrated by `scripts/calibrate_gate` against a
-person's judgement of 60 validation pairs (`scripts/gate_judgements.csv`), with which they agree on
+viewer's judgement of 60 validation pairs (`scripts/gate_judgements.csv`), with which they agree on
 three of four. Renders of 14 of these pairs ended at a style distance of 0.001 to 0.042."""
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from adain.errors import OptimizationError
 from adain.model import MIN_SIDE
@@ -57,7 +58,7 @@ class GatysConfig:
     learning_rate: float = 0.02
     averaging: float = 0.5
     min_side: int = 256
-    first_iterations: int = 80
+    first_iterations: int = 40
     iterations: int = 120
     tolerance: float = 0.01
     patience: int = 20
@@ -153,6 +154,7 @@ def optimize_image(
     config: GatysConfig = GatysConfig(),
     *,
     start: Tensor | None = None,
+    regions: Tensor | None = None,
     resume: Checkpoint | None = None,
     on_step: Callable[[Step], None] = lambda step: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -166,6 +168,8 @@ def optimize_image(
         style: Paintings with weights, or a stored style, which needs the style loss `statistics`.
         config: How.
         start: Picture of the photo's shape to begin with; None begins with seeded noise.
+        regions: How much each painting counts at each pixel, shape `(paintings, 1, H, W)` in
+            [0, 1]; None mixes them everywhere. Needs the style loss `wasserstein` or `gram`.
         resume: Where an earlier run with the same arguments was.
         on_step: Called after each step.
         should_stop: Asked before each step; a true answer ends the run with what there is.
@@ -175,6 +179,7 @@ def optimize_image(
         OptimizationError: If not even the start has a finite loss.
     """
     _check_arguments(photo, style, config, start)
+    _check_regions(photo, style, config, regions)
     pyramid = _Pyramid(photo, start, config)
     point = resume or pyramid.first()
     deadlines = pyramid.deadlines(point.scale)
@@ -183,7 +188,9 @@ def optimize_image(
     for scale in range(point.scale, len(pyramid.sizes)):
         if scale > outcome.point.scale:
             outcome = replace(outcome, point=pyramid.enlarge(outcome.point))
-        objective = measure_objective(encoder, pyramid.resized_photo(scale), style, config.loss)
+        small = pyramid.resized_photo(scale)
+        places = None if regions is None else F.interpolate(regions, small.shape[2:], mode="area")
+        objective = measure_objective(encoder, small, style, config.loss, places)
         outcome = run.optimize_scale(objective, outcome)
         if outcome.ended not in ("finished", "late"):
             break
@@ -359,11 +366,15 @@ class _Run:
         )
 
 
+def lay_out(tensor: Tensor) -> Tensor:
+    """Lay pictures out alike, in a run and from a file: sums depend on the order of their terms."""
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+
 def _beginning(scale: int, image: Tensor, state: State, rate: float) -> Checkpoint:
-    image = image.contiguous(memory_format=torch.channels_last)
     losses = torch.zeros(0, dtype=torch.float64)
-    tensors = {"image": image, "average": image, "losses": losses}
-    return Checkpoint(scale, 0, rate, {**tensors, **_prefixed(state)})
+    tensors = {"image": image, "average": image, "losses": losses, **_prefixed(state)}
+    return Checkpoint(scale, 0, rate, {name: lay_out(value) for name, value in tensors.items()})
 
 
 def _advance(point: Checkpoint, loss: float, gradient: Tensor, config: GatysConfig) -> Checkpoint:
@@ -376,8 +387,9 @@ def _advance(point: Checkpoint, loss: float, gradient: Tensor, config: GatysConf
     decay = config.averaging * (1 - config.averaging**point.iteration)
     decay = decay / (1 - config.averaging ** (point.iteration + 1))
     average = torch.lerp(image, tensors["average"], decay)
-    own = {"image": image, "average": average, "losses": losses}
-    return Checkpoint(point.scale, point.iteration + 1, point.rate, {**own, **_prefixed(state)})
+    following = {"image": image, "average": average, "losses": losses, **_prefixed(state)}
+    following = {name: lay_out(tensor) for name, tensor in following.items()}
+    return Checkpoint(point.scale, point.iteration + 1, point.rate, following)
 
 
 def _restore(good: Checkpoint, rate: float) -> Checkpoint:
@@ -420,3 +432,19 @@ def _check_arguments(
     elif not style or not all(math.isfinite(weight) and weight > 0 for _, weight in style):
         weights = [weight for _, weight in style]
         raise ValueError(f"expected paintings with positive weights, got weights {weights}")
+
+
+def _check_regions(
+    photo: Tensor, style: Paintings | StyleStatistics, config: GatysConfig, regions: Tensor | None
+) -> None:
+    if regions is None:
+        return
+    if isinstance(style, StyleStatistics) or config.loss.style_loss == "statistics":
+        raise ValueError("regions need paintings and the style loss 'wasserstein' or 'gram'")
+    expected = (len(style), 1, *photo.shape[2:])
+    if regions.shape != expected:
+        raise ValueError(f"expected regions of shape {expected}, got {tuple(regions.shape)}")
+    if not (
+        regions.isfinite().all() and (regions >= 0).all() and (regions.amax((1, 2, 3)) > 0).all()
+    ):
+        raise ValueError("expected regions of weights of at least 0, none of them empty")

@@ -8,6 +8,7 @@ bfloat16 instructions), with a gradient that differs by 0.4 %.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -49,7 +50,10 @@ def blend_moments(moments: Sequence[Moments], weights: Sequence[float]) -> Momen
 
 
 def measure_moments(
-    features: Tensor, head: nn.Conv2d | None = None, dtype: torch.dtype = torch.float32
+    features: Tensor,
+    head: nn.Conv2d | None = None,
+    dtype: torch.dtype = torch.float32,
+    weights: Tensor | None = None,
 ) -> Moments:
     """Measure the moments of the features of one picture, embedded by `head` if given.
 
@@ -60,6 +64,8 @@ def measure_moments(
         features: Shape `(1, C, H, W)`.
         head: A 1x1 convolution, as in `Encoder.embed`.
         dtype: Precision of the products; sums and results are float32.
+        weights: How much each position counts, shape `(1, 1, H, W)`, not all 0: the moments of a
+            region (Gatys et al., "Controlling perceptual factors", CVPR 2017, section 4).
 
     Raises:
         ValueError: If there is not exactly one picture.
@@ -69,7 +75,8 @@ def measure_moments(
     weight = bias = None
     if head is not None:
         weight, bias = head.weight.flatten(1), head.bias
-    return Moments(*_Moments.apply(features, weight, bias, dtype))
+    shares = None if weights is None else (weights / weights.mean()).flatten()[:, None]
+    return Moments(*_Moments.apply(features, weight, bias, dtype, shares))
 
 
 class _Moments(torch.autograd.Function):
@@ -77,42 +84,57 @@ class _Moments(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, features: Tensor, weight: Tensor | None, bias: Tensor | None, dtype: torch.dtype
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        dtype: torch.dtype,
+        shares: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         positions = features.permute(0, 2, 3, 1).flatten(0, 2).to(dtype)
         if weight is not None:
             weight = weight.to(dtype)
         if bias is not None:
             bias = bias.to(dtype)
-        ctx.save_for_backward(positions, weight, bias)
+        shares = None if shares is None else shares.to(dtype)
+        ctx.save_for_backward(positions, weight, bias, shares)
         ctx.shape, ctx.dtype = features.shape, features.dtype
         width = features.shape[1] if weight is None else len(weight)
         total = features.new_zeros(width, dtype=torch.float32)
         products = features.new_zeros(width, width, dtype=torch.float32)
-        for strip in positions.split(POSITIONS):
+        for strip, share in zip(positions.split(POSITIONS), _split(shares), strict=False):
             embedded = _embed(strip, weight, bias)
-            total += embedded.sum(0, dtype=torch.float32)
-            products += embedded.T @ embedded
+            weighted = embedded if share is None else embedded * share
+            total += weighted.sum(0, dtype=torch.float32)
+            products += embedded.T @ weighted
         return total / len(positions), products / len(positions)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        positions, weight, bias = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
+        positions, weight, bias, shares = ctx.saved_tensors
         mean, gram = gradients
         offset = (mean / len(positions)).to(positions.dtype)
         factor = ((gram + gram.T) / len(positions)).to(positions.dtype)
         result = torch.empty_like(positions)
-        strips = zip(positions.split(POSITIONS), result.split(POSITIONS), strict=True)
-        for strip, output in strips:
+        strips = zip(
+            positions.split(POSITIONS), result.split(POSITIONS), _split(shares), strict=False
+        )
+        for strip, output, share in strips:
             embedded = _embed(strip, weight, bias)
             gradient = torch.addmm(offset, embedded, factor)
+            if share is not None:
+                gradient.mul_(share)
             if weight is None:
                 output.copy_(gradient)
             else:
                 torch.mm(gradient.mul_(embedded > 0), weight, out=output)
         _, channels, height, width = ctx.shape
         image = result.to(ctx.dtype).view(1, height, width, channels).permute(0, 3, 1, 2)
-        return image, None, None, None
+        return image, None, None, None, None
+
+
+def _split(shares: Tensor | None) -> Iterable[Tensor | None]:
+    return repeat(None) if shares is None else shares.split(POSITIONS)
 
 
 def _embed(strip: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:

@@ -118,13 +118,28 @@ class StyleTarget:
 
 
 @dataclass(frozen=True)
+class Region:
+    """Where a picture shall have a style.
+
+    Attributes:
+        style: Targets by layer.
+        share: Of the style term.
+        weights: How much each pixel counts, shape `(1, 1, H, W)`; None is the whole picture.
+    """
+
+    style: Mapping[str, StyleTarget]
+    share: float = 1.0
+    weights: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Objective:
     """The loss at one scale."""
 
     network: "_Network"
     config: LossConfig
     content: Tensor
-    style: Mapping[str, StyleTarget]
+    regions: Sequence["Region"]
 
     def evaluate(self, image: Tensor) -> tuple[dict[str, float], Tensor]:
         """Return the losses of a picture, and the gradient of their weighted sum."""
@@ -142,28 +157,31 @@ class Objective:
             self.network.embed(config.content_layer, features[config.content_layer]), self.content
         ) / self.content.square().mean().clamp_min(1e-12)
         shares = dict(zip(LOSS_LAYERS, config.layer_weights, strict=True))
-        total = sum(shares[layer] for layer in self.style)
         style = torch.stack(
             [
-                shares[layer] / total * self._style_term(layer, features[layer])
-                for layer in self.style
+                region.share
+                * shares[layer]
+                / sum(shares[layer] for layer in region.style)
+                * self._style_term(region, layer, features[layer])
+                for region in self.regions
+                for layer in region.style
             ]
         ).sum()
         tv = total_variation_loss(image)
         loss = config.content_weight * content + config.style_weight * style + config.tv_weight * tv
         return {"loss": loss, "content": content, "style": style, "tv": tv}
 
-    def _style_term(self, layer: str, features: Tensor) -> Tensor:
-        target = self.style[layer].target
+    def _style_term(self, region: Region, layer: str, features: Tensor) -> Tensor:
+        target = region.style[layer].target
         if isinstance(target, ChannelStatistics):
             distance = style_loss(features, target)
         else:
-            moments = self.network.moments(layer, features)
+            moments = self.network.moments(layer, features, region.weights)
             if isinstance(target, NormalDistribution):
                 distance = wasserstein_loss(moments, target)
             else:
                 distance = F.mse_loss(moments.gram, target.gram)
-        return distance / self.style[layer].power
+        return distance / region.style[layer].power
 
 
 @dataclass(frozen=True)
@@ -176,12 +194,7 @@ class _Network:
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
         """Return the features of `(1, 3, H, W)` at every layer."""
-        height, width = (max(side, 2 * STRIDE) for side in image.shape[2:])
-        bottom, right = height + -height % STRIDE, width + -width % STRIDE
-        padding = (0, right - image.shape[3], 0, bottom - image.shape[2])
-        if any(padding):
-            image = F.pad(image, padding, mode="replicate")
-        image = image.contiguous(memory_format=torch.channels_last)
+        image = _pad(image).contiguous(memory_format=torch.channels_last)
         pool = None if self.pooling == "max" else _average_pool
         features: dict[str, Tensor] = self.encoder(image, LOSS_LAYERS, pool)
         return features
@@ -191,9 +204,11 @@ class _Network:
         head = self._head(layer)
         return features if head is None else F.relu(head(features))
 
-    def moments(self, layer: str, features: Tensor) -> Moments:
-        """Measure embedded features."""
-        return measure_moments(features, self._head(layer), self.dtype)
+    def moments(self, layer: str, features: Tensor, weights: Tensor | None = None) -> Moments:
+        """Measure embedded features, of a region by the weights of its pixels."""
+        if weights is not None:
+            weights = F.interpolate(_pad(weights), features.shape[2:], mode="area")
+        return measure_moments(features, self._head(layer), self.dtype, weights)
 
     def _head(self, layer: str) -> nn.Conv2d | None:
         head = getattr(self.encoder, layer.replace("relu", "embed"), None)
@@ -203,7 +218,11 @@ class _Network:
 
 @torch.no_grad()
 def measure_objective(
-    encoder: nn.Module, photo: Tensor, style: Paintings | StyleStatistics, config: LossConfig
+    encoder: nn.Module,
+    photo: Tensor,
+    style: Paintings | StyleStatistics,
+    config: LossConfig,
+    regions: Tensor | None = None,
 ) -> Objective:
     """Measure what a picture of the photo's size is to become.
 
@@ -212,18 +231,30 @@ def measure_objective(
         photo: Shape `(1, 3, H, W)`, RGB in [0, 1].
         style: Paintings, or a stored style, for the style loss `statistics`.
         config: The terms of the loss.
+        regions: How much each painting counts at each pixel, shape `(paintings, 1, H, W)`, each
+            somewhere; None mixes them everywhere. A region counts by its part of the picture.
     """
     device = photo.device
     low = config.precision == "bfloat16" or (config.precision == "auto" and fast_bfloat16(device))
     network = _Network(encoder, config.pooling, torch.bfloat16 if low else torch.float32)
     content = network.embed(config.content_layer, network.features(photo)[config.content_layer])
     if isinstance(style, StyleStatistics):
-        targets = _statistics_targets(style.to(device))
+        found = [Region(_statistics_targets(style.to(device)))]
     else:
         longer = max(photo.shape[2:]) * config.style_scale
         paintings = [(_shrink(painting.to(device), longer), weight) for painting, weight in style]
-        targets = _painting_targets(network, paintings, config.style_loss)
-    return Objective(network, config, content, targets)
+        if regions is None:
+            found = [Region(_painting_targets(network, paintings, config.style_loss))]
+        else:
+            found = [
+                Region(
+                    _painting_targets(network, [painting], config.style_loss),
+                    (weights.sum() / regions.sum()).item(),
+                    weights[None],
+                )
+                for painting, weights in zip(paintings, regions, strict=True)
+            ]
+    return Objective(network, config, content, found)
 
 
 def _painting_targets(network: _Network, paintings: Paintings, kind: str) -> dict[str, StyleTarget]:
@@ -255,6 +286,13 @@ def _statistics_targets(style: StyleStatistics) -> dict[str, StyleTarget]:
         )
         for layer, channels in style.layers.items()
     }
+
+
+def _pad(image: Tensor) -> Tensor:
+    height, width = (max(side, 2 * STRIDE) for side in image.shape[2:])
+    bottom, right = height + -height % STRIDE, width + -width % STRIDE
+    padding = (0, right - image.shape[3], 0, bottom - image.shape[2])
+    return F.pad(image, padding, mode="replicate") if any(padding) else image
 
 
 def _average_pool(features: Tensor) -> Tensor:

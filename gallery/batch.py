@@ -12,6 +12,7 @@ bits on which other photos were there. What is complete is known from `gallery.j
 
 import hashlib
 import json
+import math
 import os
 import time
 from collections import deque
@@ -27,6 +28,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from adain.device import release_memory, resident_memory
 from adain.errors import ImageError, ImageExistsError
 from adain.images import SUFFIXES, Picture, load_image, resize_shorter_side, save_image
 from adain.metadata import Notes
@@ -51,6 +53,12 @@ POLL = 0.5
 
 SETTLED = 1.0
 """Seconds for which a file of a watched folder must stay the same before it is read."""
+
+CHECKED = 32
+"""Photos between two looks at the memory of the process."""
+
+GROWTH = 1.2
+"""Growth of that memory beyond which what is free of it is given back."""
 
 OUTSIDE = ("device", "overwrite", "format", "memory")
 """Settings that the content of a result does not depend on, or that its name tells."""
@@ -457,6 +465,7 @@ def run_threads(
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(share,))
     waiting: set[Future[BatchStep]] = set()
     queue = deque(jobs)
+    done, least = 0, math.inf
     try:
         while queue or waiting:
             while queue and len(waiting) < 2 * threads:
@@ -464,6 +473,12 @@ def run_threads(
             finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in finished:
                 yield future.result()
+                done += 1
+                if done % CHECKED == 0:
+                    held = resident_memory()
+                    least = min(least, held)
+                    if held > GROWTH * least:
+                        release_memory()
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)

@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
 
-from adain.gatys import Checkpoint
+from adain.gatys import Checkpoint, lay_out
 from gallery.errors import CheckpointError
 from gallery.files import write_file
 
@@ -51,7 +50,7 @@ def load_checkpoint(path: Path, run: Run, device: torch.device) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             names = list(file.keys())
-            tensors = {name: _lay_out(file.get_tensor(name).to(device)) for name in names}
+            tensors = {name: lay_out(file.get_tensor(name).to(device)) for name in names}
         if metadata["format"] != FORMAT:
             raise ValueError(metadata["format"])
         kept = json.loads(metadata["run"])
@@ -72,8 +71,3 @@ def load_checkpoint(path: Path, run: Run, device: torch.device) -> Checkpoint:
             "leave --resume away"
         )
     return checkpoint
-
-
-def _lay_out(tensor: Tensor) -> Tensor:
-    """Lay pictures out as a run does: sums depend on the order of their terms."""
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor

@@ -1,18 +1,20 @@
 """A client of the web service of another machine: photos there, paintings back."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
 import requests
 
+from gallery.config import Controls, PictureFile
 from gallery.errors import GalleryError
 from gallery.web.documents import (
     ROOT,
     GroupDocument,
     GroupsDocument,
+    JobDocument,
     PaintingDocument,
     PaintingsDocument,
     ServiceDocument,
@@ -87,6 +89,7 @@ class Client:
         max_side: int | None = None,
         format: str = "png",
         quality: int = 95,
+        controls: Controls = Controls(),
     ) -> bytes:
         """Repaint a photo.
 
@@ -99,11 +102,12 @@ class Client:
             max_side: Longest side of the result in pixels.
             format: `jpeg`, `png`, `webp`, `avif`, `tiff` or `bmp`.
             quality: 1 to 100, of JPEG, WebP and AVIF.
+            controls: How it is repainted; masks go with the styles, the painting's last.
 
         Returns:
             A picture file.
         """
-        query = {
+        query: dict[str, Any] = {
             "style": list(styles),
             "alpha": alpha,
             "max_side": max_side,
@@ -111,10 +115,69 @@ class Client:
             "quality": quality,
             "painting_weight": painting_weight,
         }
-        if painting is None:
-            return self._ask("POST", f"{ROOT}/stylize", params=query, data=photo).content
-        files = {"photo": photo, "painting": painting}
-        return self._ask("POST", f"{ROOT}/stylize", params=query, files=files).content
+        for name in ("feather", "stroke", "preserve_color", "photorealistic", "smooth", "sharpen"):
+            query[name] = getattr(controls, name)
+        parts = [("photo", photo)]
+        parts += [] if painting is None else [("painting", painting)]
+        parts += [("mask", _content(mask)) for mask in controls.masks]
+        parts += [] if controls.strength is None else [("strength", _content(controls.strength))]
+        body: dict[str, Any] = {"data": photo} if len(parts) == 1 else {"files": parts}
+        return self._ask("POST", f"{ROOT}/stylize", params=query, **body).content
+
+    def render(
+        self,
+        photo: bytes,
+        styles: Sequence[str] = (),
+        *,
+        painting: bytes | None = None,
+        on_change: Callable[[JobDocument], None] = lambda job: None,
+        **settings: str | float,
+    ) -> bytes:
+        """Repaint a photo by optimising it, as a job; wait for it.
+
+        Args:
+            photo: A picture file.
+            styles: Names of the gallery, with positive weights.
+            painting: A picture file whose style to take, or to mix with the others.
+            on_change: Told how the job is, about twice a second.
+            settings: `alpha`, `content_weight`, `style_weight`, `time_limit` in seconds,
+                `max_side`, `format` and `quality`.
+
+        Returns:
+            A picture file.
+        """
+        query = {"method": "render", "style": list(styles), **settings}
+        files = {"photo": photo} if painting is None else {"photo": photo, "painting": painting}
+        answer = self._ask("POST", f"{ROOT}/jobs", params=query, files=files)
+        job = JobDocument.model_validate_json(answer.content)
+        try:
+            while job.state in ("queued", "running"):
+                time.sleep(0.5)
+                answer = self._ask("GET", f"{ROOT}/jobs/{job.id}")
+                job = JobDocument.model_validate_json(answer.content)
+                on_change(job)
+        except BaseException:
+            self._session.delete(f"{self._url}{ROOT}/jobs/{job.id}", timeout=5)
+            raise
+        if job.result is None:
+            raise ServiceError(f"{self._url}: the job {job.state}: {job.detail}", job.code, 0)
+        return self._ask("GET", job.result).content
+
+    def add_painting(self, picture: bytes, title: str, **facts: Any) -> PaintingDocument:
+        """Add a painting to the gallery; needs a key of an administrator.
+
+        Args:
+            picture: A picture file; its style is measured, it is not kept.
+            title: What it is called.
+            facts: `artist`, `year`, `styles`, `genres`, `tags`, `medium`, `rights`, `credit`.
+        """
+        query = {"title": title, **facts}
+        answer = self._ask("POST", f"{ROOT}/paintings", params=query, data=picture)
+        return PaintingDocument.model_validate_json(answer.content)
+
+    def remove_painting(self, name: str) -> None:
+        """Remove a painting by its slug or number; needs a key of an administrator."""
+        self._ask("DELETE", f"{ROOT}/paintings/{quote(name, safe='')}")
 
     def paintings(
         self, search: str = "", artist: str | None = None, style: str | None = None
@@ -167,7 +230,7 @@ class Client:
                     "unreachable",
                     0,
                 ) from error
-            if answer.status_code == 200:
+            if answer.status_code in (200, 201, 202):
                 return answer
             seconds = answer.headers.get("Retry-After", "")
             if attempt == RETRIES or not seconds.isdecimal():
@@ -175,6 +238,10 @@ class Client:
             time.sleep(min(float(seconds), MAX_WAIT))
         code, detail = _problem(answer)
         raise ServiceError(f"{self._url}: {detail}", code, answer.status_code)
+
+
+def _content(file: PictureFile) -> bytes:
+    return file if isinstance(file, bytes) else file.read_bytes()
 
 
 def _problem(answer: requests.Response) -> tuple[str, str]:

@@ -53,7 +53,7 @@ class RayRunner:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Read when it is imported.
         try:
             import ray
-            from ray.data import ActorPoolStrategy, DataContext
+            from ray.data import DataContext
         except ImportError as error:
             raise ClusterError("Ray is not installed; run: pip install 'adain[ray]'") from error
         self._plan = plan
@@ -79,12 +79,12 @@ class RayRunner:
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
         on_gpu = plan.config.device.startswith("cuda") or (plan.config.device == "auto" and gpus)
-        # Actors that hold every core leave none to the readers, which then wait for ever.
-        size = gpus if on_gpu else max(1, cpus - 1)
+        # Actors that hold every core leave none to the readers, which then wait for ever: one for
+        # each core, and together they hold one core less.
+        size = gpus if on_gpu else cpus
         size = min(size, plan.batch.jobs or size)
         self._options: dict[str, Any] = {
-            "compute": ActorPoolStrategy(size=size),
-            "num_cpus": 1 if cpus > size else 0.5,
+            "num_cpus": math.floor(100 * max(0.5, cpus - 1) / max(size, cpus)) / 100,
             "num_gpus": 1 if on_gpu else 0,
         }
         self._size = size
@@ -92,6 +92,7 @@ class RayRunner:
     def __call__(self, jobs: Sequence[Job]) -> Generator[BatchStep]:
         """Yield what became of each job, as it comes."""
         import ray
+        from ray.data import ActorPoolStrategy
 
         # Small blocks: they are what is retried, and what the actors share the work by.
         blocks = max(1, min(math.ceil(len(jobs) / 4), 16 * self._size))
@@ -99,6 +100,7 @@ class RayRunner:
         steps = ray.data.from_items(rows, override_num_blocks=blocks).map(
             RayWorker,  # type: ignore[arg-type]
             fn_constructor_args=(self._plan,),
+            compute=ActorPoolStrategy(size=min(self._size, blocks)),
             **self._options,
         )
         for row in steps.iter_rows():

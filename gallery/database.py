@@ -3,6 +3,7 @@
 Every error of the database driver becomes a `DatabaseError` of one line here.
 """
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 from gallery.errors import DatabaseError, SchemaError
 from gallery.tables import SCHEMA, Base
@@ -44,6 +45,8 @@ def connect(url: str) -> Engine:
         sqlite = parsed.get_backend_name() == "sqlite"
         memory = sqlite and not parsed.database
         options: dict[str, Any] = {"poolclass": StaticPool} if memory else {"pool_pre_ping": True}
+        if sqlite and not memory and not os.access(Path(str(parsed.database)).parent, os.W_OK):
+            options = {"poolclass": NullPool}  # So that each look may find another log; see below.
         if sqlite:
             options["connect_args"] = {"timeout": BUSY_SECONDS, "check_same_thread": False}
         engine = create_engine(parsed, **options)
@@ -52,6 +55,8 @@ def connect(url: str) -> Engine:
             f"{url.partition('://')[0]}: no database that can be used ({error}); give the path of "
             "a file, or postgresql://USER@HOST/NAME with the extra 'postgres' installed"
         ) from error
+    if sqlite and not memory:
+        event.listen(engine, "do_connect", _open_sqlite)
     if sqlite:
         event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite if sqlite else _begin_postgresql)
@@ -66,7 +71,11 @@ def open_database(url: str) -> Engine:
         DatabaseError: If it does not exist or cannot be read.
     """
     engine = connect(url)
-    check_schema(engine)
+    try:
+        check_schema(engine)
+    except DatabaseError:
+        engine.dispose()
+        raise
     return engine
 
 
@@ -260,6 +269,32 @@ def _make_file(engine: Engine) -> None:
             f"{path}: cannot be made or opened ({error}); check the path, its permissions and "
             "the free space"
         ) from error
+
+
+def _open_sqlite(
+    dialect: object, record: object, arguments: tuple[str, ...], options: dict[str, Any]
+) -> sqlite3.Connection:
+    """Open a file; also one in a folder that cannot be written, as on a read-only share.
+
+    A reader of a file with a write-ahead log needs an index of that log beside it. Where there is
+    none and none can be made, nobody writes either, and the file is whole without it, unless a
+    writer was killed and left a log.
+    """
+    path = arguments[0]
+    connection: sqlite3.Connection = sqlite3.connect(path, **options)
+    try:
+        connection.execute("PRAGMA schema_version")  # The first look at the file.
+        return connection
+    except sqlite3.Error as error:
+        connection.close()
+        log = Path(f"{path}-wal")
+        kind = getattr(error, "sqlite_errorname", "")
+        readonly = kind.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY"))
+        if not readonly or not os.path.isfile(path) or (log.exists() and log.stat().st_size):
+            raise
+    uri = f"{Path(path).absolute().as_uri()}?immutable=1"
+    connection = sqlite3.connect(uri, **{**options, "uri": True})
+    return connection
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, record: object) -> None:

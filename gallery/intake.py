@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, delete, insert, or_, select
 from sqlalchemy.orm import Session
 
 from gallery.config import STYLE_SIDE
+from gallery.embeddings import add_embeddings
 from gallery.paintings import Painting, fold, slugify
 from gallery.tables import (
     ArtistRow,
@@ -111,6 +112,9 @@ def add_vectors(session: Session, vectors: Mapping[int, NDArray[np.float32]], en
     ]
     if rows:
         session.execute(insert(CachedStyleRow), rows)
+        add_embeddings(
+            session, {row["painting_id"]: vectors[row["painting_id"]] for row in rows}, encoder
+        )
         forget_pools(session, [row["painting_id"] for row in rows])
 
 

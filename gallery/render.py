@@ -9,6 +9,7 @@ from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
+import torch
 from PIL import Image
 from torch import Tensor, nn
 
@@ -21,11 +22,13 @@ from adain.normalization import StyleStatistics
 from adain.perceptual import Paintings, resize_pixels
 from adain.pretrained import load_network
 from gallery.checkpoints import Run, checkpoint_path, save_checkpoint
-from gallery.config import RenderConfig
-from gallery.errors import OutputError
+from gallery.config import Controls, RenderConfig
+from gallery.errors import MaskError, OutputError
 from gallery.files import write_file
+from gallery.masks import region_weights
 from gallery.paintings import Painting
 from gallery.references import Reference, find_target
+from gallery.service import finish_pixels, measure_style
 from gallery.store import Gallery
 
 FRAMES = 48
@@ -48,6 +51,9 @@ class RenderJob:
         config: How to optimise.
         run: What identifies the run, for its checkpoint.
         encoder: The perceptual network.
+        controls: What is done to the pixels of the result; the steps know nothing of it.
+        regions: How much each painting counts at each pixel, `(paintings, 1, H, W)` in [0, 1]; the
+            photo keeps the rest. None mixes them everywhere.
     """
 
     photo: Picture
@@ -56,6 +62,8 @@ class RenderJob:
     config: GatysConfig
     run: Run
     encoder: nn.Module
+    controls: Controls = Controls()
+    regions: Tensor | None = None
 
 
 def painting_files(
@@ -90,6 +98,7 @@ def prepare_render(
     init: str,
     max_side: int,
     network: str | None = None,
+    controls: Controls = Controls(),
 ) -> RenderJob:
     """Load what a render needs.
 
@@ -103,26 +112,43 @@ def prepare_render(
             photo's size.
         max_side: Longest side of the result in pixels.
         network: The perceptual network, of `pretrained.NETWORKS`; None takes the model's encoder.
+        controls: Where each painting goes; colours, edges and grain of the result.
 
     Raises:
         ImageError: If a picture cannot be read.
         StylesError: If the style is neither measured nor at hand.
         WeightsError: If the network is not here.
-        ValueError: If statistics alone are to be compared by another network than theirs.
+        MaskError: If a mask does not fit.
+        ValueError: If statistics alone are to be compared by another network than theirs, or by
+            masks.
     """
+    if controls.masks and files is None:
+        raise ValueError("masks need pictures of the styles")
     if network and files is None:
         raise ValueError(
             f"network {network} needs pictures of the style; its statistics are of another"
         )
     encoder = load_network(network).to(model.device) if network else model.encoder
-    picture = resize_image(load_image(photo), max_side)
+    original = load_image(photo)
+    picture = resize_image(original, max_side)
     style: Paintings | StyleStatistics
     if files is None:
         style = measure(model)
     else:
         style = [(load_image(file).pixels.to(model.device), weight) for file, weight in files]
     pixels = picture.pixels.to(model.device)
-    if init == "one-pass":
+    regions = None
+    if controls.masks and files:
+        masks = [load_image(mask) for mask in controls.masks]
+        feather = controls.feather * picture.width / original.width
+        size = (picture.height, picture.width)
+        regions = region_weights(masks, len(files), picture, size, feather).to(pixels)
+        if not (regions.amax((1, 2, 3)) > 0).all():
+            raise MaskError("a style has no place in the masks; leave it away")
+    if init == "one-pass" and regions is not None and files:
+        passes = [model.stylize(pixels, measure_style(model, file)) for file, _ in files]
+        start = lay_over(pixels, torch.cat(passes), regions)
+    elif init == "one-pass":
         start = model.stylize(pixels, measure(model))
     elif init == "photo":
         start = pixels
@@ -130,8 +156,10 @@ def prepare_render(
         start = None
     else:
         start = _stretch(load_image(Path(init)), picture).to(model.device)
-    run = _identify(network or model.fingerprint, picture, style, start, config)
-    return RenderJob(replace(picture, levels=pixels), style, start, config, run, encoder)
+    run = _identify(network or model.fingerprint, picture, style, start, config, regions)
+    return RenderJob(
+        replace(picture, levels=pixels), style, start, config, run, encoder, controls, regions
+    )
 
 
 def render_job(
@@ -154,6 +182,7 @@ def render_job(
             job.style,
             job.config,
             start=job.start,
+            regions=job.regions,
             resume=resume,
             on_step=on_step,
             should_stop=should_stop,
@@ -165,6 +194,13 @@ def render_job(
         raise ImageTooLargeError(
             f"{job.photo.name}: not enough memory to render {size} pixels; give a smaller max-side"
         ) from error
+
+
+def lay_over(photo: Tensor, painted: Tensor, regions: Tensor) -> Tensor:
+    """Return the photo `(1, 3, H, W)` under pictures `(1 or N, 3, H, W)` where regions are."""
+    regions = regions.to(photo)
+    covered = regions.sum(0, keepdim=True)
+    return (photo * (1 - covered) + (painted * regions).sum(0, keepdim=True)).clamp(0, 1)
 
 
 def total_steps(job: RenderJob) -> int:
@@ -224,7 +260,10 @@ class Recorder:
             write_file(self.animation, encode_animation(self.frames))
 
     def _save(self, pixels: Tensor) -> None:
-        image = to_image(pixels, self.job.photo.transparency)
+        finished = finish_pixels(self.job.photo, pixels, self.job.controls)
+        if self.job.regions is not None:
+            finished = lay_over(self.job.photo.pixels.to(finished), finished, self.job.regions)
+        image = to_image(finished, self.job.photo.transparency)
         quality = self.config.jpeg_quality
         save_image(image, self.output, jpeg_quality=quality, overwrite=self.replace)
         self.replace = True  # The file is this run's own now.
@@ -290,6 +329,7 @@ def _identify(
     style: Paintings | StyleStatistics,
     start: Tensor | None,
     config: GatysConfig,
+    regions: Tensor | None,
 ) -> Run:
     """Return what decides a run's result, in the form that JSON gives back."""
     if isinstance(style, StyleStatistics):
@@ -303,6 +343,7 @@ def _identify(
         "encoder": encoder,
         "photo": _digest(photo.pixels),
         "style": styles,
+        "regions": None if regions is None else _digest(regions),
         "init": None if start is None else _digest(start),
         **settings.pop("loss"),
         **settings,

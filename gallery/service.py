@@ -283,6 +283,20 @@ def _finish(
     return steps, margin
 
 
+def finish_pixels(photo: Picture, painted: Tensor, controls: Controls) -> Tensor:
+    """Apply what works on the pixels of a photo and its repainting: colours, edges, grain.
+
+    Args:
+        photo: At the size of the result.
+        painted: Shape `(1, 3, H, W)`, in [0, 1].
+        controls: How; what says where is not looked at.
+    """
+    original = photo.pixels.to(painted)
+    for step in _finish(replace(photo, levels=original), painted, None, controls)[0]:
+        painted = step(original, painted)
+    return painted
+
+
 def _measure(photo: Picture, rows: RowReader, extent: RowReader | None) -> ColorStatistics:
     """Measure the colours of photo or result, by what of them counts."""
 

@@ -26,10 +26,11 @@ from gallery.database import (
     translated,
     upgrade,
 )
+from gallery.embeddings import nearest_embeddings
 from gallery.errors import DatabaseError
 from gallery.intake import add_batch, add_vectors, forget_pools, pack
 from gallery.names import close_words, find_group, find_painting
-from gallery.paintings import Painting, fold
+from gallery.paintings import MAX_TEXT, Painting, fold
 from gallery.queries import (
     Group,
     Vector,
@@ -84,12 +85,12 @@ class Gallery:
             StyleNotFound: If no painting fits, or several do.
         """
         with self._read() as session:
-            return find_painting(session, name)
+            return find_painting(session, name[:MAX_TEXT])
 
     def close_words(self, search: str) -> list[str]:
         """Return words of the gallery that resemble those of a search that found nothing."""
         with self._read() as session:
-            return close_words(session, search)
+            return close_words(session, search[:MAX_TEXT])
 
     def find_picture(self, sha256: str) -> Painting | None:
         """Return the painting whose picture file has this digest, if there is one."""
@@ -110,7 +111,7 @@ class Gallery:
             after: Go on after the painting of this number.
             limit: How many.
         """
-        words = fold(search)
+        words = fold(search[:MAX_TEXT])  # Nothing that is kept is longer.
         if search and not words:
             return []
         with self._read() as session:
@@ -193,7 +194,7 @@ class Gallery:
             StyleNotFound: If none fits, or several do.
         """
         with self._read() as session:
-            return find_group(session, kind, name)
+            return find_group(session, kind, name[:MAX_TEXT])
 
     # Statistics
 
@@ -220,8 +221,8 @@ class Gallery:
     def similar(self, vector: Vector, encoder: str, limit: int) -> list[tuple[Painting, float]]:
         """Return the paintings whose style is nearest, nearest first, with their distance.
 
-        The statistics of all paintings stay in memory for the next question; what is added
-        meanwhile is seen after a minute.
+        PostgreSQL has an index for it. Otherwise the statistics of all paintings stay in memory
+        for the next question; what is added meanwhile is seen after a minute.
 
         Args:
             vector: Style vector `(1, D)`, see `gallery.similar`.
@@ -231,15 +232,15 @@ class Gallery:
         Raises:
             StylesError: If no painting was measured by this encoder, or statistics are damaged.
         """
-        known = self._index
-        if known is None or known[0] != encoder or known[1] < time.monotonic():
-            numbers, vectors = self.vectors(encoder)
-            index = StyleIndex(np.ascontiguousarray(signature(vectors)))
-            self._index = known = (encoder, time.monotonic() + INDEX_SECONDS, numbers, index)
-        _, _, numbers, index = known
-        rows, distances = index.nearest(vector, limit)
-        near = {numbers[row]: float(each) for row, each in zip(rows, distances, strict=True)}
-        return [(painting, near[painting.id]) for painting in self.pictures(list(near))]
+        with self._read() as session:
+            found = nearest_embeddings(session, vector, encoder, limit)
+        if found is None:
+            numbers, index = self._styles(encoder)
+            rows, distances = index.nearest(vector, limit)
+            found = [(numbers[row], float(each)) for row, each in zip(rows, distances, strict=True)]
+        paintings = self.pictures([number for number, _ in found])
+        near = dict(found)
+        return [(painting, near[painting.id]) for painting in paintings]
 
     def keep_vector(self, painting: Painting, encoder: str, vector: Vector) -> None:
         """Cache the style vector `(1, D)` of a painting."""
@@ -273,6 +274,15 @@ class Gallery:
         except DatabaseError:
             pass  # A gallery that cannot be written answers all the same.
         return measured
+
+    def _styles(self, encoder: str) -> tuple[list[int], StyleIndex]:
+        """Return the numbers of all paintings and their styles, read a minute ago at most."""
+        known = self._index
+        if known is None or known[0] != encoder or known[1] < time.monotonic():
+            numbers, vectors = self.vectors(encoder)
+            index = StyleIndex(np.ascontiguousarray(signature(vectors)))
+            self._index = known = (encoder, time.monotonic() + INDEX_SECONDS, numbers, index)
+        return known[2], known[3]
 
     # Import runs and upkeep
 

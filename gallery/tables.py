@@ -6,7 +6,8 @@
     import_run ──< import_error          job ──< job_file
 
 On SQLite, triggers keep the full-text index `painting_search` in step with `painting.words`; on
-PostgreSQL that column has a text-search index.
+PostgreSQL that column has a text-search index, and with its extension pgvector there is the table
+`style_embedding` (see `gallery.embeddings`), which only the migrations make.
 """
 
 from datetime import datetime
@@ -14,7 +15,7 @@ from datetime import datetime
 from sqlalchemy import DDL, BigInteger, Column, ForeignKey, MetaData, Table, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-SCHEMA = "0003"
+SCHEMA = "0004"
 """Revision of these tables: the newest in `migrations/versions`."""
 
 FULL_TEXT = (

@@ -427,6 +427,18 @@ def test_threads_work_at_the_same_time_and_give_back_the_setting() -> None:
     assert torch.get_num_threads() == before
 
 
+def test_memory_that_grows_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = iter([100, 110, 119, 121, 100])
+    released: list[int] = []
+    done: list[BatchStep] = []
+    monkeypatch.setattr(batch_module, "resident_memory", lambda: next(held))
+    monkeypatch.setattr(batch_module, "release_memory", lambda: released.append(len(done)))
+    jobs = [Job(str(i), 0) for i in range(5 * batch_module.CHECKED)]
+    for step in run_threads(lambda job: BatchStep(job, "done"), jobs, 2):
+        done.append(step)
+    assert released == [4 * batch_module.CHECKED]
+
+
 def test_what_another_run_makes_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_module, "POLL", 0.01)
     tries: Counter[str] = Counter()

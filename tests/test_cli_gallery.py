@@ -226,3 +226,12 @@ def test_contradictions_are_usage_errors(run: Run) -> None:
     assert run("gallery", "list", "--limit", "0").exit_code == 2
     unknown = run("gallery", "list", "--artist", "mnet")
     assert unknown.exit_code == 5 and "artist:claude-monet" in unknown.stderr
+
+
+def test_similar_paintings_on_a_sheet(run: Run, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    assert len(lines(run("gallery", "similar", "irises", "--sheet", str(sheet)))) == 3
+    with Image.open(sheet) as image:
+        assert image.width > 1000
+    again = run("gallery", "similar", "irises", "--sheet", str(sheet))
+    assert again.exit_code == 4 and "exists already" in again.stderr

@@ -2,13 +2,16 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, inspect, text
 
 from gallery.config import database_url
 from gallery.database import (
@@ -21,6 +24,8 @@ from gallery.database import (
     upgrade,
 )
 from gallery.errors import DatabaseError, SchemaError
+from gallery.store import Gallery
+from gallery.styles import StyleFile
 from gallery.tables import SCHEMA, Base
 
 
@@ -93,6 +98,42 @@ def test_other_tables_are_named_with_the_remedy(
         open_database(database_url())
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("version", ["0001", "0002", "0003"])
+def test_older_databases_are_brought_up_to_date_with_their_paintings(
+    kind: str,
+    version: str,
+    styles: StyleFile,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    if kind == "postgresql":
+        request.getfixturevalue("postgresql")
+    engine = connect(database_url())
+    if kind == "sqlite":
+        Path(str(engine.url.database)).parent.mkdir(parents=True)
+    with monkeypatch.context() as patch:  # What was before there were embeddings.
+        patch.setattr("gallery.intake.add_embeddings", lambda *_: None)
+        config = alembic_config()
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, version)
+        assert Gallery(engine).import_styles(styles) == 4
+    with pytest.raises(SchemaError, match=f"has tables of version {version}, this program needs"):
+        open_database(database_url())
+    assert upgrade(engine, lambda session: None) == (version, SCHEMA)
+    gallery = Gallery(open_database(database_url()))
+    found = gallery.similar(styles.vectors[1:2], styles.encoder, 1)
+    assert [(each.slug, far) for each, far in found] == [("irises", 0)]
+    if kind == "postgresql":
+        with engine.connect() as connection:
+            assert connection.scalar(text("SELECT count(*) FROM style_embedding")) == 4
+            names = set(inspect(connection).get_table_names())
+        assert names == {*Base.metadata.tables, "alembic_version", "style_embedding"}
+    gallery.close()
+    engine.dispose()
+
+
 def test_an_older_database_is_sent_to_upgrade(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,10 +157,47 @@ def test_files_that_are_no_database_give_one_line(database: Path, tmp_path: Path
         connect("nonsense://x")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everything")
-def test_a_read_only_file_can_be_read(engine: Engine, database: Path) -> None:
-    database.chmod(0o400)
-    assert integrity(open_database(database_url())) == []
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Let nobody write to a folder; root only minds a read-only mount."""
+    if os.geteuid():
+        folder.chmod(0o500)
+        try:
+            yield
+        finally:
+            folder.chmod(0o700)
+        return
+    for options in (["--bind", folder], ["-o", "remount,ro,bind"]):
+        if subprocess.run(["mount", *options, folder], capture_output=True).returncode:
+            pytest.skip("root that may not mount")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_gallery_in_a_read_only_folder_can_be_read(engine: Engine, database: Path) -> None:
+    engine.dispose()
+    with read_only(database.parent):
+        engine = open_database(database_url())
+        assert integrity(engine) == []
+        assert Gallery(engine).page() == []
+        with pytest.raises(DatabaseError, match=r"gallery.db: .*readonly database; .*") as caught:
+            Gallery(engine).start_run(["a"])
+        assert "\n" not in str(caught.value)
+        with pytest.raises(DatabaseError, match=r"gallery.db: cannot be made or opened"):
+            upgrade(connect(database_url()), lambda session: None)
+        assert [path.name for path in database.parent.iterdir()] == [database.name]
+
+
+def test_what_a_killed_writer_left_is_not_passed_over(engine: Engine, database: Path) -> None:
+    """Where its log cannot be replayed, the last paintings would be missing."""
+    Gallery(engine).start_run(["a"])
+    log = Path(f"{database}-wal").read_bytes()
+    engine.dispose()
+    Path(f"{database}-wal").write_bytes(log)
+    with read_only(database.parent), pytest.raises(DatabaseError, match="unable to open"):
+        open_database(database_url())
 
 
 def test_the_file_waits_for_nobody_and_checks_references(engine: Engine) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from adain import device as device_module
-from adain.device import choose_device, free_memory, keep_freed_memory
+from adain.device import choose_device, free_memory, keep_freed_memory, release_memory
 
 
 def test_auto_takes_what_there_is() -> None:
@@ -38,6 +38,7 @@ def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch, libra
 
     monkeypatch.setattr(ctypes, "CDLL", load)
     keep_freed_memory()
+    release_memory()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import Tensor
 from typer.testing import CliRunner, Result
 
 from adain.gate import Gate, PassMeasure, decide, measure_pass
-from adain.gatys import GatysConfig
+from adain.gatys import GatysConfig, Rendering, Step
 from adain.images import Picture, load_image
 from adain.model import Encoder, StyleTransferModel
 from adain.normalization import style_statistics
@@ -25,6 +26,7 @@ from gallery import refine
 from gallery.cli import app
 from gallery.config import QUALITIES, Controls, StylizeConfig
 from gallery.refine import stylize_refined
+from gallery.render import RenderJob, render_job
 from gallery.service import stylize_picture
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -115,14 +117,23 @@ def refined(
     photo: Picture,
     painting: Tensor | None,
     gate: Gate = NONE,
+    *,
     judged: bool = True,
-    **options: object,
+    max_side: int | None = None,
+    controls: Controls = Controls(),
 ) -> refine.Refinement:
     style = model.measure_style(waves(phase=2).square())
-    paintings = None if painting is None else [(painting, 1.0)]
     return stylize_refined(
-        model, photo, style, paintings, judged=judged, gate=gate, config=QUICK, **options
-    )  # type: ignore[arg-type]
+        model,
+        photo,
+        style,
+        None if painting is None else [(painting, 1.0)],
+        judged=judged,
+        max_side=max_side,
+        controls=controls,
+        gate=gate,
+        config=QUICK,
+    )
 
 
 def test_what_is_accepted_is_the_one_pass(tiny_model: StyleTransferModel) -> None:
@@ -180,11 +191,12 @@ def test_large_photos_are_rendered_small_and_keep_their_size(
 ) -> None:
     monkeypatch.setattr("adain.strokes.STROKE_SIDE", 64)
     sizes = []
-    render_job = refine.render_job
 
-    def record(model: StyleTransferModel, job: refine.RenderJob, **rest: object) -> object:
+    def record(
+        model: StyleTransferModel, job: RenderJob, on_step: Callable[[Step], None]
+    ) -> Rendering:
         sizes.append((job.photo.width, job.photo.height))
-        return render_job(model, job, **rest)  # type: ignore[arg-type]
+        return render_job(model, job, on_step=on_step)
 
     monkeypatch.setattr(refine, "render_job", record)
     result = refined(tiny_model, Picture(waves(96, 128)), waves(phase=2).square())
@@ -206,8 +218,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     for seed, (name, size) in enumerate((("a.png", (64, 48)), ("b.png", (60, 60)))):
         coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
         Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(name)
-    quick = refine.stylize_refined.__kwdefaults__ | {"config": QUICK}
-    monkeypatch.setattr(refine.stylize_refined, "__kwdefaults__", quick)
+    monkeypatch.setattr(refine, "stylize_refined", partial(stylize_refined, config=QUICK))
 
     def invoke(*arguments: str) -> Result:
         return CliRunner().invoke(app, ["stylize", *arguments])
@@ -216,8 +227,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def set_gate(monkeypatch: pytest.MonkeyPatch, gate: Gate) -> None:
-    defaults = refine.stylize_refined.__kwdefaults__ | {"gate": gate}
-    monkeypatch.setattr(refine.stylize_refined, "__kwdefaults__", defaults)
+    gated = partial(stylize_refined, config=QUICK, gate=gate)
+    monkeypatch.setattr(refine, "stylize_refined", gated)
 
 
 def pixels(path: str) -> Tensor:

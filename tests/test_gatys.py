@@ -135,8 +135,40 @@ def test_two_paintings_pull_by_their_weights(encoder: Encoder) -> None:
         measure_objective(encoder, PHOTO, style, LossConfig(style_loss="gram"))
         for style in ([(PAINTING, 3.0)], [(PAINTING, 3.0), (other, 1.0)], [(other, 0.1)])
     ]
-    grams = [objective.style["relu3_1"].target.gram for objective in objectives]  # type: ignore[union-attr]
+    grams = [objective.regions[0].style["relu3_1"].target.gram for objective in objectives]  # type: ignore[union-attr]
     torch.testing.assert_close(grams[1], 0.75 * grams[0] + 0.25 * grams[2])
+
+
+def test_regions_take_the_style_of_their_own_painting(encoder: Encoder) -> None:
+    """A picture made of both paintings has little style to change; much with regions swapped."""
+    paintings = [noise(5), 0.3 * noise(6)]
+    left = torch.zeros(2, 1, 48, 64)
+    left[0, ..., :32], left[1, ..., 32:] = 1, 1
+    image = torch.cat((paintings[0][..., :32], paintings[1][..., 32:]), dim=3)
+    style = [(painting, 1.0) for painting in paintings]
+    for kind in ("gram", "wasserstein"):
+        loss = LossConfig(style_loss=kind, content_weight=0)
+        right, swapped = (
+            measure_objective(encoder, PHOTO, style, loss, regions).evaluate(image)[0]["style"]
+            for regions in (left, left.flip(0))
+        )
+        assert right < 0.3 * swapped
+
+
+def test_regions_that_do_not_fit_are_refused(encoder: Encoder) -> None:
+    style = [(noise(5), 1.0)]
+    whole = torch.ones(1, 1, *PHOTO.shape[2:])
+    for regions, words in (
+        (whole[..., 1:], "shape"),
+        (whole.repeat(2, 1, 1, 1), "shape"),
+        (whole * 0, "none of them empty"),
+        (-whole, "at least 0"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            optimize_image(encoder, PHOTO, style, CONFIG, regions=regions)
+    statistics = replace(CONFIG, loss=LossConfig(style_loss="statistics"))
+    with pytest.raises(ValueError, match="regions need paintings"):
+        optimize_image(encoder, PHOTO, style, statistics, regions=whole)
 
 
 def test_total_variation_smooths(optimize: Optimize) -> None:

@@ -31,6 +31,25 @@ def test_moments_are_those_of_the_features() -> None:
     torch.testing.assert_close(measured.covariance, torch.cov(FEATURES.flatten(2)[0], correction=0))
 
 
+@pytest.mark.parametrize("positions", [8, 4096])
+def test_weights_repeat_positions(
+    head: nn.Conv2d, positions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A column that counts twice is one that is there twice; one of weight 0 is not there."""
+    monkeypatch.setattr(moments, "POSITIONS", positions)
+    x, y = (FEATURES.clone().requires_grad_() for _ in range(2))
+    weights = torch.ones(1, 1, 7, 9)
+    weights[..., 0], weights[..., 1] = 2, 0
+    measured = measure_moments(x, head, weights=weights)
+    expected = plain(F.relu(head(torch.cat((y[..., :1], y[..., :1], y[..., 2:]), dim=3))))
+    torch.testing.assert_close(measured.gram, expected.gram)
+    torch.testing.assert_close(measured.mean, expected.mean)
+    (ours,), (theirs,) = (
+        torch.autograd.grad(loss(value), image) for value, image in ((measured, x), (expected, y))
+    )
+    torch.testing.assert_close(ours, theirs)
+
+
 @pytest.mark.parametrize("positions", [1, 8, 63, 4096])
 def test_strips_change_neither_moments_nor_gradient(
     head: nn.Conv2d, positions: int, monkeypatch: pytest.MonkeyPatch

@@ -177,6 +177,67 @@ def test_a_network_that_cannot_be_used_gives_one_line(run: Run, networks: Path) 
     assert files() == {"a.png", "b.png", "c.png"}
 
 
+@pytest.mark.parametrize(
+    "look", [("--preserve-color", "luminance"), ("--photorealistic",), ("--sharpen", "2")]
+)
+def test_the_look_is_applied_to_the_result_alone(run: Run, look: tuple[str, ...]) -> None:
+    assert run(*QUICK, "-o", "plain.png", "--time-limit", "0").exit_code == 0
+    assert run(*QUICK, *look, "-o", "look.png", "--time-limit", "0").exit_code == 0
+    assert np.abs(pixels("look.png") - pixels("plain.png")).max() > 4
+    # What goes on from a checkpoint is the picture without it.
+    assert run(*QUICK, "-o", "look.png", "--resume").exit_code == 0
+    assert run(*QUICK, "-o", "plain.png", "--resume").exit_code == 0
+    assert np.array_equal(pixels("look.png"), pixels("plain.png"))
+
+
+def test_kept_colors_are_those_of_the_photo(run: Run) -> None:
+    assert run(*QUICK, "--preserve-color", "linear", "-o", "kept.png").exit_code == 0
+    with Image.open("a.png") as photo:
+        expected = np.asarray(photo.resize((64, 48))).reshape(-1, 3).mean(0)
+    assert np.abs(pixels("kept.png").reshape(-1, 3).mean(0) - expected).max() < 4
+    assert run(*QUICK, "--preserve-color", "sepia").exit_code == 2
+
+
+def test_masks_say_where_styles_go(run: Run) -> None:
+    half = np.zeros((72, 96), np.uint8)
+    half[:, :48] = 255
+    for name, grey in (("left.png", half), ("right.png", 255 - half), ("none.png", half * 0)):
+        Image.fromarray(grey).save(name)
+    left = run(*QUICK, "--mask", "left.png", "--feather", "0", "-o", "half.png")
+    assert left.exit_code == 0, left.stderr
+    with Image.open("a.png") as photo:
+        expected = np.asarray(photo.resize((64, 48), Image.Resampling.LANCZOS)).astype(np.int16)
+    difference = np.abs(pixels("half.png") - expected).mean((0, 2))
+    assert difference[34:].max() < 3 and difference[:30].min() > 5
+    two = (*QUICK, "--style", "c.png", "--mask", "left.png", "--mask", "right.png")
+    assert run(*two, "-o", "two.png").exit_code == 0
+    result = run(*two, "--time-limit", "0", "-o", "swapped.png")
+    swapped = (*QUICK, "--style", "c.png", "--mask", "right.png", "--mask", "left.png")
+    result = run(*swapped, "--resume", "-o", "swapped.png")
+    assert result.exit_code == 4 and "another init, regions" in result.stderr
+    assert run(*swapped, "--overwrite", "-o", "swapped.png").exit_code == 0
+    assert np.abs(pixels("two.png") - pixels("swapped.png")).mean() > 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--mask", "b.png", "--mask", "c.png"), 4, "2 masks for 1 styles"),
+        (("--mask", "none.png"), 4, "a style has no place"),
+        (("--mask", "none.png", "--style-loss", "statistics"), 2, "masks need pictures"),
+        (("--mask", "none.png", "--style", "irises"), 2, "masks need pictures"),
+        (("--mask", "none.png", "--style", "c.png=2"), 2, "leave their weights away"),
+    ],
+)
+def test_masks_that_do_not_fit_give_one_line(
+    run: Run, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    Image.new("L", (96, 72)).save("none.png")
+    result = run(*QUICK, *arguments)
+    assert result.exit_code == code, result.output
+    assert message in " ".join(result.stderr.replace("│", " ").split())
+
+
 def test_losses_are_drawn_and_steps_are_animated(run: Run) -> None:
     result = run(*QUICK, "--plot", "losses.png", "--animate", "steps.webp")
     assert result.exit_code == 0, result.stderr

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from adain.errors import WeightsError
 from adain.model import Encoder, StyleTransferModel
 from adain.weights import encoder_fingerprint, load_encoder, save_decoder, save_encoder
+from gallery.styles import load_styles
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -407,3 +408,24 @@ def test_an_ablation_trains_each_variant_once_and_compares_them(
     weights = (out / "no-tv" / "decoder.safetensors").stat().st_mtime_ns
     ablation.main([*options, "--only", "no-tv"])
     assert (out / "no-tv" / "decoder.safetensors").stat().st_mtime_ns == weights
+
+
+def test_a_gallery_is_benchmarked(capsys: pytest.CaptureFixture[str]) -> None:
+    script = load_script("benchmark_gallery")
+    parts = ["lookup", "search", "similar", "artist", "size"]
+    script.main(["--parts", *parts, "--paintings", "830", "--repeats", "2"])
+    table = capsys.readouterr().out
+    rows = [row.split(" | ") for row in table.splitlines() if row.startswith("| ")]
+    figures = {row[0].removeprefix("| "): row[-1].removesuffix(" |") for row in rows}
+    assert figures["an artist of 28 works, cached"].endswith(" ms")
+    assert float(figures["similar, top 10"].split()[0]) > 0
+    assert 1920 < int(figures["database"].split()[0].replace(",", "")) < 5000
+
+
+def test_synthetic_paintings_have_statistics_between_real_ones() -> None:
+    script, starter = load_script("benchmark_gallery"), load_styles()
+    styles = script.synthesize(starter, 1000, 50)
+    assert len({painting.sha256 for painting in styles.paintings}) == 50
+    assert (styles.vectors >= starter.vectors.min(0)).all()
+    assert (styles.vectors <= starter.vectors.max(0)).all()
+    assert {painting.artist for painting in styles.paintings} == {script.BUSIEST}

@@ -1,17 +1,23 @@
+import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
+from sqlalchemy.orm import Session
 
 from gallery.config import database_url
 from gallery.database import connect
+from gallery.embeddings import NEAREST, has_embeddings, nearest_embeddings
 from gallery.errors import StyleNotFound, StylesError
 from gallery.paintings import Painting
+from gallery.queries import rows_with_words
+from gallery.similar import nearest
 from gallery.store import Gallery, make_gallery, open_gallery
-from gallery.styles import StyleFile
+from gallery.styles import StyleFile, load_styles
 
 ENCODER = "0123456789abcdef"
 
@@ -107,6 +113,21 @@ def test_search_takes_beginnings_of_words_in_every_script(gallery: Gallery) -> N
     assert search("50 off") == ["50% _off_ 'now'"]
     assert search("%") == search("!!") == []
     assert search("irises NOT monet") == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    ['"', "NEAR(irises gogh, 3)", "title:irises x", "{words}: x", "*", "^irises x", "a\0b",
+     "monet OR gogh", "\udcff", "%", "_", "'; DROP TABLE painting; --", "q " * 50_000,
+     "x" * 50_000, " ".join(f"w{i}" for i in range(20_000)), "9" * 50_000],
+)  # fmt: skip
+def test_no_search_is_a_language(gallery: Gallery, words: str) -> None:
+    assert gallery.page(words) == []
+    gallery.close_words(words)
+    with pytest.raises(StyleNotFound):
+        gallery.find(words)
+    with pytest.raises(StyleNotFound):
+        gallery.find_group("artist", words)
 
 
 def test_pages_cover_every_painting_once_while_others_come(gallery: Gallery) -> None:
@@ -291,12 +312,101 @@ def test_the_search_index_follows_the_table(
         connection.execute(text(check))
 
 
-def test_similar_styles_come_nearest_first_and_are_read_once(gallery: Gallery) -> None:
+def test_similar_styles_come_nearest_first(gallery: Gallery) -> None:
     irises = gallery.vector(gallery.find("irises"), ENCODER)
     assert irises is not None
     found = gallery.similar(irises + 1, ENCODER, 3)
     assert [each.slug for each, _ in found] == ["irises", "water-lilies", "cafe-terrace"]
     np.testing.assert_allclose([far for _, far in found], [6**0.5 * n for n in (1, 5, 7)])
+    assert len(gallery.similar(irises, ENCODER, 10)) == 4
     gallery.remove([gallery.find("irises").id])
-    assert [each.slug for each, _ in gallery.similar(irises, ENCODER, 2)] == ["cafe-terrace"]
-    assert len(gallery.similar(irises, ENCODER, 10)) == 3
+    assert "irises" not in [each.slug for each, _ in gallery.similar(irises, ENCODER, 10)]
+
+
+# PostgreSQL
+
+
+@pytest.fixture
+def shipped(postgresql: str) -> Iterator[Gallery]:
+    """The starter gallery itself on PostgreSQL."""
+    gallery = make_gallery(database_url())
+    yield gallery
+    gallery.close()
+
+
+@contextmanager
+def session() -> Iterator[Session]:
+    """A transaction of its own, whose connection is closed after it."""
+    engine = connect(database_url())
+    with Session(engine) as opened, opened.begin():
+        yield opened
+    engine.dispose()
+
+
+def plan_of(query: str, **values: object) -> str:
+    """Return how PostgreSQL would go about a query if reading a whole table took for ever."""
+    with session() as reader:
+        reader.execute(text("SET LOCAL enable_seqscan = off"))
+        reader.execute(text("SET LOCAL enable_sort = off"))
+        return "\n".join(reader.scalars(text(f"EXPLAIN {query}"), values))
+
+
+def test_pgvector_finds_what_the_exact_search_finds(shipped: Gallery) -> None:
+    styles = load_styles()
+    numbers, vectors = shipped.vectors(styles.encoder)
+    for i in range(0, len(numbers), 80):
+        rows, distances = nearest(vectors[i : i + 1], vectors, 10)
+        with session() as reader:
+            found = nearest_embeddings(reader, vectors[i : i + 1], styles.encoder, 10)
+        assert found == [(numbers[row], far) for row, far in zip(rows, distances, strict=True)]
+    assert shipped.similar(vectors[:1], styles.encoder, 10)[0] == (shipped.find("1"), 0)
+    assert len(shipped.similar(vectors[:1], styles.encoder, 700)) == 700
+
+
+def test_pgvector_and_full_text_search_use_their_indexes(shipped: Gallery) -> None:
+    zeros = f"[{','.join('0' * 256)}]"
+    plan = plan_of(str(NEAREST), encoder=load_styles().encoder, side=512, wanted=zeros, count=50)
+    assert "Index Scan using style_embedding_nearest" in plan
+    with session() as reader:
+        query = str(rows_with_words(reader, ["mon"]).compile(reader.connection()))
+    plan = plan_of(query.partition("%(m)s")[0].replace(":", r"\:") + "'mon\\:*')")
+    assert "Bitmap Index Scan on painting_search" in plan
+
+
+def test_embeddings_go_with_their_paintings(gallery: Gallery) -> None:
+    if not gallery_has_embeddings():
+        pytest.skip("SQLite has none")
+    vectors = np.ones((1, 6), np.float32)
+    ((added, _),) = gallery.add([painting(1)], vectors, ENCODER)
+    wide = np.ones((1, 1920), np.float32)
+    gallery.add([painting(2)], wide, "wide")
+    assert count_embeddings() == 5
+    assert [each.title for each, _ in gallery.similar(wide, "wide", 1)] == ["Untitled"]
+    gallery.remove([added.id])
+    assert count_embeddings() == 4
+
+
+def gallery_has_embeddings() -> bool:
+    with session() as reader:
+        return has_embeddings(reader)
+
+
+def count_embeddings() -> int:
+    with session() as reader:
+        return reader.scalar(text("SELECT count(*) FROM style_embedding")) or 0
+
+
+def test_without_pgvector_the_search_is_exact_all_the_same(starter: None, postgresql: str) -> None:
+    """A role that may make tables, but no extension, as on a server that does not have it."""
+    role = f"painter_{secrets.token_hex(4)}"
+    with session() as writer:
+        writer.execute(text(f"CREATE ROLE {role} LOGIN"))
+        writer.execute(text(f"GRANT ALL ON SCHEMA public TO {role}"))
+    url = make_url(database_url()).set(username=role).render_as_string(hide_password=False)
+    gallery = make_gallery(url)
+    assert not gallery_has_embeddings()
+    irises = gallery.find("irises")
+    vector = gallery.vector(irises, ENCODER)
+    assert vector is not None
+    assert gallery.similar(vector, ENCODER, 2)[0] == (irises, 0)
+    gallery.close()

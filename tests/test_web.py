@@ -18,10 +18,14 @@ import requests
 from fastapi import FastAPI
 from numpy.typing import NDArray
 from PIL import Image
+from typer.testing import CliRunner, Result
 
 from adain.model import StyleTransferModel
 from adain.weights import load_model
+from gallery.cli import app as cli
+from gallery.cli.exits import ExitCode
 from gallery.client import Client, ServiceError
+from gallery.config import Controls
 from gallery.paintings import Painting
 from gallery.store import Gallery, make_gallery, starter_gallery
 from gallery.web.app import create_app
@@ -287,6 +291,69 @@ def test_a_slow_upload_is_given_up(serving: Callable[..., str]) -> None:
                        b"Content-Length: 1000\r\n\r\nabc")  # fmt: skip
         client.settimeout(10)
         assert b" 408 " in client.recv(4096).splitlines()[0]
+
+
+def dribble(url: str, head: bytes, drop: bytes, seconds: float = 10) -> float:
+    """Send a head, then a drop now and then; return when the server hung up."""
+    host, port = url.removeprefix("http://").split("/")[0].split(":")
+    start = time.monotonic()
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(head)
+        client.settimeout(0.05)
+        while time.monotonic() < start + seconds:
+            try:
+                client.sendall(drop)
+                while client.recv(65536):
+                    pass
+                break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+    return time.monotonic() - start
+
+
+@pytest.mark.parametrize(
+    ("head", "drop"),
+    [
+        (b"", b""),
+        (b"GET /api/v1/health HTTP/1.1\r\n", b"X-Slow: 1\r\n"),
+        # After an answer: the next head, and a body that nobody asked for.
+        (b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /", b"a"),
+        (b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n", b"a"),
+    ],
+)
+def test_slow_heads_and_idle_connections_are_given_up(
+    url: str, monkeypatch: pytest.MonkeyPatch, head: bytes, drop: bytes
+) -> None:
+    monkeypatch.setattr("gallery.web.protocol.HEADER_SECONDS", 1.0)
+    assert 0.9 < dribble(url, head, drop, 20) < 10
+
+
+def test_who_does_not_take_the_answer_is_given_up(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gallery.web.protocol.STUCK_SECONDS", 0.5)
+    host, port = url.removeprefix("http://").split("/")[0].split(":")
+    query = "style=irises&max_side=2048&format=bmp"
+    photo = picture(1500, 1500, "JPEG")
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((host, int(port)))
+        client.sendall(
+            f"POST /api/v1/stylize?{query} HTTP/1.1\r\nHost: localhost\r\n"
+            f"Content-Length: {len(photo)}\r\n\r\n".encode()
+            + photo
+        )
+        assert client.recv(16).startswith(b"HTTP/1.1 200")
+        time.sleep(2)
+        client.settimeout(20)
+        taken = 0
+        with pytest.raises(ConnectionResetError):
+            while data := client.recv(2**20):
+                taken += len(data)
+            raise ConnectionResetError
+        assert taken < 6_000_000
 
 
 def test_a_full_queue_says_when_to_come_back(
@@ -597,6 +664,44 @@ def test_keys_open_what_their_scope_allows(serving: Callable[..., str], tmp_path
     assert page.status_code == 200
 
 
+def test_administrators_add_and_remove_paintings(
+    serving: Callable[..., str], tmp_path: Path
+) -> None:
+    path = tmp_path / "keys.json"
+    secrets = {scope: add_key(path, scope, scope) for scope in ("stylize", "admin")}
+    gallery = make_gallery(f"sqlite:///{tmp_path}/gallery.db")
+    url = serving(keys=load_keys(path), gallery=gallery)
+
+    def ask(method: str, where: str, scope: str = "admin", **options: Any) -> requests.Response:
+        headers = {"X-Api-Key": secrets[scope]}
+        return requests.request(method, url + where, headers=headers, **options)
+
+    facts = {"title": "<b>Waves</b>", "artist": "Anna", "year": 1901, "styles": ["Abstract"]}
+    painting = picture(80, 60, seed=3)
+    assert_problem(ask("POST", "/paintings", "stylize", params=facts, data=painting), 403,
+                   "forbidden")  # fmt: skip
+    added = ask("POST", "/paintings", params=facts, data=painting)
+    assert added.status_code == 201, added.text
+    document = added.json()
+    assert (document["title"], document["artist"], document["years"]) == (
+        "<b>Waves</b>", "Anna", "1901",
+    )  # fmt: skip
+    assert ask("GET", added.headers["Location"].removeprefix("/api/v1")).json() == document
+    again = ask("POST", "/paintings", params={"title": "Other"}, data=painting)
+    assert (again.status_code, again.json()["id"]) == (200, document["id"])
+    photo, style = picture(seed=9), {"style": document["slug"], "format": "png"}
+    named = ask("POST", "/stylize", params=style, data=photo)
+    own = ask("POST", "/stylize?format=png", files={"photo": photo, "painting": painting})
+    np.testing.assert_allclose(pixels(named.content), pixels(own.content), atol=1)
+    assert_problem(ask("POST", "/paintings", params=facts, data=b"x"), 415, "not-a-picture")
+    assert_problem(ask("POST", "/paintings", data=painting), 422, "invalid-parameter")
+    where = f"/paintings/{document['slug']}"
+    assert_problem(ask("DELETE", where, "stylize"), 403, "forbidden")
+    assert_problem(ask("DELETE", "/paintings/wav"), 404, "style-not-found")
+    assert ask("DELETE", where).json()["id"] == document["id"]
+    assert_problem(ask("GET", where), 404, "style-not-found")
+
+
 def test_who_asks_too_often_waits(serving: Callable[..., str], tmp_path: Path) -> None:
     secret = add_key(tmp_path / "keys.json", "someone", "read")
     url = serving(keys=load_keys(tmp_path / "keys.json"), reads_per_minute=3)
@@ -718,3 +823,68 @@ def test_small_answers_leave_at_once() -> None:
         listener.accept()[0] as served,
     ):
         assert served.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_the_client_paints_with_masks_and_renders(url: str) -> None:
+    with Client(url.removesuffix("/api/v1")) as service:
+        masks = (grey(255, 0), grey(0, 255))
+        controls = Controls(masks=masks, feather=0, preserve_color="luminance")
+        painted = service.stylize(picture(), ["irises", "senecio"], controls=controls)
+        query = "style=irises&style=senecio&format=png&feather=0&preserve_color=luminance"
+        parts = [("photo", picture()), *(("mask", mask) for mask in masks)]
+        direct = requests.post(f"{url}/stylize?{query}", files=parts)
+        np.testing.assert_array_equal(pixels(painted), pixels(direct.content))
+        states = []
+        rendered = service.render(
+            picture(), ["irises"], time_limit=5, on_change=lambda job: states.append(job.state)
+        )
+        assert pixels(rendered).shape == (48, 64, 3) and states[-1] == "done"
+        with pytest.raises(ServiceError, match="cannot be read"):
+            service.render(b"no picture", ["irises"])
+
+
+def test_the_command_lets_a_server_paint(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, photo = url.removesuffix("/api/v1"), tmp_path / "photo.png"
+    photo.write_bytes(picture())
+    (tmp_path / "carpet.png").write_bytes(picture(96, 96, seed=4))
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, ["stylize", str(photo), "--server", root, *arguments])
+
+    result = run("--style", "irises", "--smooth", "0.5")
+    assert result.exit_code == 0, result.output
+    painted = tmp_path / "photo.irises.png"
+    assert result.stdout.strip() == str(painted)
+    answer = requests.post(f"{url}/stylize?style=irises&format=png&smooth=0.5", data=picture())
+    np.testing.assert_array_equal(pixels(painted.read_bytes()), pixels(answer.content))
+    again = run("--style", "irises")
+    assert again.exit_code == ExitCode.FAILED and "--overwrite" in again.stderr
+    own = run("--style", "irises=1", "--style", str(tmp_path / "carpet.png"), "--json")
+    assert json.loads(own.stdout)["output"] == str(tmp_path / "photo.irises+carpet.png")
+    for arguments, code, line in [
+        (["--style", "zzzzzz"], ExitCode.FAILED, "zzzzzz"),
+        (["--style", "irises", "--bits", "16"], ExitCode.USAGE, "--bits"),
+        (["--style", "irises", "--key-file", "nothing"], ExitCode.FAILED, "nothing"),
+    ]:
+        failed = run(*arguments)
+        assert failed.exit_code == code and line in failed.stderr
+        assert "Traceback" not in failed.stderr
+
+
+def test_the_command_shows_its_key(
+    serving: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = add_key(tmp_path / "keys.json", "anna", "stylize")
+    root = serving(keys=load_keys(tmp_path / "keys.json")).removesuffix("/api/v1")
+    photo, file = tmp_path / "photo.png", tmp_path / "key"
+    photo.write_bytes(picture())
+    file.write_text(secret + "\n")
+    arguments = ["stylize", str(photo), "--style", "irises", "--server", root, "-o"]
+    refused = CliRunner().invoke(cli, [*arguments, str(tmp_path / "0.png")])
+    assert refused.exit_code == ExitCode.FAILED and "key" in refused.stderr
+    options = ["--key-file", str(file)]
+    assert CliRunner().invoke(cli, [*arguments, str(tmp_path / "1.png"), *options]).exit_code == 0
+    monkeypatch.setenv("ADAIN_KEY", secret)
+    assert CliRunner().invoke(cli, [*arguments, str(tmp_path / "2.png")]).exit_code == 0

@@ -19,11 +19,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
+from adain.inspection import feature_maps
 from adain.model import Encoder, StyleTransferModel
 from adain.weights import load_model
-from gallery.store import open_gallery
+from gallery.store import starter_gallery
 from gallery.web.app import create_app
-from gallery.web.features import feature_maps, feature_sheet
+from gallery.web.features import feature_sheet
 from gallery.web.guard import KEY_PROTOCOL
 from gallery.web.keys import add_key, load_keys
 from gallery.web.live import MAX_FRAME
@@ -54,7 +55,7 @@ def serving(model: StyleTransferModel, tmp_path: Path) -> Iterator[Callable[...,
     with ExitStack() as stack:
 
         def start(keys: Any = (), **settings: Any) -> Server:
-            gallery = stack.enter_context(closing(open_gallery(f"sqlite:///{tmp_path}/none.db")))
+            gallery = stack.enter_context(closing(starter_gallery()))
             listener, started = listen(ServeConfig(port=0)), threading.Event()
             app = create_app(ServeConfig(**settings), model, gallery, keys)
             server = Server(app, started.set)

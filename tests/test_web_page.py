@@ -235,10 +235,80 @@ def test_the_camera_is_painted_live(url: str, open_page: Callable[..., "Page"]) 
     page.click(".tile .use")
     before = page.get_attribute("#after", "src")
     wait_until(page, f"document.getElementById('after').src !== '{before}'")
+    assert page.get_attribute("#rate", "data-way") == "socket"
     page.click("#keep")
     page.wait_for_selector("#live-bar", state="hidden")
     settle(page)
     assert page.locator(".part .name").inner_text() == "Senecio"
+
+
+def test_without_a_socket_live_frames_are_requests(
+    url: str, open_page: Callable[..., "Page"]
+) -> None:
+    page = open_page(f"{url}#style=irises", quiet=False, permissions=["camera"])
+    page.route_web_socket("**/api/v1/live", lambda socket: socket.close())
+    page.wait_for_selector(".tile")
+    page.click("#live")
+    wait_until(page, "document.getElementById('rate').dataset.way === 'requests'")
+    first = page.get_attribute("#after", "src")
+    wait_until(page, f"document.getElementById('after').src !== '{first}'")
+
+
+def test_the_best_picture_is_a_job_that_outlives_the_page(
+    url: str, open_page: Callable[..., "Page"], tmp_path: Path
+) -> None:
+    small = tmp_path / "small.png"
+    Image.open(BytesIO(example_file())).resize((96, 64)).save(small)
+    page = open_page(f"{url}#style=irises", quiet=False)  # A preview may go while it is asked for.
+    page.set_input_files("#file", str(small))
+    settle(page)
+    page.click("#best")
+    wait_until(page, "localStorage.getItem('adain-render') !== null")
+    page.reload()
+    wait_until(page, "document.getElementById('loss-line').points.length > 2")
+    assert page.inner_text("#render-title") == "Best quality: Irises"
+    page.wait_for_selector("#render-save", state="visible")
+    assert page.locator("#render-progress").evaluate("bar => bar.value") == 1
+    with page.expect_download() as waiting:
+        page.click("#render-save")
+    assert waiting.value.suggested_filename == "small.best.png"
+    assert Image.open(waiting.value.path()).size == (96, 64)
+    page.click("#render-close")
+    page.reload()
+    page.wait_for_selector(".tile")
+    assert not page.is_visible("#render-box")
+
+
+def test_the_best_picture_is_given_up(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises", quiet=False)
+    page.set_input_files("#file", photo)
+    settle(page)
+    page.click("#best")
+    assert page.locator("#best").is_disabled()
+    wait_until(page, "!document.getElementById('render-picture').hidden")
+    page.click("#render-stop")
+    wait_until(page, "document.getElementById('render-state').textContent === 'Cancelled.'")
+    assert page.locator("#best").is_enabled()
+
+
+def test_the_inside_of_the_network_is_drawn(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises")
+    page.set_input_files("#file", photo)
+    settle(page)
+    page.click("#inside summary")
+    wait_until(page, "document.getElementById('std-text').textContent.includes('relu3_1')")
+    wait_until(page, "document.getElementById('maps').naturalWidth > 100")
+    channels = page.evaluate("document.getElementById('mean-photo').points.length")
+    heights = "[...document.getElementById('mean-{}').points].map(point => point.y)"
+    photo_line = page.evaluate(heights.format("photo"))
+    assert channels > 10 and photo_line == sorted(photo_line, reverse=True)
+    assert page.evaluate(heights.format("style")) != photo_line
+    page.select_option("#layer", "relu1_1")
+    wait_until(page, "document.getElementById('std-text').textContent.includes('relu1_1')")
 
 
 def test_a_painting_of_ones_own_is_a_style(
@@ -277,6 +347,106 @@ def test_three_styles_have_a_triangle(
     page.keyboard.press("ArrowDown")
     settle(page)
     assert float(page.locator(".part input").nth(0).input_value()) < shares[0]
+
+
+def drag(page: "Page", selector: str, *places: tuple[float, float]) -> None:
+    """Draw a line over an element, through places in shares of its width and height."""
+    box = page.locator(selector).bounding_box()
+    assert box
+    for i, (x, y) in enumerate(places):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=5)
+        if i == 0:
+            page.mouse.down()
+    page.mouse.up()
+
+
+def test_a_brush_says_where_each_style_goes(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises=1&style=senecio=1")
+    page.set_input_files("#file", photo)
+    settle(page)
+    page.click("#brush")
+    page.locator("#brush-size").fill("30")
+    drag(page, "#regions", (0.25, 0.3), (0.25, 0.7), (0.3, 0.3))
+    settle(page)
+    assert "mask-2.png" in str(page.text_content("#command-text"))
+    assert page.locator(".part input").first.is_disabled()
+    page.click("#brush-done")
+    masked = stage(page)
+    page.click("#brush")
+    page.click("#undo")
+    settle(page)
+    page.click("#swatches label:has-text('Bare photo')")
+    drag(page, "#regions", (0.25, 0.3), (0.25, 0.7), (0.3, 0.3))
+    settle(page)
+    page.click("#brush-done")
+    bare = stage(page)
+    half = masked.shape[1] // 2
+    assert change(masked[:, :half], bare[:, :half]) > 5
+    assert change(masked[:, -half // 2 :], bare[:, -half // 2 :]) < 3
+    page.click("#brush")
+    page.click("#clear")
+    settle(page)
+    assert "--mask" not in str(page.text_content("#command-text"))
+    page.click("#brush-done")
+    assert change(bare, stage(page)) > 2
+    page.locator("#history button").nth(1).click()
+    settle(page)
+    assert change(bare, stage(page)) < 1
+
+
+def test_the_brush_is_held_by_keys(
+    url: str, open_page: Callable[..., "Page"], photo: str, tmp_path: Path
+) -> None:
+    page = open_page(f"{url}#style=irises=1&style=senecio=1")
+    page.set_input_files("#file", photo)
+    settle(page)
+    page.focus("#brush")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "regions"
+    for key in ("2", "]", "]", "Shift+ArrowLeft", "Shift+ArrowLeft", "ArrowUp", " "):
+        page.keyboard.press(key)
+    assert "Painted at 34 % from the left, 48 % from the top" in page.inner_text("#status")
+    settle(page)
+    with page.expect_download() as waiting:
+        page.focus("#regions-save")
+        page.keyboard.press("Enter")
+    mask = np.asarray(Image.open(waiting.value.path()).convert("L")).astype(int)
+    height, width = mask.shape
+    dab = mask[round(0.48 * height), round(0.34 * width)]
+    assert abs(dab - 127) < 10 and mask[0, -1] == 255
+    page.focus("#regions")
+    page.keyboard.press("Control+z")
+    assert page.locator("#undo").is_disabled()
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.id") == "brush"
+
+
+def test_strokes_and_colors_are_chosen(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises&stroke=2&preserve_color=linear&photorealistic=true")
+    page.set_input_files("#file", photo)
+    settle(page)
+    command = str(page.text_content("#command-text"))
+    assert command.endswith("--style irises --stroke 2 --preserve-color linear --photorealistic")
+    shown = stage(page)
+    page.uncheck("#photorealistic")
+    settle(page)
+    assert change(shown, stage(page)) > 1
+    shown = stage(page)
+    page.select_option("#colors", "none")
+    settle(page)
+    assert change(shown, stage(page)) > 3
+    shown = stage(page)
+    page.locator("#stroke").fill("-1")
+    settle(page)
+    assert change(shown, stage(page)) > 1
+    assert page.url.endswith("#style=irises&stroke=0.5")
+    page.click("#plain")
+    settle(page)
+    assert page.url.endswith("#style=irises")
 
 
 def test_search_artists_movements_and_likeness_find_paintings(

@@ -18,7 +18,7 @@ from adain.model import StyleTransferModel
 from adain.weights import load_model
 from gallery.database import connect, upgrade
 from gallery.jobs import Jobs
-from gallery.store import open_gallery
+from gallery.store import starter_gallery
 from gallery.web.app import create_app
 from gallery.web.server import Server, address, listen
 from gallery.web.settings import ServeConfig
@@ -45,7 +45,7 @@ def serving(model: StyleTransferModel, tmp_path: Path) -> Iterator[Callable[[], 
             engine = connect(f"sqlite:///{tmp_path}/jobs.db")
             upgrade(engine, lambda session: None)
             jobs = stack.enter_context(closing(Jobs(engine)))
-            gallery = stack.enter_context(closing(open_gallery(f"sqlite:///{tmp_path}/none.db")))
+            gallery = stack.enter_context(closing(starter_gallery()))
             listener, started = listen(ServeConfig(port=0)), threading.Event()
             server = Server(create_app(ServeConfig(), model, gallery, (), jobs), started.set)
             thread = threading.Thread(target=server.run, args=([listener],))

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from gallery.store import Gallery
 
 app = typer.Typer(no_args_is_help=True, help="Look into the gallery of paintings.")
+
+SHEET_SIDE = 340
+"""Longest side in pixels of a picture on a sheet."""
 
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="Number, slug, 'artist:title' or words of both.")
@@ -80,16 +84,27 @@ def similar(
         str, typer.Argument(metavar="NAME", help="What --style of 'adain stylize' takes.")
     ],
     limit: Limit = 10,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help="Also draw them beside it into this picture; a new file."),
+    ] = None,
     as_json: Json = False,
     database: Database = None,
 ) -> None:
     """List the other paintings whose style is nearest, with their distance."""
+    if sheet is not None and sheet.exists():
+        raise OutputError(f"{sheet}: exists already; give a new file")
     gallery = _open(database)
     itself, encoder, vector = _measure(gallery, name)
     near = gallery.similar(vector, encoder, limit + 1)
     others = [(painting, d) for painting, d in near if painting.id != itself][:limit]
     columns = [{"distance": round(distance, 3)} for _, distance in others]
     _print_paintings([painting for painting, _ in others], as_json, columns)
+    if sheet is not None:
+        first = [(painting.path, painting.slug) for painting in gallery.pictures([itself])]
+        first = first or [(name if os.path.isfile(name) else None, ascii(name)[1:-1])]
+        found = [(each.path, each.slug, f"{distance:.2f}") for each, distance in others]
+        _draw_sheet([*first, *found], sheet)
 
 
 @app.command("preview")
@@ -303,6 +318,24 @@ def _plan_previews(slugs: Sequence[str], output: str) -> list[Path]:
     if twice:
         raise OutputError(f"{twice[0]}: is named twice; name each style once")
     return [Path(output, f"{slug}.jpg") for slug in slugs]
+
+
+def _draw_sheet(entries: "Sequence[tuple[str | None, str, *tuple[str, ...]]]", file: Path) -> None:
+    """Write pictures with their captions; a grey square stands for one that is not at hand."""
+    from PIL import Image
+
+    from adain.images import load_image, resize_image, save_image, to_image
+    from gallery.sheets import Cell, Section, make_sheet
+
+    cells = []
+    for path, *lines in entries:
+        image = Image.new("RGB", (SHEET_SIDE, SHEET_SIDE), "lightgrey")
+        with suppress(AdainError):
+            if path is not None:
+                image = to_image(resize_image(load_image(path), SHEET_SIDE).pixels)
+        cells.append(Cell(image, tuple(lines)))
+    title = f"{entries[0][1]} and the paintings most like it, with their distance"
+    save_image(make_sheet([Section(title, cells, columns=4)]), file)
 
 
 def _open(database: str | None, write: bool = False) -> "Gallery":

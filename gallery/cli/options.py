@@ -83,6 +83,34 @@ NoProvenance = Annotated[
     bool, typer.Option("--no-provenance", help="Do not write into the file what made it.")
 ]
 
+Server = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Let the 'adain serve' at this address do it.",
+    ),
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="With --server: a file with its key; else that of ADAIN_KEY."
+    ),
+]
+
+
+def read_key(file: Path | None) -> str | None:
+    """Return the key of a server, if there is one.
+
+    Raises:
+        OutputError: If the file cannot be read.
+    """
+    if file is None:
+        return os.environ.get("ADAIN_KEY")
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{file}: cannot be read as a key; check the path") from error
+
 
 def parse_alpha(text: str) -> tuple[float, Path | None]:
     """Read a strength, which is a number or a picture.

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adain.errors import ImageExistsError
+from gallery.cli import options
 from gallery.cli.exits import ExitCode, usage
 from gallery.cli.options import Database
 from gallery.cli.signals import stop_on_interrupt
 from gallery.cli.streams import complain, emit
-from gallery.config import RenderConfig, database_url
+from gallery.config import Controls, RenderConfig, database_url
 from gallery.errors import OutputError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from gallery.service import Measure
 
 DEFAULTS = RenderConfig()
+LOOK = Controls()
 
 EXAMPLES = """\b
 Examples:
@@ -57,6 +59,12 @@ def render(
     ] = DEFAULTS.init,
     content_weight: Annotated[float, typer.Option(help="Keeps what the photo shows.")] = 0.05,
     style_weight: Annotated[float, typer.Option(help="Takes the painting's style.")] = 1.0,
+    mask: options.Masks = None,
+    feather: options.Feather = LOOK.feather,
+    preserve_color: options.PreserveColor = LOOK.preserve_color,
+    photorealistic: options.Photorealistic = LOOK.photorealistic,
+    smooth: options.Smooth = LOOK.smooth,
+    sharpen: options.Sharpen = LOOK.sharpen,
     tv_weight: Annotated[float, typer.Option(help="Smooths.")] = 0.0,
     layer_weights: Annotated[
         str, typer.Option(metavar="W,W,W,W,W", help="Shares of relu1_1 ... relu5_1 in the style.")
@@ -90,7 +98,7 @@ def render(
     learning_rate: Annotated[float, typer.Option(help="Length of (first) steps.")] = 0.02,
     averaging: Annotated[float, typer.Option(help="Decay of the average over steps.")] = 0.5,
     min_side: Annotated[int, typer.Option(metavar="PX", help="Side of the first scale.")] = 256,
-    first_iterations: Annotated[int, typer.Option(help="Steps at the first scale.")] = 80,
+    first_iterations: Annotated[int, typer.Option(help="Steps at the first scale.")] = 40,
     iterations: Annotated[int, typer.Option(help="Steps at each other scale.")] = 120,
     tolerance: Annotated[
         float, typer.Option(help="Smaller progress than this part ends a scale.")
@@ -144,8 +152,16 @@ def render(
     """
     with usage():
         config = RenderConfig(init, max_side, save_every, resume, jpeg_quality, overwrite)
+        controls = Controls(
+            masks=tuple(mask or ()),
+            feather=feather,
+            preserve_color=preserve_color,
+            photorealistic=photorealistic,
+            smooth=smooth,
+            sharpen=sharpen,
+        )
         shares = _numbers(layer_weights)
-    slug, files, measure = _find_style(style, database)
+    slug, files, measure = _find_style(style, database, controls)
     target = _plan(photo, f"{slug}.render", output, format)
     _refuse_existing([None if resume else target, plot, animate], overwrite)
     if files is None and not quiet:
@@ -164,6 +180,10 @@ def render(
             check_choice("network", network, NETWORKS)
             if files is None:
                 raise ValueError(f"network {network} needs a picture of {slug}; give one")
+        if controls.masks and (files is None or style_loss == STYLE_LOSSES[-1]):
+            raise ValueError(
+                "masks need pictures of all styles, and the style loss wasserstein or gram"
+            )
         chosen_loss = style_loss or STYLE_LOSSES[0 if files else -1]
         if files is None and chosen_loss != "statistics":
             raise ValueError(f"style-loss {chosen_loss} needs a picture of {slug}; give one")
@@ -178,7 +198,9 @@ def render(
         chosen_device = choose_device(device)
     keep_freed_memory()
     painter = load_model(model, chosen_device)
-    job = prepare_render(painter, Path(photo), files, measure, gatys, init, max_side, network)
+    job = prepare_render(
+        painter, Path(photo), files, measure, gatys, init, max_side, network, controls
+    )
     checkpoint = None
     if resume:
         checkpoint = load_checkpoint(checkpoint_path(target), job.run, chosen_device)
@@ -206,7 +228,7 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 
 def _find_style(
-    texts: Sequence[str], database: str | None
+    texts: Sequence[str], database: str | None, controls: Controls
 ) -> "tuple[str, list[tuple[Path, float]] | None, Measure]":
     """Return the slug of a style, its pictures if all are here, and what measures it."""
     from gallery.references import parse_references
@@ -218,6 +240,8 @@ def _find_style(
         references = parse_references(texts)
         if any(reference.weight <= 0 for reference in references):
             raise ValueError("weights of styles must be positive here")
+        if controls.masks and any(reference.weight != 1 for reference in references):
+            raise ValueError("masks say where styles go; leave their weights away")
     gallery = cache(lambda: open_gallery(database_url(database)))
     slug, measure = find_style(references, gallery)
     return slug, painting_files(references, gallery), measure

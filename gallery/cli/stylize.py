@@ -117,6 +117,8 @@ def stylize(
     device: Annotated[
         str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")
     ] = DEFAULTS.device,
+    server: options.Server = None,
+    key_file: options.KeyFile = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object for each photo, not the path.")
     ] = False,
@@ -152,6 +154,11 @@ def stylize(
         )
     if [*style, *photos].count("-") > 1:
         raise typer.BadParameter("'-' can be one photo or one style, not both")
+    if server is not None:
+        from gallery.cli.remote import stylize_remotely
+
+        key = options.read_key(key_file)
+        stylize_remotely(server, key, photos, style, output, config, as_json, quiet)
     slug, measure = _find_style(style, database, config)
     files = _find_paintings(style, database) if quality != "fast" else None
     outputs = _plan(photos, slug, output, config, as_json)

@@ -13,7 +13,7 @@ context.configure(
     # SQLite can roll back CREATE TABLE: a migration happens whole or not at all.
     transactional_ddl=True,
     render_as_batch=True,
-    include_name=lambda name, kind, parents: not str(name).startswith("painting_search"),
+    include_name=lambda name, *_: not str(name).startswith(("painting_search", "style_embedding")),
 )
 with context.begin_transaction():
     context.run_migrations()

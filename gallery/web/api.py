@@ -9,7 +9,6 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
-from fastapi import Path as PathParameter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -29,6 +28,7 @@ from gallery.web.documents import (
     PaintingDocument,
     PaintingsDocument,
     ServiceDocument,
+    Slug,
     groups_document,
     painting_document,
 )
@@ -48,10 +48,6 @@ Words = Annotated[
 GroupName = Annotated[str | None, Query(max_length=200, pattern=NAME)]
 After = Annotated[int, Query(description="Go on after this number.", ge=0, lt=2**63)]
 Limit = Annotated[int, Query(ge=1, le=200)]
-Slug = Annotated[
-    str,
-    PathParameter(description="Slug or number of a painting.", max_length=200, examples=["irises"]),
-]
 
 PICTURE = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/*",)}
 READ = documented("unauthorized", "invalid-parameter", "too-many-requests", "gallery-unavailable")

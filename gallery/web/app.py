@@ -1,5 +1,6 @@
 """The web application: the page at `/`, the API at `/api/v1`."""
 
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib import metadata
@@ -19,6 +20,7 @@ from gallery.database import memory_database
 from gallery.jobs import Jobs
 from gallery.store import Gallery
 from gallery.web.api import create_api
+from gallery.web.collection import create_collection_api
 from gallery.web.features import create_feature_api
 from gallery.web.guard import Access, Bodies, Envelope
 from gallery.web.jobs import JobRunner, create_job_api
@@ -68,6 +70,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         runner.start()
+        threading.Thread(target=studio.decoder.warm_up, daemon=True).start()
         yield
         # Whoever else shares the jobs does the rest of them.
         runner.stop()
@@ -106,6 +109,7 @@ def create_app(
     )
     handle_problems(app)
     app.include_router(create_api(studio))
+    app.include_router(create_collection_api(studio))
     app.include_router(create_feature_api(studio))
     app.include_router(create_live_api(studio))
     app.include_router(create_job_api(studio, jobs, runner))

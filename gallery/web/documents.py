@@ -1,14 +1,21 @@
 """What the API answers with, as JSON."""
 
 from collections.abc import Sequence
+from typing import Annotated
 from urllib.parse import quote
 
+from fastapi import Path as PathParameter
 from pydantic import BaseModel, Field
 
 from gallery.paintings import Painting
 from gallery.queries import Group
 
 ROOT = "/api/v1"
+
+Slug = Annotated[
+    str,
+    PathParameter(description="Slug or number of a painting.", max_length=200, examples=["irises"]),
+]
 
 
 class PaintingDocument(BaseModel):
@@ -66,6 +73,30 @@ class ModelsDocument(BaseModel):
     """The networks that are loaded."""
 
     models: list[ModelDocument]
+
+
+class LossDocument(BaseModel):
+    """What is left to gain after a step of a render, relative to its targets."""
+
+    step: int
+    scale: int = Field(description="Sizes from coarse to fine, from 0.")
+    loss: float
+    content: float
+    style: float
+
+
+class JobDocument(BaseModel):
+    """A job as it is now."""
+
+    id: str
+    method: str = Field(description="stylize or render")
+    state: str = Field(description="queued, running, done, failed or cancelled")
+    progress: float = Field(ge=0, le=1)
+    code: str = Field("", description="Why it failed: a code of problems.")
+    detail: str = Field("", description="The same for people.")
+    result: str | None = Field(None, description="Where the painted photo is, once it is done.")
+    preview: str | None = Field(None, description="Where a render is to be seen as it grows.")
+    losses: list[LossDocument] = Field([], description="Of a render; events have the new ones.")
 
 
 class ServiceDocument(BaseModel):

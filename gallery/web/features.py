@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
@@ -12,8 +11,9 @@ from starlette.responses import Response
 from torch import Tensor
 from torch.nn import functional as F
 
-from adain.images import encode_image, load_image, resize_image, to_image
-from adain.model import MIN_SIDE, Encoder
+from adain.images import encode_image, resize_image, to_image
+from adain.inspection import FeatureMap, feature_maps
+from adain.model import MIN_SIDE
 from adain.normalization import ChannelStatistics, StyleStatistics
 from gallery.web.documents import ROOT
 from gallery.web.orders import Order
@@ -65,41 +65,6 @@ class StatisticsDocument(BaseModel):
     layers: list[LayerDocument]
 
 
-@dataclass(frozen=True)
-class FeatureMap:
-    """Where one channel responds.
-
-    Attributes:
-        channel: Its index.
-        share: Its part of the layer's energy (sum of squares), in [0, 1].
-        values: Shape `(H, W)` in [0, 1], 1 where it responds most.
-    """
-
-    channel: int
-    share: float
-    values: Tensor
-
-
-@torch.no_grad()
-def feature_maps(encoder: Encoder, photo: Tensor, layer: str, count: int) -> list[FeatureMap]:
-    """Return the maps of the channels with the most energy, strongest first.
-
-    Args:
-        encoder: The network.
-        photo: Shape `(1, 3, H, W)`, RGB in [0, 1].
-        layer: Name among `relu1_1 ... relu5_1`.
-        count: How many; fewer if the layer has fewer channels.
-    """
-    features = encoder(photo, [layer])[layer][0]
-    energies = features.square().sum((1, 2))
-    shares = energies / energies.sum().clamp_min(1e-12)
-    tops = features.amax((1, 2)).clamp_min(1e-12)
-    return [
-        FeatureMap(channel, shares[channel].item(), features[channel] / tops[channel])
-        for channel in shares.argsort(descending=True, stable=True)[:count].tolist()
-    ]
-
-
 def feature_sheet(maps: Sequence[FeatureMap]) -> tuple[Tensor, int]:
     """Lay feature maps out in a grid that is about square.
 
@@ -124,10 +89,10 @@ def feature_sheet(maps: Sequence[FeatureMap]) -> tuple[Tensor, int]:
 def create_feature_api(studio: Studio) -> APIRouter:
     """Return the routes that show the inside of the network."""
     api = APIRouter(prefix=ROOT, tags=["inside"])
-    model, limits = studio.model, studio.config.photo_limits
+    model = studio.model
 
     def pixels(upload: Upload) -> Tensor:
-        photo = resize_image(load_image(upload.photo, limits, "photo"), PHOTO_SIDE)
+        photo = resize_image(studio.load(upload.photo, "photo"), PHOTO_SIDE)
         # A thin one would be left without a pixel at the deepest layer.
         below = [max(0, 2 * MIN_SIDE - side) for side in (photo.width, photo.height)]
         padded = F.pad(photo.pixels, (0, below[0], 0, below[1]), mode="replicate")

@@ -29,6 +29,9 @@ PUBLIC = ("/api/v1/health", "/api/v1/ready")
 
 ADMIN = ("/api/v1/metrics",)
 
+COLLECTION = "/api/v1/paintings"
+"""What only administrators change."""
+
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -127,7 +130,11 @@ class Access:
             raise Problem("forbidden", "pages of other sites may not use this service")
 
     def _admit(self, scope: Scope, headers: Headers) -> None:
+        path, method = scope["path"], scope.get("method")
+        changes = path.startswith(COLLECTION) and method in ("POST", "DELETE")
         if not self._keys and (self._config.is_local or self._config.insecure):
+            if changes and not self._config.is_local:
+                raise Problem("forbidden", "only keys of administrators change the gallery")
             return
         key = find_key(self._keys, _secret(headers))
         if key is None:
@@ -136,9 +143,9 @@ class Access:
                 "give a key of this service, as 'Authorization: Bearer KEY'",
                 {"WWW-Authenticate": "Bearer"},
             )
-        paints = scope.get("method") not in ("GET", "HEAD")
+        paints = method not in ("GET", "HEAD")
         wanted = "stylize" if paints or scope["type"] == "websocket" else "read"
-        if not key.allows("admin" if scope["path"] in ADMIN else wanted):
+        if not key.allows("admin" if changes or path in ADMIN else wanted):
             raise Problem("forbidden", f"this key is not for that; its scope is {key.scope}")
         client = scope.get("client") or ("",)
         if seconds := self._rates[wanted].wait(key.name or client[0]):

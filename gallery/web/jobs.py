@@ -10,13 +10,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi import Path as PathParameter
-from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from gallery.errors import GalleryError
 from gallery.jobs import OPEN, Job, Jobs, Task
-from gallery.web.documents import ROOT
+from gallery.web.documents import ROOT, JobDocument, LossDocument
 from gallery.web.orders import JobOrder
 from gallery.web.problems import Problem, documented, translate
 from gallery.web.renders import Interrupted, Watched, render_photo
@@ -39,30 +38,6 @@ STREAM_SECONDS = 600
 JobId = Annotated[str, PathParameter(pattern="^[0-9a-f]{32}$", examples=["0" * 32])]
 
 _log = logging.getLogger(__name__)
-
-
-class LossDocument(BaseModel):
-    """What is left to gain after a step of a render, relative to its targets."""
-
-    step: int
-    scale: int = Field(description="Sizes from coarse to fine, from 0.")
-    loss: float
-    content: float
-    style: float
-
-
-class JobDocument(BaseModel):
-    """A job as it is now."""
-
-    id: str
-    method: str = Field(description="stylize or render")
-    state: str = Field(description="queued, running, done, failed or cancelled")
-    progress: float = Field(ge=0, le=1)
-    code: str = Field("", description="Why it failed: a code of problems.")
-    detail: str = Field("", description="The same for people.")
-    result: str | None = Field(None, description="Where the painted photo is, once it is done.")
-    preview: str | None = Field(None, description="Where a render is to be seen as it grows.")
-    losses: list[LossDocument] = Field([], description="Of a render; events have the new ones.")
 
 
 class JobRunner:

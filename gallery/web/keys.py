@@ -13,7 +13,8 @@ from pathlib import Path
 from gallery.errors import GalleryError
 
 SCOPES = ("read", "stylize", "admin")
-"""`read` looks things up, `stylize` paints, `admin` sees the metrics; each includes the former."""
+"""`read` looks things up, `stylize` paints, `admin` changes the gallery
+and sees the metrics; each includes the former."""
 
 
 class KeysError(GalleryError):

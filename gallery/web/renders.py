@@ -134,16 +134,16 @@ def _prepare(
     pictures: Sequence[Path] | None,
     named: Sequence[StyleStatistics],
 ) -> RenderJob:
-    model, limits = studio.model, studio.config.photo_limits
+    model = studio.model
     side = min(order.max_side or MAX_SIDE, MAX_SIDE, studio.config.max_side)
-    photo = resize_image(load_image(upload.photo, limits, "photo"), side)
+    photo = resize_image(studio.load(upload.photo, "photo"), side)
     photo = Picture(photo.pixels.to(model.device), photo.transparency, photo.name)
     mixture = studio.mixture(order, upload, named)
     style: Paintings | StyleStatistics = mixture
     if pictures is not None:
         paintings = [load_image(path, name="painting") for path in pictures]
         if upload.painting is not None:
-            paintings.append(load_image(upload.painting, limits, "painting"))
+            paintings.append(studio.load(upload.painting, "painting"))
         weights = order.weights(upload)
         style = [
             (painting.pixels.to(model.device), weight)

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from gallery.errors import GalleryError
 from gallery.web.live import MAX_FRAME
+from gallery.web.protocol import PatientProtocol
 from gallery.web.settings import ServeConfig
 
 DRAIN_SECONDS = 20
@@ -33,6 +34,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: FastAPI, ready: Callable[[], None]) -> None:
         options = uvicorn.Config(
             app,
+            http=PatientProtocol,
             log_level="warning",
             access_log=False,
             server_header=False,

@@ -12,14 +12,15 @@ from typing import TypeVar
 import torch
 from starlette.requests import Request
 
-from adain.images import ImageLimits, encode_image, load_image, resize_shorter_side
+from adain.images import ImageLimits, Picture, encode_image, resize_shorter_side, to_image
 from adain.model import StyleTransferModel
 from adain.normalization import StyleStatistics, interpolate_styles
 from gallery.config import STYLE_SIDE
 from gallery.paintings import Painting
 from gallery.references import Reference, find_target
-from gallery.service import stored_style, stylize_photo
+from gallery.service import stored_style, stylize_picture
 from gallery.store import Gallery
+from gallery.web.decoder import Decoder
 from gallery.web.metrics import Metrics
 from gallery.web.orders import Order
 from gallery.web.problems import Problem
@@ -62,6 +63,7 @@ class Studio:
         self.model_name = model_name
         self.metrics = Metrics()
         self.worker = Worker(config.queue)
+        self.decoder = Decoder()
         self.metrics.watch("adain_queue_depth", "Pictures that wait", lambda: self.worker.depth)
         self.metrics.watch("adain_painting", "Pictures in work", lambda: self.worker.running)
         self._reader = ThreadPoolExecutor(1, "gallery")
@@ -70,6 +72,7 @@ class Studio:
         """Finish what waits."""
         self.worker.close()
         self._reader.shutdown()
+        self.decoder.close()
 
     async def read(self, query: Callable[[], T]) -> T:
         """Ask the gallery."""
@@ -161,20 +164,24 @@ class Studio:
             MaskError: If a mask does not fit.
         """
         start = time.perf_counter()
-        image = stylize_photo(
+        photo = self.decoder.load(upload.photo, limits or self.config.photo_limits, "photo")
+        controls = order.controls(*self._masks(upload))
+        style = self.mixture(order, upload, named)
+        decoded = time.perf_counter()
+        result = stylize_picture(
             self.model,
-            upload.photo,
-            self.mixture(order, upload, named),
+            photo,
+            style,
             alpha=order.alpha,
             max_side=min(order.max_side or self.config.max_side, self.config.max_side),
-            controls=order.controls(upload.masks, upload.strength),
-            limits=limits or self.config.photo_limits,
-            name="photo",
+            controls=controls,
         )
         painted = time.perf_counter()
+        image = to_image(result.pixels, result.transparency)
         data = encode_image(image, order.format, order.quality)
         done = time.perf_counter()
-        self.metrics.stage_seconds.labels("paint").observe(painted - start)
+        self.metrics.stage_seconds.labels("decode").observe(decoded - start)
+        self.metrics.stage_seconds.labels("paint").observe(painted - decoded)
         self.metrics.stage_seconds.labels("encode").observe(done - painted)
         return Painted(data, f"image/{order.format}", done - start)
 
@@ -184,11 +191,21 @@ class Studio:
         """Return all styles of an order as one, or one beside the other if masks part them."""
         weights, styles = order.weights(upload), list(named)
         if upload.painting is not None:
-            picture = load_image(upload.painting, self.config.photo_limits, "painting")
-            styles.append(self.model.measure_style(resize_shorter_side(picture, STYLE_SIDE).pixels))
+            painting = resize_shorter_side(self.load(upload.painting, "painting"), STYLE_SIDE)
+            styles.append(self.model.measure_style(painting.pixels))
         if upload.masks:
             return concatenate_styles(styles)
         return styles[0] if len(styles) == 1 else interpolate_styles(styles, weights)
+
+    def load(self, data: bytes, name: str) -> Picture:
+        """Decode what was uploaded, within the limits of the service. Raises `ImageError`."""
+        return self.decoder.load(data, self.config.photo_limits, name)
+
+    def _masks(self, upload: Upload) -> tuple[tuple[bytes, ...], bytes | None]:
+        clean, limits = self.decoder.clean, self.config.photo_limits
+        masks = tuple(clean(mask, limits, f"mask {i + 1}") for i, mask in enumerate(upload.masks))
+        strength = upload.strength and clean(upload.strength, limits, "strength")
+        return masks, strength
 
 
 def concatenate_styles(styles: Sequence[StyleStatistics]) -> StyleStatistics:

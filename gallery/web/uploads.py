@@ -50,6 +50,21 @@ BODY: dict[str, Any] = {
 }
 """The request body of operations that take a photo, for OpenAPI."""
 
+PICTURE_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {kind: _BINARY for kind in ("image/jpeg", "image/png", "image/*")}
+    | {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["photo"],
+                "properties": {"photo": {"type": "string", "format": "binary"}},
+            }
+        }
+    },
+}
+"""The same for operations that take one picture."""
+
 
 @dataclass(frozen=True)
 class Upload:

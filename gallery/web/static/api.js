@@ -51,19 +51,25 @@ export async function showPicture(image, path) {
   image.src = URL.createObjectURL(blob);
 }
 
-export function stylize({ photo, parts, alpha, side, format = "jpeg", quality = 90, signal }) {
-  const query = new URLSearchParams({ alpha: String(alpha), format, quality: String(quality) });
-  if (side) query.set("max_side", String(side));
-  let body = photo;
+// The query and the body that ask for a picture; values have the names of the API.
+export function order({ photo, parts, masks = [], ...values }) {
+  const query = new URLSearchParams(Object.entries(values).map(([name, value]) => [name, String(value)]));
+  const own = parts.find((part) => part.file);
   for (const part of parts) {
-    if (part.file) {
-      body = new FormData();
-      body.append("photo", photo, "photo");
-      body.append("painting", part.file, "painting");
-      query.set("painting_weight", String(part.weight));
-    } else {
-      query.append("style", `${part.style}=${part.weight}`);
-    }
+    if (!part.file) query.append("style", masks.length ? part.style : `${part.style}=${part.weight}`);
+    else if (!masks.length) query.set("painting_weight", String(part.weight));
   }
+  if (!own && !masks.length) return { query, body: photo };
+  const body = new FormData();
+  body.append("photo", photo, "photo");
+  if (own) body.append("painting", own.file, "painting");
+  // The service counts the painting that was sent along as the last style.
+  const ordered = [...masks.filter((_, i) => !parts[i].file), ...masks.filter((_, i) => parts[i].file)];
+  for (const mask of ordered) body.append("mask", mask, "mask.png");
+  return { query, body };
+}
+
+export function stylize({ signal, ...settings }) {
+  const { query, body } = order({ format: "jpeg", quality: 90, ...settings });
   return request(`/stylize?${query}`, { method: "POST", body, signal });
 }

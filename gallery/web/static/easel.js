@@ -60,6 +60,13 @@ export class Easel {
     for (const id of ["before", "tools", "split", "divider"]) byId(id).hidden = on;
   }
 
+  // Nothing lies over the painting while one paints on it.
+  bare(on) {
+    this.cover(0);
+    this.split.hidden = on;
+    byId("compare").disabled = on;
+  }
+
   cover(percent) {
     this.split.value = percent;
     this.#uncover();

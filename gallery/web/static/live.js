@@ -1,14 +1,18 @@
-// The camera, painted as it goes: the newest frame is sent when the last one has come back, so
-// frames are dropped and the picture never lags behind by more than one.
+// The camera, painted as it goes. Frames go through a WebSocket, two at a time so that the network
+// always has one; where there is no socket each is a request. A new frame is taken only when an old
+// one has come back, so the picture never lags behind.
 
 import { stylize } from "./api.js";
 
 const SIDE = 320;
+const ARRIVALS = 12; // Of which the rate is the mean.
 
 export class Live {
   #stream = null;
   #video = document.createElement("video");
   #canvas = document.createElement("canvas");
+  #wire = null;
+  #arrivals = [];
 
   constructor({ settings, show, failed }) {
     Object.assign(this, { settings, show, failed });
@@ -24,7 +28,10 @@ export class Live {
     this.#stream = await navigator.mediaDevices.getUserMedia({ video });
     this.#video.srcObject = this.#stream;
     await this.#video.play();
-    this.#run();
+    this.#arrivals = [];
+    this.#wire = await connect(this.failed).catch(() => null);
+    this.#run(true);
+    if (this.#wire) this.#run(false);
   }
 
   // Ends it; returns the last frame as a picture file.
@@ -32,6 +39,7 @@ export class Live {
     const frame = await this.#frame(1024, 0.95);
     for (const track of this.#stream.getTracks()) track.stop();
     this.#stream = this.#video.srcObject = null;
+    this.#wire?.close();
     return new File([frame], "camera.jpg", { type: "image/jpeg" });
   }
 
@@ -44,26 +52,82 @@ export class Live {
     return new Promise((resolve) => this.#canvas.toBlob(resolve, "image/jpeg", quality));
   }
 
-  async #run() {
-    let rate = 0;
-    let last = performance.now();
-    while (this.isOn) {
+  async #run(first) {
+    const stream = this.#stream;
+    while (this.#stream === stream) {
+      const { parts, ...values } = this.settings();
+      const wire = this.#wire?.isOpen && !parts.some((part) => part.file) ? this.#wire : null;
+      if (!wire && !first) return;
       try {
         const photo = await this.#frame(SIDE, 0.85);
-        const answer = await stylize({ ...this.settings(), photo, quality: 80 });
-        const blob = await answer.blob();
-        const now = performance.now();
-        const current = 1000 / (now - last);
-        rate = rate ? 0.8 * rate + 0.2 * current : current;
-        last = now;
-        if (this.isOn) this.show(blob, rate);
+        const blob = wire
+          ? await wire.paint({ style: parts.map((part) => `${part.style}=${part.weight}`), ...values, quality: 80 }, photo)
+          : await (await stylize({ photo, parts, ...values, quality: 80 })).blob();
+        if (this.#stream !== stream) return;
+        this.show(blob, this.#rate(), wire ? "socket" : "requests");
         this.failed(null);
       } catch (error) {
-        if (!this.isOn) return;
+        if (this.#stream !== stream) return;
+        if (wire && !wire.isOpen) continue;
         this.failed(error);
         await new Promise((resolve) => setTimeout(resolve, 1000 * (error.seconds || 1)));
-        last = performance.now();
       }
     }
+  }
+
+  #rate() {
+    this.#arrivals = [...this.#arrivals, performance.now()].slice(-ARRIVALS);
+    const [oldest] = this.#arrivals;
+    return this.#arrivals.length > 1 ? (1000 * (this.#arrivals.length - 1)) / (this.#arrivals.at(-1) - oldest) : 0;
+  }
+}
+
+function connect(failed) {
+  return new Promise((resolve, reject) => {
+    const key = sessionStorage.getItem("adain-key");
+    const place = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/v1/live`;
+    const socket = new WebSocket(place, key ? ["adain", key] : ["adain"]);
+    const wire = new Wire(socket, failed);
+    socket.addEventListener("open", () => resolve(wire));
+    socket.addEventListener("close", reject);
+  });
+}
+
+// Answers come in the order of the frames.
+class Wire {
+  #waiting = [];
+  #told = "";
+
+  constructor(socket, failed) {
+    this.socket = socket;
+    socket.binaryType = "blob";
+    socket.addEventListener("message", ({ data }) => {
+      if (data instanceof Blob) {
+        this.#waiting.shift()?.resolve(new Blob([data], { type: "image/jpeg" }));
+        return;
+      }
+      const news = JSON.parse(data);
+      if (!news.code) return;
+      if (news.frame) this.#waiting.shift()?.reject(new Error(news.detail));
+      else failed(new Error(news.detail));
+    });
+    socket.addEventListener("close", () => {
+      for (const { reject } of this.#waiting.splice(0)) reject(new Error("The connection was closed."));
+    });
+  }
+
+  get isOpen() {
+    return this.socket.readyState === WebSocket.OPEN;
+  }
+
+  paint(settings, frame) {
+    const text = JSON.stringify(settings);
+    if (text !== this.#told) this.socket.send((this.#told = text));
+    this.socket.send(frame);
+    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+  }
+
+  close() {
+    this.socket.close();
   }
 }

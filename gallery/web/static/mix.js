@@ -56,6 +56,13 @@ export class Mix {
     this.changed(true);
   }
 
+  // Where masks say what goes where, shares say nothing.
+  lock(on) {
+    byId("mix").classList.toggle("locked", on);
+    for (const part of this.parts) if (part.share) part.share.disabled = on;
+    byId("pad-box").hidden = on || this.parts.length !== 3;
+  }
+
   #draw() {
     byId("mix").replaceChildren(...this.parts.map((part) => this.#row(part)));
     byId("pad-box").hidden = this.parts.length !== 3;

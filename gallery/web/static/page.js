@@ -1,12 +1,16 @@
 // The page: photo and styles in, painting out.
 
 import { ApiError, json, onLocked, request, stylize } from "./api.js";
+import { Brush, maskName } from "./brush.js";
+import { changes, Controls, read } from "./controls.js";
 import { Easel } from "./easel.js";
 import { Gallery } from "./gallery.js";
+import { Inside } from "./inside.js";
 import { Live } from "./live.js";
 import { MAX_PARTS, Mix } from "./mix.js";
 import { Painter } from "./painter.js";
 import { readPhoto } from "./photo.js";
+import { Render } from "./render.js";
 
 const byId = (id) => document.getElementById(id);
 const FIRST = "cafe-terrace-at-night";
@@ -15,17 +19,29 @@ const MAX_TRIES = 24;
 const easel = new Easel();
 const mix = new Mix({ changed: (moving) => paint(moving), like: (part) => gallery.like(part) });
 const gallery = new Gallery({ use: (part) => mix.use(part), add: (part) => addPart(part), failed: (error) => notice("gallery", error) });
+const controls = new Controls({ changed: (moving) => paint(moving) });
+const brush = new Brush({ changed: () => paint(true), say, toggled: (on) => easel.bare(on) });
 const painter = new Painter({ painted, working: (on) => (byId("working").hidden = !on), failed: (error) => notice("paint", error) });
 const live = new Live({
-  settings: () => ({ parts: mix.parts, alpha: Number(byId("alpha").value) }),
-  show: (blob, rate) => {
+  settings: () => ({ parts: mix.parts, ...controls.values }),
+  show: (blob, rate, way) => {
     easel.show(blob, mix.title);
     byId("rate").textContent = `${rate.toFixed(1)} pictures per second`;
+    byId("rate").dataset.way = way;
   },
   failed: (error) => notice("paint", error),
 });
+const inside = new Inside({ failed: (error) => notice("inside", error) });
+const render = new Render({
+  grown: ({ blob, title }) => growing && easel.show(blob, title),
+  done: rendered,
+  failed: (error) => notice("render", error),
+  say,
+});
 const tries = [];
+let growing = null; // The settings of a render whose picture is on the easel.
 let photo = null;
+let last = null; // What is on the easel: {blob, settings}
 
 // Photo
 
@@ -38,32 +54,69 @@ async function open(file) {
     return;
   }
   notice("photo", null);
-  easel.put(photo);
+  put(photo);
   byId("palette").hidden = false;
   paint(true);
 }
 
+function put(shown) {
+  photo = shown;
+  if (brush.isOn) brush.toggle(false);
+  easel.put(photo);
+  brush.put(photo);
+}
+
 function paint(moving = false) {
+  growing = null;
   gallery.mark(mix.parts.map((part) => part.style));
+  brush.use(mix.parts);
+  mix.lock(brush.isPainted);
+  byId("brush").hidden = byId("best").hidden = byId("inside").hidden = live.isOn || !photo;
   if (photo && mix.parts.length && !live.isOn) {
-    const parts = mix.parts.map(({ share, ...part }) => part);
-    painter.want({ photo, parts, alpha: Number(byId("alpha").value), title: mix.title }, moving);
+    const strokes = brush.isPainted ? [...brush.strokes] : [];
+    painter.want({ ...wish(), photo, masks: brush.masks(), strokes, title: mix.title }, moving);
   }
   remember();
 }
 
+function wish() {
+  return { parts: mix.parts.map(({ share, ...part }) => part), values: controls.values };
+}
+
 function painted({ blob, settings, moving, milliseconds }) {
-  if (settings.photo !== photo) return;
+  if (settings.photo !== photo || growing) return;
   easel.show(blob, settings.title);
   if (moving) return;
+  last = { blob, settings };
+  inside.look(photo, settings.parts);
   say(`Painted in the style of ${settings.title}, in ${Math.round(milliseconds)} ms.`);
   keep(blob, settings);
+}
+
+// The best picture
+
+function best() {
+  const { parts, values } = wish();
+  growing = { parts, values, photo, strokes: [], title: mix.title, best: true };
+  if (brush.isPainted) say("The best picture mixes the styles everywhere: it knows no regions.");
+  render.start({ photo, parts, alpha: values.alpha, title: mix.title });
+}
+
+function rendered(picture) {
+  if (!growing) return;
+  if (picture) {
+    easel.show(picture.blob, picture.title);
+    keep(picture.blob, growing);
+  } else if (last) {
+    easel.show(last.blob, last.settings.title);
+  }
+  growing = null;
 }
 
 // History
 
 function keep(blob, settings) {
-  const name = settingsText(settings.parts, settings.alpha);
+  const name = settingsText(settings.parts, settings.values) + JSON.stringify([settings.strokes, settings.best]);
   const known = tries.findIndex((each) => each.name === name && each.photo === settings.photo);
   if (known >= 0) URL.revokeObjectURL(tries.splice(known, 1)[0].url);
   tries.unshift({ ...settings, name, blob, url: URL.createObjectURL(blob) });
@@ -74,19 +127,23 @@ function keep(blob, settings) {
     const button = document.createElement("button");
     const image = new Image();
     button.type = "button";
-    button.title = `${each.title}, ${Math.round(100 * each.alpha)} %`;
+    button.title = `${each.title}, ${each.best ? "best quality" : `${Math.round(100 * each.values.alpha)} %`}`;
     button.setAttribute("aria-label", `Back to ${button.title}`);
     image.src = each.url;
     image.alt = "";
     button.append(image);
     button.addEventListener("click", () => {
-      if (each.photo !== photo) {
-        photo = each.photo;
-        easel.put(photo);
-      }
-      setAlpha(each.alpha);
+      if (each.photo !== photo) put(each.photo);
+      controls.set(each.values);
       mix.set(each.parts.map((part) => ({ ...part })));
-      paint();
+      brush.use(mix.parts);
+      brush.set(each.strokes);
+      if (each.best) {
+        easel.show(each.blob, each.title);
+        remember();
+      } else {
+        paint();
+      }
     });
     item.append(button);
     return item;
@@ -95,15 +152,15 @@ function keep(blob, settings) {
 
 // Settings in the address, as text, and as a command
 
-function settingsText(parts, alpha) {
+function settingsText(parts, values) {
   const query = new URLSearchParams();
   for (const part of parts) if (!part.file) query.append("style", parts.length > 1 ? `${part.style}=${part.weight}` : part.style);
-  if (alpha !== 1) query.set("alpha", String(alpha));
+  for (const [name, value] of changes(values)) query.set(name, value);
   return query.toString();
 }
 
 function remember() {
-  const text = settingsText(mix.parts, Number(byId("alpha").value));
+  const text = settingsText(mix.parts, controls.values);
   history.replaceState(null, "", text ? `#${text}` : location.pathname);
   byId("command-text").textContent = commandLine();
 }
@@ -113,17 +170,18 @@ function commandLine() {
   const words = ["adain", "stylize", photo?.name ?? "photo.jpg"];
   for (const part of mix.parts) {
     const name = part.file ? part.name : part.style;
-    words.push("--style", mix.parts.length > 1 ? `${name}=${part.weight}` : name);
+    words.push("--style", mix.parts.length > 1 && !brush.isPainted ? `${name}=${part.weight}` : name);
   }
-  const alpha = Number(byId("alpha").value);
-  if (alpha !== 1) words.push("--alpha", String(alpha));
+  if (brush.isPainted) mix.parts.forEach((_, i) => words.push("--mask", maskName(i)));
+  for (const [name, value] of changes(controls.values)) {
+    words.push(`--${name.replace("_", "-")}`, ...(value === "true" ? [] : [value]));
+  }
   return words.map(quote).join(" ");
 }
 
 async function recall() {
   const query = new URLSearchParams(location.hash.slice(1));
-  const alpha = Number(query.get("alpha") ?? 1);
-  if (Number.isFinite(alpha)) setAlpha(alpha);
+  controls.set(read(query));
   const parts = [];
   for (const text of query.getAll("style").slice(0, MAX_PARTS)) {
     const [, style, weight] = /^(.*?)(?:=([\d.]+))?$/.exec(text) ?? [];
@@ -180,11 +238,6 @@ function say(text) {
   byId("status").textContent = text;
 }
 
-function setAlpha(value) {
-  byId("alpha").value = value;
-  byId("alpha-value").textContent = `${Math.round(100 * byId("alpha").value)} %`;
-}
-
 async function copy(text, what) {
   try {
     await navigator.clipboard.writeText(text);
@@ -200,7 +253,8 @@ async function download(format) {
   say("Painting in full size…");
   try {
     const parts = mix.parts;
-    const answer = await stylize({ photo: photo.file, parts, alpha: Number(byId("alpha").value), format, quality: 95 });
+    const masks = await brush.masks();
+    const answer = await stylize({ photo: photo.file, parts, masks, ...controls.values, format, quality: 95 });
     const link = document.createElement("a");
     link.href = URL.createObjectURL(await answer.blob());
     const stem = photo.name.replace(/\.[^.]*$/, "");
@@ -327,10 +381,6 @@ async function ownPainting(file) {
 }
 
 function connectControls() {
-  byId("alpha").addEventListener("input", () => {
-    setAlpha(byId("alpha").value);
-    paint(true);
-  });
   byId("own").addEventListener("click", () => byId("own-file").click());
   byId("own-file").addEventListener("change", (event) => {
     if (event.target.files[0]) ownPainting(event.target.files[0]);
@@ -339,6 +389,7 @@ function connectControls() {
   for (const button of byId("download").querySelectorAll("button")) {
     button.addEventListener("click", () => download(button.dataset.format));
   }
+  byId("best").addEventListener("click", best);
   byId("link").addEventListener("click", () => copy(location.href, "Link"));
   byId("command").addEventListener("click", () => copy(commandLine(), "Command"));
   document.addEventListener("click", (event) => {
@@ -374,6 +425,5 @@ onLocked((again) => new Promise((resolve) => {
 
 connectPhotos();
 connectControls();
-setAlpha(1);
 gallery.open();
 recall();

@@ -35,7 +35,8 @@ export class Painter {
       try {
         const start = performance.now();
         const photo = moving ? settings.photo.draft : settings.photo.full;
-        const answer = await stylize({ ...settings, photo });
+        const { parts, values } = settings;
+        const answer = await stylize({ photo, parts, ...values, masks: await settings.masks });
         const blob = await answer.blob();
         this.painted({ blob, settings, moving, milliseconds: performance.now() - start });
         this.failed(null);

@@ -1,0 +1,135 @@
+"""`adain stylize --server URL`: the same command, with the network of another machine."""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from gallery.cli.exits import describe, exit_code, usage
+from gallery.cli.options import make_folder
+from gallery.cli.streams import complain, emit, progress
+from gallery.config import StylizeConfig
+from gallery.errors import OutputError
+
+if TYPE_CHECKING:
+    from gallery.client import Client
+    from gallery.outputs import Output
+    from gallery.references import Reference
+
+LOCAL = ("quality", "style_side", "bits", "keep_metadata", "memory", "model", "device")
+"""Settings that only the machine of the network decides on."""
+
+
+def stylize_remotely(
+    server: str,
+    key: str | None,
+    photos: Sequence[str],
+    styles: Sequence[str],
+    output: str | None,
+    config: StylizeConfig,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Repaint photos on a server, print the paths of the results, and exit."""
+    from gallery.client import Client
+    from gallery.outputs import plan_outputs
+
+    with usage():
+        references = _references(styles, config)
+        outputs = plan_outputs(photos, _slug(references), output, config.format)
+        if as_json and outputs[0].path is None:
+            raise ValueError("--json and the picture both need standard output")
+    painting = next((Path(each.name) for each in references if each.is_file), None)
+    data = None if painting is None else _read(str(painting))
+    errors: list[Exception] = []
+    with Client(server, key) as client, progress(len(outputs), hidden=quiet) as advance:
+        for item in outputs:
+            try:
+                facts = _stylize(client, references, data, item, config)
+                if item.path:
+                    emit(json.dumps(facts) if as_json else str(item.path))
+            except BrokenPipeError:
+                raise
+            except Exception as error:
+                errors.append(error)
+                complain(describe(error))
+                if as_json:
+                    emit(json.dumps({"photo": item.photo, "error": describe(error)}))
+            advance()
+    raise typer.Exit(exit_code(errors, done=len(outputs) - len(errors)))
+
+
+def _references(styles: Sequence[str], config: StylizeConfig) -> "list[Reference]":
+    from gallery.references import parse_references
+
+    for name in LOCAL:
+        if getattr(config, name) != getattr(StylizeConfig(), name):
+            option = {"style_side": "style-size"}.get(name, name.replace("_", "-"))
+            raise ValueError(f"--{option} does not go with --server, which decides on it")
+    references = parse_references(styles)
+    files = [reference for reference in references if reference.is_file]
+    if len(files) > 1:
+        raise ValueError("--server takes one picture as a style, besides names of its gallery")
+    if files and config.controls.masks and files[0] is not references[-1]:
+        raise ValueError("with --mask and --server, give the picture as the last --style")
+    return references
+
+
+def _slug(references: "Sequence[Reference]") -> str:
+    from gallery.paintings import slugify
+    from gallery.references import file_slug
+
+    names = (file_slug(each) if each.is_file else slugify(each.name) for each in references)
+    return "+".join(names)[:120] or "painting"
+
+
+def _stylize(
+    client: "Client",
+    references: "Sequence[Reference]",
+    painting: bytes | None,
+    output: "Output",
+    config: StylizeConfig,
+) -> dict[str, Any]:
+    from adain.images import output_format
+    from gallery.files import new_file
+
+    start = time.perf_counter()
+    if output.path and output.path.exists() and not config.overwrite:
+        raise OutputError(f"{output.path}: exists already; add --overwrite to replace it")
+    controls = config.controls
+    data = client.stylize(
+        _read(output.photo),
+        [f"{each.name}={each.weight:g}" for each in references if not each.is_file],
+        painting=painting,
+        painting_weight=sum(each.weight for each in references if each.is_file),
+        alpha=config.alpha,
+        max_side=config.max_side,
+        format=output_format(output.format),
+        quality=config.jpeg_quality,
+        controls=replace(
+            controls,
+            masks=tuple(_read(str(mask)) for mask in controls.masks),
+            strength=None if controls.strength is None else _read(str(controls.strength)),
+        ),
+    )
+    if output.path is None:
+        emit(data)
+    else:
+        if output.in_folder:
+            make_folder(output.path.parent)
+        with new_file(output.path, config.overwrite) as file:
+            file.write(data)
+    seconds = round(time.perf_counter() - start, 3)
+    return {"photo": output.photo, "output": str(output.path), "seconds": seconds}
+
+
+def _read(name: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise OutputError(f"{name}: cannot be read ({error.strerror}); check the path") from error

@@ -1,0 +1,67 @@
+// What is made of the photo besides its styles; each value has the name that the API gives it.
+
+const byId = (id) => document.getElementById(id);
+const COLORS = ["none", "luminance", "linear", "histogram"];
+export const PLAIN = { alpha: 1, stroke: 1, preserve_color: "none", photorealistic: false };
+
+export class Controls {
+  constructor({ changed }) {
+    for (const id of ["alpha", "stroke"]) {
+      byId(id).addEventListener("input", () => {
+        this.#tell();
+        changed(true);
+      });
+    }
+    byId("colors").addEventListener("change", () => changed(false));
+    byId("photorealistic").addEventListener("change", () => changed(false));
+    byId("plain").addEventListener("click", () => {
+      this.set(PLAIN);
+      changed(false);
+    });
+    this.set(PLAIN);
+  }
+
+  get values() {
+    return {
+      alpha: Number(byId("alpha").value),
+      stroke: Math.round(100 * 2 ** Number(byId("stroke").value)) / 100,
+      preserve_color: byId("colors").value,
+      photorealistic: byId("photorealistic").checked,
+    };
+  }
+
+  set({ alpha, stroke, preserve_color, photorealistic }) {
+    byId("alpha").value = alpha;
+    byId("stroke").value = Math.log2(stroke);
+    byId("colors").value = preserve_color;
+    byId("photorealistic").checked = photorealistic;
+    this.#tell();
+  }
+
+  #tell() {
+    const { alpha, stroke } = this.values;
+    byId("alpha-value").textContent = `${Math.round(100 * alpha)} %`;
+    byId("stroke-value").textContent = `× ${stroke}`;
+    byId("stroke").setAttribute("aria-valuetext", `${stroke} times`);
+  }
+}
+
+// Those that are not plain, as text.
+export function changes(values) {
+  return Object.entries(values).filter(([name, value]) => value !== PLAIN[name]).map(([name, value]) => [name, String(value)]);
+}
+
+// What a link says; whatever is wrong in it is left plain.
+export function read(query) {
+  const number = (name, low, high) => {
+    const value = Number(query.get(name) ?? NaN);
+    return value >= low && value <= high ? value : PLAIN[name];
+  };
+  const colors = query.get("preserve_color");
+  return {
+    alpha: number("alpha", 0, 1.5),
+    stroke: number("stroke", 0.25, 4),
+    preserve_color: COLORS.includes(colors) ? colors : "none",
+    photorealistic: query.get("photorealistic") === "true",
+  };
+}

@@ -1,0 +1,176 @@
+// "Best quality": a job of the service, followed until it is done, also after the page was reloaded.
+
+import { order, request } from "./api.js";
+
+const byId = (id) => document.getElementById(id);
+const KNOWN = "adain-render";
+const SIDE = 1024;
+const SECONDS = 60;
+
+export class Render {
+  #job = null; // {id, title, stem}
+  #losses = [];
+  #looking = false;
+  #stopping = false;
+  #result = null;
+  #stem = "photo";
+
+  constructor({ grown, done, failed, say }) {
+    Object.assign(this, { grown, done, failed, say });
+    byId("render-stop").addEventListener("click", () => this.#cancel());
+    byId("render-close").addEventListener("click", () => this.#close());
+    byId("render-save").addEventListener("click", () => this.#save());
+    const known = localStorage.getItem(KNOWN);
+    if (known) this.#follow(JSON.parse(known));
+  }
+
+  get isRunning() {
+    return this.#job !== null;
+  }
+
+  async start({ photo, parts, alpha, title }) {
+    const { query, body } = order({ photo: photo.file, parts, alpha, method: "render", time_limit: SECONDS, max_side: SIDE, format: "png" });
+    try {
+      const { id } = await (await request(`/jobs?${query}`, { method: "POST", body })).json();
+      const job = { id, title, stem: photo.name.replace(/\.[^.]*$/, "") };
+      localStorage.setItem(KNOWN, JSON.stringify(job));
+      this.#follow(job);
+      this.failed(null);
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  async #follow(job) {
+    this.#job = job;
+    this.#stem = job.stem;
+    this.#result = null;
+    this.#losses = [];
+    this.#stopping = false;
+    byId("render-box").hidden = byId("render-stop").hidden = false;
+    byId("render-save").hidden = byId("render-close").hidden = byId("render-picture").hidden = true;
+    byId("render-title").textContent = `Best quality: ${job.title}`;
+    byId("best").disabled = true;
+    this.#draw();
+    let state = "queued";
+    while (["queued", "running"].includes(state)) {
+      try {
+        state = await this.#listen(job);
+        this.failed(null);
+      } catch (error) {
+        if (error.code === "job-not-found") state = "gone";
+        else this.failed(error);
+      }
+      if (["queued", "running"].includes(state)) await new Promise((resolve) => setTimeout(resolve, 1500));
+    }
+    this.#job = null;
+    localStorage.removeItem(KNOWN);
+    byId("best").disabled = false;
+    byId("render-stop").hidden = true;
+    byId("render-close").hidden = false;
+    if (state === "gone") this.#close();
+  }
+
+  // Server-sent events, read by fetch because EventSource cannot send a key.
+  async #listen(job) {
+    const answer = await request(`/jobs/${job.id}/events`);
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    let [text, state] = ["", "queued"];
+    let first = true;
+    for (let read = await reader.read(); !read.done; read = await reader.read()) {
+      text += read.value;
+      const events = text.split("\n\n");
+      text = events.pop();
+      for (const event of events.filter((each) => each.startsWith("data: "))) {
+        const news = JSON.parse(event.slice(6));
+        if (first) this.#losses = [];
+        first = false;
+        state = news.state;
+        await this.#take(news);
+      }
+    }
+    return state;
+  }
+
+  async #take(news) {
+    this.#losses.push(...news.losses);
+    byId("render-progress").value = news.progress;
+    byId("render-state").textContent = {
+      queued: "Waiting for its turn…",
+      running: `${Math.round(100 * news.progress)} % painted`,
+      done: "Done.",
+      failed: `It failed: ${news.detail}`,
+      cancelled: "Cancelled.",
+    }[news.state];
+    this.#draw();
+    if (news.state === "done") {
+      this.#result = await (await request(news.result)).blob();
+      this.#show(this.#result);
+      byId("render-save").hidden = false;
+      this.say("The best picture is done.");
+      this.done({ blob: this.#result, title: this.#job.title });
+    } else if (news.state === "running" && news.preview) {
+      this.#look(news.preview);
+    } else if (news.state === "cancelled" || news.state === "failed") {
+      this.say(byId("render-state").textContent);
+      this.done(null);
+    }
+  }
+
+  async #look(path) {
+    if (this.#looking || this.#stopping) return;
+    this.#looking = true;
+    try {
+      const blob = await (await request(path)).blob();
+      if (this.isRunning && !this.#result) {
+        this.#show(blob);
+        this.grown({ blob, title: this.#job.title });
+      }
+    } catch {
+      // The next event asks again.
+    }
+    this.#looking = false;
+  }
+
+  #show(blob) {
+    const image = byId("render-picture");
+    URL.revokeObjectURL(image.src);
+    image.src = URL.createObjectURL(blob);
+    image.hidden = false;
+  }
+
+  // The loss on a logarithmic scale: equal steps down are equal factors.
+  #draw() {
+    const losses = this.#losses.map((point) => Math.log(Math.max(1e-6, point.loss)));
+    const [low, high] = [Math.min(...losses), Math.max(...losses)];
+    const last = Math.max(1, losses.length - 1);
+    const points = losses.map((loss, i) => `${(200 * i) / last},${5 + 50 * ((high - loss) / (high - low || 1))}`);
+    byId("loss-line").setAttribute("points", points.join(" "));
+    const first = this.#losses[0];
+    const words = first ? `Loss: from ${first.loss.toPrecision(2)} to ${this.#losses.at(-1).loss.toPrecision(2)}` : "";
+    byId("loss").setAttribute("aria-label", words || "Loss");
+    byId("loss-text").textContent = words;
+  }
+
+  async #cancel() {
+    this.#stopping = true;
+    byId("render-state").textContent = "Cancelling…";
+    try {
+      await request(`/jobs/${this.#job.id}`, { method: "DELETE" });
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  #save() {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(this.#result);
+    link.download = `${this.#stem}.best.png`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  }
+
+  #close() {
+    byId("render-box").hidden = true;
+  }
+}
