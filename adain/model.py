@@ -66,9 +66,33 @@ class Convolution(nn.Conv2d):
             return F.conv2d(F.pad(x, (1, 1, 0, 0), mode="reflect"), self.weight, self.bias)
         result = F.conv2d(x, self.weight, self.bias, padding=(0, 1))
         # As above, both columns in one go.
-        columns = x[..., [1, 0, 1, -2, -1, -2]]
-        result[..., :: x.shape[3] - 1] = F.conv2d(columns, self.weight, self.bias, stride=(1, 3))
+        result[..., :: x.shape[3] - 1] = self._outer_columns(_outer(x))
         return result
+
+    def next_rows(self, above: Tensor, x: Tensor) -> Tensor:
+        """Return `inner_rows` of the two rows `above` and those of `x` below, without a copy.
+
+        Args:
+            above: Shape `(N, inputs, 2, W)`.
+            x: Shape `(N, inputs, H, W)`, at least two rows.
+        """
+        if x.device.type != "cpu":
+            return self.inner_rows(torch.cat((above, x), 2))
+        # The padding makes room for what the two rows above and the first two of x make together.
+        result = F.conv2d(x, self.weight, self.bias, padding=(2, 1))[:, :, :-2]
+        seam = torch.cat((above, x[:, :, :2]), 2)
+        result[:, :, :2] = F.conv2d(seam, self.weight, self.bias, padding=(0, 1))
+        columns = torch.cat((_outer(above), _outer(x)), 2)
+        result[..., :: x.shape[3] - 1] = self._outer_columns(columns)
+        return result
+
+    def _outer_columns(self, columns: Tensor) -> Tensor:
+        return F.conv2d(columns, self.weight, self.bias, stride=(1, 3))
+
+
+def _outer(x: Tensor) -> Tensor:
+    """Return the columns that the first and the last column of a convolution are made of."""
+    return x[..., [1, 0, 1, -2, -1, -2]]
 
 
 @dataclass(frozen=True)

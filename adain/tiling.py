@@ -412,8 +412,36 @@ def _decode(decoder: Decoder, features: Mapping[str, Strips], style: "_LayerStyl
 
 def _convolve(convolution: nn.Module, strips: Strips, rectify: bool = True) -> Strips:
     assert isinstance(convolution, Convolution)
-    convolved = map(convolution.inner_rows, _windows(strips, border=1))
+    convolved = _convolved(convolution, strips)
     return map(partial(F.relu, inplace=True), convolved) if rectify else convolved
+
+
+def _convolved(convolution: Convolution, strips: Strips) -> Strips:
+    """Convolve the first rows, and the last one, as a window; what is between without a copy."""
+    above: list[Tensor] = []
+    for strip in strips:
+        above.append(strip)
+        del strip
+        if _rows(above) >= 2:
+            break
+    first = torch.cat(above, 2) if len(above) > 1 else above.pop()
+    done = [convolution.inner_rows(torch.cat((first[:, :, 1:2], first), 2))]
+    above = [first[:, :, -2:].clone()]
+    del first
+    yield done.pop()
+    for strip in strips:
+        if strip.shape[2] < 2:
+            window = torch.cat((above.pop(), strip), 2)
+            done = [convolution.inner_rows(window)]
+            above = [window[:, :, -2:].clone()]
+            del window
+        else:
+            done = [convolution.next_rows(above.pop(), strip)]
+            above = [strip[:, :, -2:].clone()]
+        del strip
+        yield done.pop()
+    last = above.pop()
+    yield convolution.inner_rows(torch.cat((last, last[:, :, :1]), 2))
 
 
 def _upsample(strips: Strips, mode: str) -> Strips:
@@ -421,31 +449,25 @@ def _upsample(strips: Strips, mode: str) -> Strips:
     if mode == "nearest":
         return map(upsample, strips)
     # Between two rows, bilinear values depend on both; beyond the outermost, on that alone.
-    return (block[:, :, 2:-2] for block in map(upsample, _windows(strips, border=0)))
+    return (block[:, :, 2:-2] for block in map(upsample, _windows(strips)))
 
 
-def _windows(strips: Strips, border: int) -> Strips:
-    """Give strips one more row above and below, which operations on three rows need.
-
-    Args:
-        strips: Two rows or more in all.
-        border: Which row stands for the one above the first, and counted from the end for the
-            one below the last: 1 reflects, 0 repeats.
-    """
+def _windows(strips: Strips) -> Strips:
+    """Give strips one more row above and below; the first and the last are repeated."""
     held: list[Tensor] = []
     started = False
     for strip in strips:
         held.append(strip)
         del strip
-        if not started and _rows(held) > border:
-            held.insert(0, torch.cat(held, 2)[:, :, border : border + 1])
+        if not started:
+            held.insert(0, held[0][:, :, :1])
             started = True
-        if started and _rows(held) > 2:
+        if _rows(held) > 2:
             window = [torch.cat(held, 2)]
             held = [window[0][:, :, -2:].clone()]
             yield window.pop()
     last = torch.cat(held, 2)
-    yield torch.cat((last, last[:, :, 1 - border : 2 - border]), 2)
+    yield torch.cat((last, last[:, :, 1:]), 2)
 
 
 def _rows(strips: Iterable[Tensor]) -> int:
