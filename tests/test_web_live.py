@@ -104,6 +104,16 @@ def test_frames_come_back_as_stylize_paints_them(serving: Callable[..., Any]) ->
         assert np.abs(pixels(picture(socket)) - pixels(first)).mean() > 5
 
 
+def test_a_connection_outlives_the_time_for_a_head(
+    serving: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gallery.web.protocol.HEADER_SECONDS", 1.0)
+    with connect(place(serving())) as socket:
+        time.sleep(2)
+        socket.send(json.dumps(SETTINGS))
+        assert text(socket) == {"style": "irises"}
+
+
 def test_only_the_newest_frame_is_painted(
     serving: Callable[..., Any], model: StyleTransferModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,8 @@ class PatientProtocol(H11Protocol):
         super().__init__(*args, **options)
         self._head: asyncio.TimerHandle | None = None
         self._stuck: asyncio.TimerHandle | None = None
+        self._left = False
+        """Whether the connection belongs to another protocol."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
@@ -35,11 +37,12 @@ class PatientProtocol(H11Protocol):
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._head = _cancelled(self._head)
-        elif self._head is None and not self.transport.is_closing():
+        elif self._head is None and not self._left and not self.transport.is_closing():
             self._head = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
 
     def handle_websocket_upgrade(self, event: Request) -> None:
         """Leave the connection to another protocol."""
+        self._left = True
         self._head = _cancelled(self._head)
         super().handle_websocket_upgrade(event)
 
