@@ -272,7 +272,7 @@ def test_the_best_picture_is_a_job_that_outlives_the_page(
     with page.expect_download() as waiting:
         page.click("#render-save")
     assert waiting.value.suggested_filename == "small.best.png"
-    assert Image.open(waiting.value.path()).size == (96, 64)
+    assert Image.open(BytesIO(waiting.value.path().read_bytes())).size == (96, 64)
     page.click("#render-close")
     page.reload()
     page.wait_for_selector(".tile")
@@ -412,7 +412,9 @@ def test_the_brush_is_held_by_keys(
     with page.expect_download() as waiting:
         page.focus("#regions-save")
         page.keyboard.press("Enter")
-    mask = np.asarray(Image.open(waiting.value.path()).convert("L")).astype(int)
+    mask = np.asarray(Image.open(BytesIO(waiting.value.path().read_bytes())).convert("L")).astype(
+        int
+    )
     height, width = mask.shape
     dab = mask[round(0.48 * height), round(0.34 * width)]
     assert abs(dab - 127) < 10 and mask[0, -1] == 255

@@ -60,6 +60,8 @@ export class Live {
       if (!wire && !first) return;
       try {
         const photo = await this.#frame(SIDE, 0.85);
+        if (this.#stream !== stream) return;
+        if (wire && !wire.isOpen) continue;
         const blob = wire
           ? await wire.paint({ style: parts.map((part) => `${part.style}=${part.weight}`), ...values, quality: 80 }, photo)
           : await (await stylize({ photo, parts, ...values, quality: 80 })).blob();
