@@ -16,6 +16,7 @@ from platformdirs import user_cache_path
 
 from adain.images import Picture, encode_image, resize_image, to_image
 from adain.model import StyleTransferModel
+from adain.normalization import StyleStatistics
 from gallery.errors import OutputError
 from gallery.example import HEIGHT, WIDTH, example_picture
 from gallery.hashes import pixel_digest
@@ -74,23 +75,41 @@ def preview(
     """
     style = stored_style(model, gallery, target)
     small = None if photo is None else resize_image(photo, config.side)
-    name = "example" if small is None else pixel_digest(small)
+    file = preview_file(model, style, config, small)
+    return kept_preview(file) or render_preview(model, style, file, config, small)
+
+
+def preview_file(
+    model: StyleTransferModel,
+    style: StyleStatistics,
+    config: PreviewConfig = PreviewConfig(),
+    photo: Picture | None = None,
+) -> Path:
+    """Return the file that keeps the preview of a style; its stem is a digest of the preview."""
+    name = "example" if photo is None else pixel_digest(photo)
     key = hashlib.sha256(f"{VERSION} {model.fingerprint} {name} {config.side}".encode())
     key.update(_decoder_digest(model))
     key.update(style.to_vector().cpu().numpy().tobytes())
     folder = config.folder or user_cache_path("adain", appauthor=False) / "previews"
-    file = folder / key.hexdigest()[:2] / f"{key.hexdigest()}.jpg"
-    found = _read(file)
-    if found is not None:
-        return found
-    picture = small or _example(config.side)
+    return folder / key.hexdigest()[:2] / f"{key.hexdigest()}.jpg"
+
+
+def render_preview(
+    model: StyleTransferModel,
+    style: StyleStatistics,
+    file: Path,
+    config: PreviewConfig = PreviewConfig(),
+    photo: Picture | None = None,
+) -> bytes:
+    """Repaint a small photo, by default the example, and keep the result in `file` if possible."""
+    picture = photo or _example(config.side)
     pixels = model.stylize(picture.pixels, style)
     data = encode_image(to_image(pixels, picture.transparency), "jpeg", QUALITY)
     try:
         write_file(file, data, overwrite=True)
     except OutputError:
         return data
-    _sweep(folder, config.max_bytes)
+    _sweep(file.parent.parent, config.max_bytes)
     return data
 
 
@@ -116,6 +135,11 @@ def write_file(file: Path, data: bytes, overwrite: bool = False) -> None:
         ) from error
 
 
+def example_file() -> bytes:
+    """Return the example, larger, as a JPEG file."""
+    return encode_image(to_image(_example(3 * WIDTH)), "jpeg", 92)
+
+
 def _example(side: int) -> Picture:
     width, height = side, max(16, round(side * HEIGHT / WIDTH))
     pixels = example_picture(width, height).transpose(2, 0, 1)[None]
@@ -130,7 +154,7 @@ def _decoder_digest(model: StyleTransferModel) -> bytes:
     return digest.digest()
 
 
-def _read(file: Path) -> bytes | None:
+def kept_preview(file: Path) -> bytes | None:
     """Return a kept preview, unless it is missing or was cut off by a power cut."""
     try:
         data = file.read_bytes()

@@ -72,8 +72,9 @@ def styles() -> StyleFile:
 
 @pytest.fixture(autouse=True)
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A place for the gallery database of this test; nothing is there yet."""
+    """A place for the gallery database of this test; nothing is there yet, nor in the cache."""
     monkeypatch.delenv(DATABASE_VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     return Path(default_database())
 

@@ -20,10 +20,10 @@ from PIL import Image
 
 from adain.weights import load_model
 from gallery.paintings import Painting
+from gallery.previews import example_file
 from gallery.store import make_gallery
 from gallery.web.app import create_app
 from gallery.web.keys import add_key, load_keys
-from gallery.web.previews import example_file
 from gallery.web.server import Server, address, listen
 from gallery.web.settings import ServeConfig
 

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from adain.images import encode_image, load_image, resize_image, to_image
 from adain.normalization import StyleStatistics
 from gallery.paintings import Painting
+from gallery.previews import example_file, kept_preview, preview_file, render_preview
 from gallery.queries import Group
 from gallery.references import MAX_STYLES
 from gallery.service import stored_style
@@ -33,7 +34,6 @@ from gallery.web.documents import (
     painting_document,
 )
 from gallery.web.orders import FORMATS, NAME, Order
-from gallery.web.previews import FORMAT, PreviewCache, example_file, render_preview
 from gallery.web.problems import Problem, documented
 from gallery.web.studio import Painted, Studio
 from gallery.web.uploads import BODY, Upload, read_upload
@@ -214,7 +214,7 @@ def _add_gallery(api: APIRouter, studio: Studio) -> None:
 
 
 def _add_pictures(api: APIRouter, studio: Studio) -> None:
-    gallery, cache = studio.gallery, PreviewCache()
+    gallery, model = studio.gallery, studio.model
     responses = FIND | {200: {"description": "A picture.", "content": PICTURE}}
     example: list[bytes] = []
 
@@ -228,20 +228,19 @@ def _add_pictures(api: APIRouter, studio: Studio) -> None:
     async def preview(request: Request, slug: Slug) -> Response:
         """A small example picture in the style of a painting."""
 
-        def query() -> StyleStatistics:
-            return stored_style(studio.model, gallery, gallery.find(slug))
+        def query() -> tuple[StyleStatistics, Path]:
+            style = stored_style(model, gallery, gallery.find(slug))
+            return style, preview_file(model, style)
 
-        style = await studio.read(query)
-        name = _digest(style.to_vector().cpu().numpy().tobytes())
-        if _is_known(request, name):
-            return _unchanged(name)
-        data = cache.get(name)
+        style, file = await studio.read(query)
+        if _is_known(request, file.stem):
+            return _unchanged(file.stem)
+        data = await studio.read(partial(kept_preview, file))
         studio.metrics.previews.labels("rendered" if data is None else "cache").inc()
         if data is None:
-            work = partial(render_preview, studio.model, style)
+            work = partial(render_preview, model, style, file)
             data = await studio.run(request, work, Priority.PREVIEW)
-            cache.keep(name, data)
-        return _picture(data, f"image/{FORMAT}", name)
+        return _picture(data, "image/jpeg", file.stem)
 
     @api.get(
         "/paintings/{slug}/picture",
