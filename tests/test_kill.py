@@ -111,6 +111,7 @@ class Runs:
         return self._server.stdout.readline().strip()
 
     def _ended(self, seconds: float) -> bool:
+        assert self._server.stdout is not None
         return bool(select.select([self._server.stdout], [], [], seconds)[0])
 
 
