@@ -1,12 +1,16 @@
 """Files of the application that are written whole or not at all."""
 
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from adain import files
 from gallery.errors import OutputError
+
+STALE_SECONDS = 3600
+"""Nobody still writes a file that has not changed for so long."""
 
 
 @contextmanager
@@ -28,6 +32,14 @@ def new_file(path: Path, overwrite: bool = False) -> Iterator[BinaryIO]:
         raise OutputError(
             f"{path}: cannot be written ({error.strerror}); check the folder and the free space"
         ) from error
+
+
+def sweep(folder: Path) -> None:
+    """Delete what killed processes left half written in a folder, once nobody can write it."""
+    for path in folder.glob(".adain-*.tmp"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink()
 
 
 def write_file(path: Path, data: bytes) -> None:

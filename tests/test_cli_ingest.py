@@ -1,5 +1,8 @@
 import json
-from collections.abc import Callable
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +92,32 @@ def test_where_no_picture_is_found_that_is_said(run: Run) -> None:
 def test_wrong_values_are_usage_errors(run: Run) -> None:
     for options in (["--jobs", "0"], ["--device", "tpu"], ["--nonsense"]):
         assert run(".", *options).exit_code == 2
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one megabyte; needs root."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("no disk can be mounted here")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.mark.skipif(shutil.which("mount") is None, reason="no mount")
+def test_a_full_disk_gives_one_line_and_loses_nothing(run: Run, small_disk: Path) -> None:
+    database = ("--database", str(small_disk / "gallery.db"))
+    assert run("moon.png", *database).stdout == "moon\n"
+    filler = small_disk / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    full = run("sun.png", "-q", *database)
+    assert (full.exit_code, full.stdout, full.stderr.count("\n")) == (4, "", 1)
+    assert "disk is full" in full.stderr and "the free space" in full.stderr
+    filler.unlink()
+    assert run("sun.png", *database).stdout == "sun\n"

@@ -1,8 +1,6 @@
 import json
 import os
-import random
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -257,38 +255,6 @@ def test_threads_of_the_encoder_are_left_as_they_were(
     run(gallery, tiny_model, folder, jobs=3)  # type: ignore[arg-type]
     with ThreadPoolExecutor(1) as pool:
         assert torch.get_num_threads() == pool.submit(torch.get_num_threads).result() == before
-
-
-@pytest.mark.slow
-def test_killed_at_any_moment_it_loses_nothing_acknowledged(tmp_path: Path, database: Path) -> None:
-    folder = tmp_path / "many"
-    for i in range(240):
-        draw(folder / f"{i:03}.png", i)
-    generator = random.Random(os.environ.get("ADAIN_TEST_SEED", "0"))
-    make_gallery(database_url())
-    shipped = len(make_gallery(database_url()).hashes()[0])
-    acknowledged: set[str] = set()
-    for _ in range(4):
-        process = subprocess.Popen([*COMMAND, str(folder)], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        for _ in range(generator.randrange(1, 70)):
-            line = process.stdout.readline()
-            if line:
-                acknowledged.add(json.loads(line)["sha256"])
-        process.send_signal(signal.SIGKILL)
-        rest = process.communicate()[0].splitlines(keepends=True)
-        acknowledged |= {json.loads(line)["sha256"] for line in rest if line.endswith("\n")}
-        gallery = Gallery(open_database(database_url()))
-        assert integrity(open_database(database_url())) == []
-        assert all(gallery.find_picture(digest) for digest in acknowledged)
-        assert len(gallery.hashes()[0]) <= shipped + 240
-    subprocess.run([*COMMAND, str(folder)], check=True, capture_output=True)
-    assert len(Gallery(open_database(database_url())).hashes()[0]) == shipped + 240
-    assert {path.name for path in database.parent.iterdir()} <= {
-        "gallery.db",
-        "gallery.db-wal",
-        "gallery.db-shm",
-    }
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from gallery.cli.exits import describe, exit_code, usage
 from gallery.cli.options import Contact, Database, Fetch, make_folder
 from gallery.cli.streams import complain, emit, progress
 from gallery.config import IngestConfig, database_url
+from gallery.files import sweep
 
 if TYPE_CHECKING:
     from gallery.ingest import IngestStep
@@ -90,6 +91,7 @@ def ingest(
     candidates = [found for path in sources for found in find_candidates(path, recursive, remote)]
     if keep is not None and not dry_run:
         make_folder(keep)
+        sweep(keep)
     counts: Counter[str] = Counter()
     errors: dict[str, Exception] = {}
     run = None if dry_run else gallery.start_run([str(path) for path in sources])
