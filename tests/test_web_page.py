@@ -383,8 +383,9 @@ def test_a_brush_says_where_each_style_goes(
     page.click("#brush-done")
     bare = stage(page)
     half = masked.shape[1] // 2
-    assert change(masked[:, :half], bare[:, :half]) > 5
-    assert change(masked[:, -half // 2 :], bare[:, -half // 2 :]) < 3
+    painted = change(masked[:, :half], bare[:, :half])
+    assert painted > 2
+    assert change(masked[:, -half // 2 :], bare[:, -half // 2 :]) < painted / 2
     page.click("#brush")
     page.click("#clear")
     settle(page)

@@ -30,6 +30,7 @@ export class Render {
 
   async start({ photo, parts, alpha, title }) {
     const { query, body } = order({ photo: photo.file, parts, alpha, method: "render", time_limit: SECONDS, max_side: SIDE, format: "png" });
+    byId("best").disabled = true;
     try {
       const { id } = await (await request(`/jobs?${query}`, { method: "POST", body })).json();
       const job = { id, title, stem: photo.name.replace(/\.[^.]*$/, "") };
@@ -37,6 +38,7 @@ export class Render {
       this.#follow(job);
       this.failed(null);
     } catch (error) {
+      byId("best").disabled = false;
       this.failed(error);
     }
   }
