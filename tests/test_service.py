@@ -377,7 +377,8 @@ def test_a_print_in_strips_is_the_picture_in_one_piece(
         # It is steep where the random network hardly tells colours apart: single pixels jump.
         assert difference.mean() < 0.5
     else:
-        assert difference.max() <= 1
+        # Pillow cuts 16 bits off to 8.
+        assert difference.max() <= (1 if bits == 8 else 2)
 
 
 def test_transparency_is_put_back(tiny_model: StyleTransferModel, style: StyleStatistics) -> None:
