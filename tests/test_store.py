@@ -16,8 +16,9 @@ from gallery.errors import StyleNotFound, StylesError
 from gallery.paintings import Painting
 from gallery.queries import rows_with_words
 from gallery.similar import nearest
-from gallery.store import Gallery, make_gallery, open_gallery
+from gallery.store import Gallery, make_gallery, open_gallery, upgrade_gallery
 from gallery.styles import StyleFile, load_styles
+from gallery.tables import SCHEMA
 
 ENCODER = "0123456789abcdef"
 
@@ -408,7 +409,9 @@ def count_embeddings() -> int:
         return reader.scalar(text("SELECT count(*) FROM style_embedding")) or 0
 
 
-def test_without_pgvector_the_search_is_exact_all_the_same(starter: None, postgresql: str) -> None:
+def test_without_pgvector_the_search_is_exact_until_it_is_installed(
+    starter: None, postgresql: str
+) -> None:
     """A role that may make tables, but no extension, as on a server that does not have it."""
     role = f"painter_{secrets.token_hex(4)}"
     with session() as writer:
@@ -420,5 +423,12 @@ def test_without_pgvector_the_search_is_exact_all_the_same(starter: None, postgr
     irises = gallery.find("irises")
     vector = gallery.vector(irises, ENCODER)
     assert vector is not None
+    assert gallery.similar(vector, ENCODER, 2)[0] == (irises, 0)
+    with session() as writer:
+        writer.execute(text("CREATE EXTENSION vector"))
+    engine = connect(url)
+    assert upgrade_gallery(engine) == (SCHEMA, SCHEMA)
+    engine.dispose()
+    assert count_embeddings() == 4
     assert gallery.similar(vector, ENCODER, 2)[0] == (irises, 0)
     gallery.close()
