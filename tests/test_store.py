@@ -184,6 +184,20 @@ def test_a_known_picture_keeps_its_row_and_gains_facts(gallery: Gallery, tmp_pat
     assert gallery.add([later])[0][0].path == str(second)
 
 
+def test_a_title_that_was_only_the_name_of_the_file_gives_way(
+    gallery: Gallery, tmp_path: Path
+) -> None:
+    picture = tmp_path / "img_12.png"
+    picture.touch()
+    gallery.add([painting(1, "img_12", path=str(picture))])
+    later = painting(1, "Night Watch", path=str(picture), tags=("dark",))
+    ((found, new),) = gallery.add([later])
+    assert (found.title, found.tags, found.slug, new) == ("Night Watch", ("dark",), "img-12", False)
+    assert gallery.page("watch dark") == [found]
+    ((same, _),) = gallery.add([replace(later, title="Other", tags=("dark", "light"))])
+    assert (same.title, same.tags) == ("Night Watch", ("dark", "light"))
+
+
 def test_equal_pixels_are_one_painting(gallery: Gallery) -> None:
     one = painting(1)
     again = replace(painting(2), pixel_sha256=one.pixel_sha256)
