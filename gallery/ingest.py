@@ -277,16 +277,16 @@ def _load(
     if known is not None and picture is None:
         return _Measured(candidate.name, _with_picture(painting, known), new=False), None
     assert picture is not None
+    small = resize_shorter_side(picture, STYLE_SIDE)
     painting = replace(
         painting,
         sha256=digest,
         pixel_sha256=pixel_digest(picture),
-        phash=perceptual_hash(picture),
+        phash=perceptual_hash(small),
         width=picture.width,
         height=picture.height,
     )
-    item = _Measured(candidate.name, painting, new=True)
-    return item, resize_shorter_side(picture, STYLE_SIDE)
+    return _Measured(candidate.name, painting, new=True), small
 
 
 def read_file(path: Path) -> bytes:

@@ -1,3 +1,4 @@
+import hashlib
 from io import BytesIO
 
 import numpy as np
@@ -28,6 +29,18 @@ def test_equal_pixels_have_equal_digests_in_every_lossless_file(scene: Image.Ima
     changed = scene.copy()
     changed.putpixel((5, 5), (0, 0, 0))
     assert pixel_digest(load(changed, "PNG")) not in digests
+
+
+def test_the_digest_is_that_of_the_planes_however_they_are_kept(scene: Image.Image) -> None:
+    planes = np.asarray(scene).transpose(2, 0, 1)
+    opacity = planes[:1, :, ::-1].copy()
+    digest = hashlib.sha256(b"320x240" + planes.tobytes() + opacity.tobytes()).hexdigest()
+    levels, alpha = torch.from_numpy(planes.copy())[None], torch.from_numpy(opacity)[None]
+    for colors in (levels, levels.contiguous(memory_format=torch.channels_last)):
+        assert pixel_digest(Picture(colors, alpha)) == digest
+        assert pixel_digest(Picture(colors.float() / 255, alpha.float() / 255)) == digest
+    deep = (levels.int() * 257).to(torch.uint16)
+    assert pixel_digest(Picture(deep, alpha)) == digest
 
 
 def test_the_digest_knows_size_and_transparency() -> None:
