@@ -92,11 +92,14 @@ class Gallery:
         with self._read() as session:
             return close_words(session, search[:MAX_TEXT])
 
-    def find_picture(self, sha256: str) -> Painting | None:
-        """Return the painting whose picture file has this digest, if there is one."""
+    def find_picture(self, sha256: str, pixel_sha256: str | None = None) -> Painting | None:
+        """Return the painting whose picture file, or pixels, have this digest, if there is one."""
+        same = PaintingRow.sha256 == sha256
+        if pixel_sha256 is not None:
+            same |= PaintingRow.pixel_sha256 == pixel_sha256
         with self._read() as session:
             # Most are not there; asking for a number alone is four times as fast.
-            number = session.scalar(select(PaintingRow.id).where(PaintingRow.sha256 == sha256))
+            number = session.scalar(select(PaintingRow.id).where(same).limit(1))
             rows = whole_rows().where(PaintingRow.id == number)
             return None if number is None else painting_of(session.scalars(rows).one())
 

@@ -85,6 +85,18 @@ def test_an_exact_title_wins_over_longer_ones(gallery: Gallery) -> None:
     assert gallery.find("nobody: Field").title == "Field"
 
 
+def test_a_colon_parts_artist_and_title(gallery: Gallery) -> None:
+    gallery.add([painting(1, "Impression, Sunrise", artist="Claude Monet", styles=("Impress",))])
+    assert gallery.find("monet: impression").title == "Impression, Sunrise"
+    assert gallery.find("clau:lil").slug == "water-lilies"
+    gallery.add([painting(2, "Summer: Impressions", artist="Claude Monet")])
+    assert gallery.find("summer: impressions").title == "Summer: Impressions"
+    with pytest.raises(StyleNotFound, match="impression-sunrise, summer-impressions,"):
+        gallery.find("monet: impression")
+    with pytest.raises(StyleNotFound, match="no painting named"):
+        gallery.find("monet: irises")
+
+
 @pytest.mark.parametrize(
     "name",
     ["irisis", "munhc", "nosuch.jpg", "", "星月夜", "99", "9" * 40, "'", '"', "%", "a* OR b"],
