@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from adain.color import ColorStatistics, color_map, measure_colors
-from adain.device import is_out_of_memory
+from adain.device import is_out_of_memory, release_memory
 from adain.errors import ImageTooLargeError
 from adain.filters import SHARPEN_REACH, SMOOTH_REACH, GuidedMap, sharpen, smooth
 from adain.images import (
@@ -205,6 +205,8 @@ def _repaint(
     field = _style_field(photo, size, styles, controls)
     painted = gather_rows(work(working, styles[0] if field is None else field, alpha), *size)
     extent = None if field is None else field.extent
+    if working.is_large:
+        release_memory()  # What the network has freed is in many small pieces.
     steps, margin = _finish(working, painted, extent, controls)
     faded = extent is not None or abs(alpha) < UNTOUCHED
     before = painted[:, :, :0]
