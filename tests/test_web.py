@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-from fastapi import FastAPI
 from numpy.typing import NDArray
 from PIL import Image
+from serving import running
 from typer.testing import CliRunner, Result
 
 from adain.model import StyleTransferModel
@@ -31,7 +31,7 @@ from gallery.store import Gallery, make_gallery, starter_gallery
 from gallery.web.app import create_app
 from gallery.web.guard import SECURITY_HEADERS
 from gallery.web.keys import Key, add_key, load_keys
-from gallery.web.server import Server, address, listen
+from gallery.web.server import listen
 from gallery.web.settings import ServeConfig
 
 
@@ -46,22 +46,6 @@ def pixels(data: bytes) -> NDArray[np.int_]:
     return np.asarray(Image.open(BytesIO(data)).convert("RGB")).astype(int)
 
 
-@contextmanager
-def running(app: FastAPI) -> Iterator[str]:
-    """Serve an application on a free port of this machine; gives its address."""
-    listener, started = listen(ServeConfig(port=0)), threading.Event()
-    server = Server(app, started.set)
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    assert started.wait(30)
-    try:
-        yield address(listener)
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
-
-
 @pytest.fixture(scope="module")
 def model() -> StyleTransferModel:
     return load_model()
@@ -70,7 +54,7 @@ def model() -> StyleTransferModel:
 @pytest.fixture(scope="module")
 def url(model: StyleTransferModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     gallery = starter_gallery()
-    with closing(gallery), running(create_app(ServeConfig(), model, gallery)) as root:
+    with closing(gallery), running(create_app(ServeConfig(), model, gallery)) as (root, _):
         yield f"{root}/api/v1"
 
 
@@ -83,7 +67,7 @@ def serving(model: StyleTransferModel, tmp_path: Path) -> Iterator[Callable[...,
             gallery = gallery or starter_gallery()
             stack.enter_context(closing(gallery))
             app = create_app(ServeConfig(**settings), model, gallery, keys)
-            return stack.enter_context(running(app)) + "/api/v1"
+            return stack.enter_context(running(app))[0] + "/api/v1"
 
         yield start
 

@@ -4,10 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from serving import running
 
 from adain.weights import load_model
 from gallery.paintings import Painting
@@ -24,7 +24,6 @@ from gallery.previews import example_file
 from gallery.store import make_gallery
 from gallery.web.app import create_app
 from gallery.web.keys import add_key, load_keys
-from gallery.web.server import Server, address, listen
 from gallery.web.settings import ServeConfig
 
 if TYPE_CHECKING:
@@ -60,19 +59,9 @@ def serving(folder: Path, **options: Any) -> Iterator[str]:
     Image.effect_noise((128, 96), 80).convert("RGB").save(picture)
     painting = Painting("", HOSTILE, HOSTILE, sha256="a" * 64, pixel_sha256="b" * 64)
     gallery.add([replace(painting, path=str(picture))])
-    listener, started = listen(ServeConfig(port=0)), threading.Event()
     app = create_app(ServeConfig(), load_model(), gallery, **options)
-    server = Server(app, started.set)
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    assert started.wait(30)
-    try:
-        yield address(listener)
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
-        gallery.close()
+    with closing(gallery), running(app) as (url, _):
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import requests
 from PIL import Image
+from serving import running
 
 from adain.model import StyleTransferModel
 from adain.weights import load_model
@@ -20,7 +21,6 @@ from gallery.database import connect, upgrade
 from gallery.jobs import Jobs
 from gallery.store import starter_gallery
 from gallery.web.app import create_app
-from gallery.web.server import Server, address, listen
 from gallery.web.settings import ServeConfig
 
 
@@ -46,19 +46,10 @@ def serving(model: StyleTransferModel, tmp_path: Path) -> Iterator[Callable[[], 
             upgrade(engine, lambda session: None)
             jobs = stack.enter_context(closing(Jobs(engine)))
             gallery = stack.enter_context(closing(starter_gallery()))
-            listener, started = listen(ServeConfig(port=0)), threading.Event()
-            server = Server(create_app(ServeConfig(), model, gallery, (), jobs), started.set)
-            thread = threading.Thread(target=server.run, args=([listener],))
-            thread.start()
-            assert started.wait(30)
-
-            def stop() -> None:
-                server.should_exit = True
-                thread.join()
-                listener.close()
-
-            stack.callback(stop)
-            return address(listener), stop
+            served = stack.enter_context(ExitStack())
+            app = create_app(ServeConfig(), model, gallery, (), jobs)
+            root, _ = served.enter_context(running(app))
+            return root, served.close
 
         yield start
 

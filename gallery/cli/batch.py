@@ -112,22 +112,16 @@ def batch(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that are not from a batch, too.")
     ] = DEFAULTS.overwrite,
-    model: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="A shipped model or a decoder file.")
-    ] = DEFAULTS.model,
+    model: options.Model = DEFAULTS.model,
     jobs: Annotated[
         int | None,
         typer.Option(metavar="N", help="Photos at the same time; by default one for each core."),
     ] = BATCH.jobs,
-    device: Annotated[
-        str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")
-    ] = DEFAULTS.device,
+    device: options.Device = DEFAULTS.device,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object for each result, not the path.")
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")
-    ] = False,
+    quiet: options.Quiet = False,
     database: options.Database = None,
 ) -> None:
     """Repaint a folder of photos.

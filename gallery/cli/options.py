@@ -17,6 +17,23 @@ Database = Annotated[
         help="The gallery; by default that of ADAIN_DATABASE, else one in your data folder.",
     ),
 ]
+Styles = Annotated[
+    list[str],
+    typer.Option(
+        "--style",
+        metavar="STYLE",
+        help="A picture, or the name of a painting (see 'adain gallery list'), "
+        "'artist:NAME' or 'style:NAME'; repeat to mix, with NAME=WEIGHT.",
+    ),
+]
+MaxSide = Annotated[
+    int, typer.Option(metavar="PX", help="Longest side; larger photos are shrunk first.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress bar, no notes and no summary.")
+]
+JsonObject = Annotated[bool, typer.Option("--json", help="Print a JSON object, not the path.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Fetch = Annotated[bool, typer.Option("--fetch", help="Get from the web what is there.")]
 Contact = Annotated[

@@ -109,25 +109,16 @@ def stylize(
     bits: options.Bits = DEFAULTS.bits,
     keep_metadata: options.KeepMetadata = DEFAULTS.keep_metadata,
     no_provenance: options.NoProvenance = not DEFAULTS.provenance,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace results that exist.")
-    ] = DEFAULTS.overwrite,
-    model: Annotated[
-        str,
-        typer.Option(metavar="NAME|PATH", help="A shipped or imported model, or a decoder file."),
-    ] = DEFAULTS.model,
+    overwrite: options.Overwrite = DEFAULTS.overwrite,
+    model: options.Model = DEFAULTS.model,
     database: options.Database = None,
-    device: Annotated[
-        str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")
-    ] = DEFAULTS.device,
+    device: options.Device = DEFAULTS.device,
     server: options.Server = None,
     key_file: options.KeyFile = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object for each photo, not the path.")
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")
-    ] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Repaint photos in the style of a painting.
 
