@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ from adain.conversion import (
     turn_upright,
 )
 from adain.errors import ImageError, ImageExistsError, ImageTooLargeError
-from adain.files import one_line, reason, write_atomically
+from adain.files import new_file, one_line, reason
 from adain.metadata import Facts, Notes, read_facts
 from adain.model import MIN_SIDE
 from adain.strokes import Enlarged
@@ -384,27 +384,63 @@ def encode_image(
     Raises:
         ImageError: If there is no such format, or it cannot hold an image of this size or depth.
     """
+    buffer = BytesIO()
+    _write_image(buffer, image, output_format(format, bits), jpeg_quality, bits, notes)
+    return buffer.getvalue()
+
+
+def _write_image(
+    file: BinaryIO,
+    image: Image.Image | Picture,
+    kind: str,
+    jpeg_quality: int,
+    bits: int,
+    notes: Notes,
+) -> None:
+    """Write what `encode_image` returns, without having all of it in memory.
+
+    Raises:
+        ImageError: As `encode_image`.
+        OSError: If the file cannot be written.
+    """
     if not 1 <= jpeg_quality <= 100:
         raise ValueError(f"jpeg_quality must be from 1 to 100, got {jpeg_quality}")
-    kind = output_format(format, bits)
     try:
         if bits == 16 or kind == "tiff":
             picture = image if isinstance(image, Picture) else from_image(_plain(image, False))
-            strips = _level_strips(picture, torch.uint16 if bits == 16 else torch.uint8)
-            if kind == "png":
-                return deep.encode_png(strips, srgb_profile(), notes)
-            return deep.encode_tiff(_stack(strips, picture.height), srgb_profile(), notes)
+            _write_levels(file, picture, kind, bits, notes)
+            return
         opaque = kind in ("jpeg", "bmp")
         image = _to_image(image, opaque) if isinstance(image, Picture) else _plain(image, opaque)
-        options = _encoder_options(kind, jpeg_quality, notes)
-        buffer = BytesIO()
-        image.save(buffer, kind, **options)
+        image.save(cast(BinaryIO, _Sink(file)), kind, **_encoder_options(kind, jpeg_quality, notes))
     except ImageError:
         raise
     except Exception as error:  # Every encoder has its own exceptions.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         size = f"{image.width}x{image.height}"
         raise ImageError(f"cannot encode {size} pixels as {kind}; use png or shrink it") from error
-    return buffer.getvalue()
+
+
+def _write_levels(file: BinaryIO, picture: Picture, kind: str, bits: int, notes: Notes) -> None:
+    """Write what Pillow cannot."""
+    strips = _level_strips(picture, torch.uint16 if bits == 16 else torch.uint8)
+    shape = (picture.height, picture.width, 3 if picture.opacity is None else 4)
+    write = deep.write_png if kind == "png" else deep.write_tiff
+    write(file, strips, shape, srgb_profile(), notes)
+
+
+@dataclass(frozen=True)
+class _Sink:
+    """A file that Pillow does not write past Python, where errors would lose their reason."""
+
+    file: BinaryIO
+
+    def write(self, data: bytes) -> int:
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        self.file.flush()
 
 
 def output_format(format: str, bits: int = 8) -> str:
@@ -454,12 +490,11 @@ def save_image(
     if os.path.exists(destination) and not os.path.isfile(destination):
         raise ImageError(f"{name}: not a regular file; choose another name")
     try:
-        kind = format or destination.suffix[1:]
-        data = encode_image(image, kind, jpeg_quality, bits, notes)
+        kind = output_format(format or destination.suffix[1:], bits)
+        with new_file(destination, overwrite) as file:
+            _write_image(file, image, kind, jpeg_quality, bits, notes)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
-    try:
-        write_atomically(data, destination, overwrite)
     except FileExistsError as error:
         raise ImageExistsError(exists) from error
     except (OSError, ValueError) as error:
@@ -654,17 +689,6 @@ def _to_image(picture: Picture, opaque: bool) -> Image.Image:
         image.paste(_on_white(strip) if strip.mode != mode else strip, (0, top))
         top += strip.height
     return image
-
-
-def _stack(strips: Iterator[NDArray[Any]], height: int) -> NDArray[Any]:
-    """Return strips of a picture as one array, without a second copy."""
-    first = next(strips)
-    result, top = np.empty((height, *first.shape[1:]), first.dtype), len(first)
-    result[:top] = first
-    for strip in strips:
-        result[top : top + len(strip)] = strip
-        top += len(strip)
-    return result
 
 
 def _encoder_options(kind: str, jpeg_quality: int, notes: Notes) -> dict[str, Any]:

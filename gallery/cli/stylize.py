@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 DEFAULTS = StylizeConfig()
 LOOK = DEFAULTS.controls
 
+MEMORY_SHARE = 0.95
+"""Share of the limit of memory that is planned with: code is loaded and blocks leave gaps."""
+
 EXAMPLES = """\b
 Examples:
   adain stylize harbour.jpg --style irises
@@ -263,7 +266,9 @@ def _room(config: StylizeConfig, photo: "Picture") -> int | None:
 
     if photo.is_large:  # For small ones it is faster to keep it.
         release_memory()
-    return None if config.memory is None else config.memory - resident_memory()
+    if config.memory is None:
+        return None
+    return int(MEMORY_SHARE * config.memory) - resident_memory()
 
 
 @dataclass(frozen=True)
