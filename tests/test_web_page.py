@@ -24,6 +24,7 @@ from gallery.previews import example_file
 from gallery.store import make_gallery
 from gallery.web.app import create_app
 from gallery.web.keys import add_key, load_keys
+from gallery.web.protocol import HEADER_SECONDS
 from gallery.web.settings import ServeConfig
 
 if TYPE_CHECKING:
@@ -225,6 +226,8 @@ def test_the_camera_is_painted_live(url: str, open_page: Callable[..., "Page"]) 
     page.click(".tile .use")
     before = page.get_attribute("#after", "src")
     wait_until(page, f"document.getElementById('after').src !== '{before}'")
+    page.wait_for_timeout(1000 * HEADER_SECONDS)  # No time limit of a request ends it.
+    assert page.get_attribute("#rate", "data-way") == "socket"
     page.click("#keep")
     page.wait_for_selector("#live-bar", state="hidden")
     settle(page)
@@ -241,6 +244,26 @@ def test_without_a_socket_live_frames_are_requests(
     wait_until(page, "document.getElementById('rate').dataset.way === 'requests'")
     first = page.get_attribute("#after", "src")
     wait_until(page, f"document.getElementById('after').src !== '{first}'")
+
+
+def test_a_socket_that_was_lost_is_opened_again(
+    url: str, open_page: Callable[..., "Page"]
+) -> None:
+    page = open_page(f"{url}#style=irises", quiet=False, permissions=["camera"])
+    lost: list[Any] = []
+
+    def route(socket: Any) -> None:
+        socket.connect_to_server()
+        lost.append(socket)
+
+    page.route_web_socket("**/api/v1/live", route)
+    page.wait_for_selector(".tile")
+    page.click("#live")
+    wait_until(page, "document.getElementById('rate').dataset.way === 'socket'")
+    lost[0].close()
+    wait_until(page, "document.getElementById('rate').dataset.way === 'requests'")
+    wait_until(page, "document.getElementById('rate').dataset.way === 'socket'")
+    assert len(lost) == 2
 
 
 def test_the_best_picture_is_a_job_that_outlives_the_page(
