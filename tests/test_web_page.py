@@ -117,9 +117,9 @@ def wait_until(page: "Page", condition: str) -> None:
 
 def settle(page: "Page") -> None:
     """Wait until the picture is painted in full and shown."""
+    page.wait_for_selector("#stage[data-state=painted]")
     page.wait_for_timeout(250)
     wait_until(page, "document.getElementById('working').hidden")
-    page.wait_for_selector("#stage[data-state=painted]")
     wait_until(page, "document.getElementById('after').complete")
 
 
