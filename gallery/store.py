@@ -26,7 +26,7 @@ from gallery.database import (
     translated,
     upgrade,
 )
-from gallery.embeddings import nearest_embeddings
+from gallery.embeddings import make_embeddings, nearest_embeddings
 from gallery.errors import DatabaseError
 from gallery.intake import add_batch, add_vectors, forget_pools, pack
 from gallery.names import close_words, find_group, find_painting
@@ -438,6 +438,8 @@ def make_gallery(url: str) -> Gallery:
 def upgrade_gallery(engine: Engine) -> tuple[str | None, str]:
     """Bring the tables up to date; a new database gets the starter gallery in one go.
 
+    Where pgvector was installed since, its index is made.
+
     Returns:
         The versions of the tables before (None in a new database) and after.
 
@@ -449,7 +451,10 @@ def upgrade_gallery(engine: Engine) -> tuple[str | None, str]:
     def fill(session: Session) -> None:
         Gallery._import(session, load_styles())
 
-    return upgrade(engine, fill)
+    versions = upgrade(engine, fill)
+    with translated(engine), Session(engine) as session, session.begin():
+        make_embeddings(session)
+    return versions
 
 
 def _now() -> datetime:

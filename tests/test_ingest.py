@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from adain.images import load_image
 from adain.model import StyleTransferModel
 from gallery import ingest as module
 from gallery.config import IngestConfig, database_url
 from gallery.database import connect, integrity, open_database
-from gallery.errors import StylesError
+from gallery.errors import DatabaseError, StylesError
 from gallery.ingest import IngestStep, ingest
 from gallery.references import find_target
 from gallery.service import measure_style, stored_style
@@ -252,6 +253,35 @@ def test_a_gallery_that_was_exported_paints_the_same_elsewhere(
         one, two = (tiny_model.stylize(photo, style) for style in styles)
         assert torch.equal(one, two)
     other.close()
+
+
+def test_a_full_disk_loses_nothing_that_was_acknowledged(
+    gallery: Gallery, tiny_model: StyleTransferModel, folder: Path, tmp_path: Path
+) -> None:
+    engine = connect(database_url())
+    full = Gallery(engine)
+
+    @event.listens_for(engine, "connect")
+    def fill(connection: sqlite3.Connection, record: object) -> None:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages + 40}")
+
+    for i in range(400):
+        draw(folder / f"more-{i}.png", 100 + i, (16, 16))
+    steps: list[IngestStep] = []
+    with pytest.raises(DatabaseError, match=r"disk is full; .* the free space"):
+        ingest(full, list(find_candidates(folder)), tiny_model, IngestConfig(), steps.append)
+    full.close()
+    there = {found.sha256 for found in gallery.page(limit=1000)}
+    told = {step.painting.sha256 for step in steps if step.painting is not None}
+    assert told and there == told and len(there) < 400
+    assert gallery.integrity() == []
+    assert {step.status for step in run(gallery, tiny_model, folder)} == {
+        "added",
+        "known",
+        "failed",
+    }
+    assert gallery.stats()["paintings"] == 405
 
 
 def test_too_little_memory_fails_one_picture(

@@ -16,8 +16,9 @@ from gallery.errors import StyleNotFound, StylesError
 from gallery.paintings import Painting
 from gallery.queries import rows_with_words
 from gallery.similar import nearest
-from gallery.store import Gallery, make_gallery, open_gallery
+from gallery.store import Gallery, make_gallery, open_gallery, upgrade_gallery
 from gallery.styles import StyleFile, load_styles
+from gallery.tables import SCHEMA
 
 ENCODER = "0123456789abcdef"
 
@@ -181,6 +182,20 @@ def test_a_known_picture_keeps_its_row_and_gains_facts(gallery: Gallery, tmp_pat
     assert gallery.find("nobody cubism") == expected
     first.unlink()
     assert gallery.add([later])[0][0].path == str(second)
+
+
+def test_a_title_that_was_only_the_name_of_the_file_gives_way(
+    gallery: Gallery, tmp_path: Path
+) -> None:
+    picture = tmp_path / "img_12.png"
+    picture.touch()
+    gallery.add([painting(1, "img_12", path=str(picture))])
+    later = painting(1, "Night Watch", path=str(picture), tags=("dark",))
+    ((found, new),) = gallery.add([later])
+    assert (found.title, found.tags, found.slug, new) == ("Night Watch", ("dark",), "img-12", False)
+    assert gallery.page("watch dark") == [found]
+    ((same, _),) = gallery.add([replace(later, title="Other", tags=("dark", "light"))])
+    assert (same.title, same.tags) == ("Night Watch", ("dark", "light"))
 
 
 def test_equal_pixels_are_one_painting(gallery: Gallery) -> None:
@@ -408,7 +423,9 @@ def count_embeddings() -> int:
         return reader.scalar(text("SELECT count(*) FROM style_embedding")) or 0
 
 
-def test_without_pgvector_the_search_is_exact_all_the_same(starter: None, postgresql: str) -> None:
+def test_without_pgvector_the_search_is_exact_until_it_is_installed(
+    starter: None, postgresql: str
+) -> None:
     """A role that may make tables, but no extension, as on a server that does not have it."""
     role = f"painter_{secrets.token_hex(4)}"
     with session() as writer:
@@ -420,5 +437,12 @@ def test_without_pgvector_the_search_is_exact_all_the_same(starter: None, postgr
     irises = gallery.find("irises")
     vector = gallery.vector(irises, ENCODER)
     assert vector is not None
+    assert gallery.similar(vector, ENCODER, 2)[0] == (irises, 0)
+    with session() as writer:
+        writer.execute(text("CREATE EXTENSION vector"))
+    engine = connect(url)
+    assert upgrade_gallery(engine) == (SCHEMA, SCHEMA)
+    engine.dispose()
+    assert count_embeddings() == 4
     assert gallery.similar(vector, ENCODER, 2)[0] == (irises, 0)
     gallery.close()
