@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -329,26 +329,21 @@ RowReader = Callable[[int, int], Tensor]
 """What gives rows `(N, C, bottom - top, W)` of a picture for `top` and `bottom`."""
 
 
-def scale_rows(
-    rows: RowReader, old: tuple[int, int], new: tuple[int, int], mode: str = "bicubic"
-) -> Tensor:
+def scale_rows(rows: RowReader, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
     """Scale what is read row by row, without aliases; first all widths, then the heights.
 
     Args:
         rows: Gives the rows.
         old: Height and width.
         new: Height and width of the result.
-        mode: `bicubic` or `bilinear`.
     """
+    scale = partial(F.interpolate, mode="bicubic", antialias=True)
     strips = []
     for top, bottom in row_ranges(*old, 4 * STRIP_PIXELS):
         strip, size = rows(top, bottom), (bottom - top, new[1])
-        wide = old[1] == new[1]
-        strips.append(strip if wide else F.interpolate(strip, size, mode=mode, antialias=True))
+        strips.append(strip if old[1] == new[1] else scale(strip, size))
     narrow = torch.cat(strips, 2)
-    if old[0] == new[0]:
-        return narrow
-    return F.interpolate(narrow, new, mode=mode, antialias=True)
+    return narrow if old[0] == new[0] else scale(narrow, new)
 
 
 def to_image(pixels: Tensor | Picture, transparency: Tensor | None = None) -> Image.Image:
