@@ -40,7 +40,7 @@ from adain.strokes import Enlarged, working_side
 from adain.tiling import stylize_rows
 from gallery.config import STYLE_SIDE, Controls
 from gallery.errors import StylesError
-from gallery.masks import region_weights, strength_map
+from gallery.masks import region_weights, share_bytes, strength_map
 from gallery.paintings import Painting
 from gallery.queries import Group
 from gallery.references import STANDARD, Reference, file_slug, find_target
@@ -162,8 +162,10 @@ def stylize_picture(
     try:
         working = scale_image(photo, working_side(photo_side, side, controls.stroke))
         if memory is not None:
-            level = result_type(working.height, working.width)
-            memory -= 3 * level.itemsize * working.height * working.width
+            size = (working.height, working.width)
+            maps = len(style.to_vector()) * bool(controls.masks) + (controls.strength is not None)
+            pixel = 3 * result_type(*size).itemsize + maps * share_bytes(size)
+            memory -= pixel * working.height * working.width
         work = painter or partial(stylize_rows, model, memory=memory, progress=progress)
         styles = [_unpack_vector(model, vector) for vector in style.to_vector().cpu().split(1)]
         painted = _repaint(work, photo, working, styles, alpha, controls)
