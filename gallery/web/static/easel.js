@@ -32,7 +32,7 @@ export class Easel {
   put(photo) {
     this.stage.dataset.state = "photo";
     byId("welcome").hidden = true;
-    for (const id of ["after", "before", "tools", "split-box", "divider"]) byId(id).hidden = false;
+    for (const id of ["after", "before", "tools", "split", "divider"]) byId(id).hidden = false;
     URL.revokeObjectURL(this.before.src);
     this.before.src = URL.createObjectURL(photo.full);
     this.before.alt = "The photo";
@@ -57,20 +57,20 @@ export class Easel {
     byId("welcome").hidden = true;
     byId("live-bar").hidden = !on;
     this.after.hidden = false;
-    for (const id of ["before", "tools", "split-box", "divider"]) byId(id).hidden = on;
+    for (const id of ["before", "tools", "split", "divider"]) byId(id).hidden = on;
   }
 
   // Makes room for a photo again.
   clear() {
     this.stage.dataset.state = "empty";
     byId("welcome").hidden = false;
-    for (const id of ["after", "before", "tools", "split-box", "divider", "live-bar"]) byId(id).hidden = true;
+    for (const id of ["after", "before", "tools", "split", "divider", "live-bar"]) byId(id).hidden = true;
   }
 
   // Nothing lies over the painting while one paints on it.
   bare(on) {
+    this.split.hidden = on;
     this.cover(0);
-    byId("split-box").hidden = on;
     byId("compare").disabled = on;
   }
 
@@ -98,7 +98,7 @@ export class Easel {
     const value = Number(this.split.value);
     this.stage.style.setProperty("--split", `${value}%`);
     this.split.setAttribute("aria-valuetext", `${value} percent photo`);
-    byId("divider").hidden = value === 0 || value === 100;
+    byId("divider").hidden = this.split.hidden;
     byId("compare").setAttribute("aria-pressed", String(value === 100));
   }
 
@@ -125,7 +125,7 @@ export class Easel {
       return Math.hypot(one.clientX - two.clientX, one.clientY - two.clientY);
     };
     this.stage.addEventListener("pointerdown", (event) => {
-      if (this.isEmpty || event.button || event.target.closest("button, label")) return;
+      if (this.isEmpty || event.button || event.target.closest("button, input")) return;
       down.set(event.pointerId, event);
       this.stage.setPointerCapture(event.pointerId);
     });
