@@ -12,7 +12,7 @@ import typer
 
 from adain.errors import AdainError
 from gallery.cli.exits import describe, exit_code, usage
-from gallery.cli.options import Database, Json
+from gallery.cli.options import Database, Json, Model, Overwrite
 from gallery.cli.streams import complain, emit
 from gallery.config import MIN_SIDE, database_url
 from gallery.errors import GalleryError, OutputError, StyleNotFound
@@ -124,13 +124,9 @@ def render_previews(
     photo: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The photo; by default a still life.")
     ] = None,
-    model: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="A shipped model or a decoder file.")
-    ] = "compact",
+    model: Model = "compact",
     device: Device = "auto",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that exist.")
-    ] = False,
+    overwrite: Overwrite = False,
     as_json: Json = False,
     database: Database = None,
 ) -> None:
@@ -270,9 +266,7 @@ def remove(
 @app.command("export")
 def export_styles(
     destination: Annotated[Path, typer.Argument(metavar="FILE", help="A .safetensors file.")],
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a file that exists.")
-    ] = False,
+    overwrite: Overwrite = False,
     as_json: Json = False,
     database: Database = None,
 ) -> None:
