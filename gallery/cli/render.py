@@ -148,6 +148,8 @@ def render(
     slug, files, measure = _find_style(style, database, controls)
     target = _plan(photo, f"{slug}.render", output, format)
     _refuse_existing([None if resume else target, plot, animate], overwrite)
+    if plot:
+        _refuse_to_draw()
     if files is None and not quiet:
         complain(f"{slug}: no picture of it is at hand; its stored statistics have to do")
 
@@ -251,6 +253,18 @@ def _refuse_existing(files: Sequence[Path | None], overwrite: bool) -> None:
             raise ImageExistsError(f"{file}: exists already; add --overwrite to replace it")
         if not file.parent.is_dir():
             raise OutputError(f"{file.parent}: no such folder; make it first")
+
+
+def _refuse_to_draw() -> None:
+    """Refuse a plot that could not be drawn at the end of a long run."""
+    from importlib.util import find_spec
+
+    try:
+        found = find_spec("matplotlib")
+    except ValueError:  # Of a module that was made impossible to import.
+        found = None
+    if found is None:
+        raise OutputError("a plot needs matplotlib; install adain with its extra 'plot'")
 
 
 @contextmanager
