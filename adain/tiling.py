@@ -112,7 +112,7 @@ def stylize_rows(
     memory: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Strips:
-    """Repaint a photo of any size, in one piece or in strips, whichever is better.
+    """Repaint a photo of any size, in one piece or by `stylize_strips`, whichever is better.
 
     Args:
         model: The network.
@@ -152,7 +152,10 @@ def stylize_strips(
     plan: Plan | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Strips:
-    """Repaint a photo of any size strip by strip, as `StyleTransferModel.stylize` would whole.
+    """Repaint a photo strip by strip, however small, as `StyleTransferModel.stylize` would whole.
+
+    Where neither the plan nor the device of the strips matters, `stylize_rows` is better: it goes
+    this way only if one piece is too large.
 
     Args:
         model: The network.
