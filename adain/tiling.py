@@ -112,7 +112,7 @@ def stylize_rows(
     memory: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Strips:
-    """Repaint a photo of any size, in one piece or in strips, whichever is better.
+    """Repaint a photo of any size, in one piece or by `stylize_strips`, whichever is better.
 
     Args:
         model: The network.
@@ -152,7 +152,10 @@ def stylize_strips(
     plan: Plan | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Strips:
-    """Repaint a photo of any size strip by strip, as `StyleTransferModel.stylize` would whole.
+    """Repaint a photo strip by strip, however small, as `StyleTransferModel.stylize` would whole.
+
+    Where neither the plan nor the device of the strips matters, `stylize_rows` is better: it goes
+    this way only if one piece is too large.
 
     Args:
         model: The network.
@@ -188,13 +191,14 @@ def _stylize(
 ) -> Strips:
     height, width = photo.shape[:2]
     strips = _photo_strips(photo, plan.rows, model.device, progress)
-    content, kept = _measure(model, strips, plan.kept)
+    padded = height + -height % STRIDE
+    content, kept = _measure(model, strips, padded, plan.kept)
     styles = _layer_styles(content, style, alpha)
     strips = _photo_strips(photo, plan.rows, model.device)
     features = {layer: _take(queue) for layer, queue in kept.items()}
-    features |= _features(model, strips, [name for name in content if name not in kept])
+    features |= _features(model, strips, padded, [name for name in content if name not in kept])
     top = 0
-    for image in _decode(model.decoder, features, styles):
+    for image in _decode(model.decoder, features, padded, styles):
         visible = image[:, :, : height - top, :width]
         top += visible.shape[2]
         if visible.shape[2]:
@@ -335,7 +339,7 @@ def _pixels(rows: NDArray[Any], device: torch.device) -> Tensor:
 
 
 def _measure(
-    model: StyleTransferModel, strips: Strips, keep: Sequence[str]
+    model: StyleTransferModel, strips: Strips, height: int, keep: Sequence[str]
 ) -> tuple[dict[str, ChannelStatistics], dict[str, deque[Tensor]]]:
     """Run the encoder once; return the statistics of each layer, and the features of some."""
     moments: dict[str, ChannelMoments] = {}
@@ -351,13 +355,13 @@ def _measure(
     def tap(layer: str, strips: Strips) -> Strips:
         return map(partial(observe, layer), strips)
 
-    for _ in _encode(model.encoder, strips, model.decoder.layers, tap):
+    for _ in _encode(model.encoder, strips, height, model.decoder.layers, tap):
         pass
     return {layer: pieces.statistics() for layer, pieces in moments.items()}, kept
 
 
 def _features(
-    model: StyleTransferModel, strips: Strips, layers: Sequence[str]
+    model: StyleTransferModel, strips: Strips, height: int, layers: Sequence[str]
 ) -> dict[str, Strips]:
     """Return the features of some layers, to be read side by side."""
     features: dict[str, Strips] = {}
@@ -369,7 +373,7 @@ def _features(
         return strips
 
     if layers:
-        _encode(model.encoder, strips, layers, tap)
+        _encode(model.encoder, strips, height, layers, tap)
     return features
 
 
@@ -378,7 +382,11 @@ def _features(
 
 
 def _encode(
-    encoder: Encoder, strips: Strips, layers: Sequence[str], tap: Callable[[str, Strips], Strips]
+    encoder: Encoder,
+    strips: Strips,
+    height: int,
+    layers: Sequence[str],
+    tap: Callable[[str, Strips], Strips],
 ) -> Strips:
     """Return the deepest of some layers; the strips of each go through `tap`."""
     deepest = max(layers, key=layer_scale)
@@ -386,7 +394,7 @@ def _encode(
         if i:
             strips = map(halve, _even_rows(strips))
         for name in block:
-            strips = _convolve(encoder.get_submodule(f"conv{name}"), strips)
+            strips = _convolve(encoder.get_submodule(f"conv{name}"), strips, height >> i)
             if f"relu{name}" in layers:
                 strips = tap(f"relu{name}", strips)
             if f"relu{name}" == deepest:
@@ -394,14 +402,18 @@ def _encode(
     raise ValueError(f"this encoder has no layer {deepest}")
 
 
-def _decode(decoder: Decoder, features: Mapping[str, Strips], style: "_LayerStyles") -> Strips:
+def _decode(
+    decoder: Decoder, features: Mapping[str, Strips], height: int, style: "_LayerStyles"
+) -> Strips:
     """Return the image, unclamped, that the features of a photo become in a style."""
     start = decoder.layers[0]
+    rows = height // layer_scale(start)
     strips = _start(features[start], style[start])
     for i, (operation, *arguments) in enumerate(decoder.table):
         if operation in ("conv", "image"):
-            strips = _convolve(decoder.get_submodule(str(i)), strips, operation == "conv")
+            strips = _convolve(decoder.get_submodule(str(i)), strips, rows, operation == "conv")
         elif operation == "upsample":
+            rows *= 2
             strips = _upsample(strips, arguments[0])
         elif operation == "add":
             layer, projection = arguments[0], decoder.get_submodule(str(i))
@@ -410,38 +422,44 @@ def _decode(decoder: Decoder, features: Mapping[str, Strips], style: "_LayerStyl
     return strips
 
 
-def _convolve(convolution: nn.Module, strips: Strips, rectify: bool = True) -> Strips:
+def _convolve(convolution: nn.Module, strips: Strips, height: int, rectify: bool = True) -> Strips:
+    """Convolve strips of a layer of so many rows."""
     assert isinstance(convolution, Convolution)
-    convolved = _convolved(convolution, strips)
+    convolved = _convolved(convolution, strips, height)
     return map(partial(F.relu, inplace=True), convolved) if rectify else convolved
 
 
-def _convolved(convolution: Convolution, strips: Strips) -> Strips:
-    """Convolve the first rows, and the last one, as a window; what is between without a copy."""
+def _convolved(convolution: Convolution, strips: Strips, height: int) -> Strips:
+    """Convolve the first rows as a window; what is between without a copy.
+
+    The last row goes with the last strip: alone it would be a tiny strip more for each layer.
+    """
     above: list[Tensor] = []
+    seen, started = 0, False
     for strip in strips:
-        above.append(strip)
-        del strip
-        if _rows(above) >= 2:
-            break
-    first = torch.cat(above, 2) if len(above) > 1 else above.pop()
-    done = [convolution.inner_rows(torch.cat((first[:, :, 1:2], first), 2))]
-    above = [first[:, :, -2:].clone()]
-    del first
-    yield done.pop()
-    for strip in strips:
-        if strip.shape[2] < 2:
-            window = torch.cat((above.pop(), strip), 2)
-            done = [convolution.inner_rows(window)]
-            above = [window[:, :, -2:].clone()]
-            del window
-        else:
+        seen += strip.shape[2]
+        if started and strip.shape[2] >= 2:
             done = [convolution.next_rows(above.pop(), strip)]
             above = [strip[:, :, -2:].clone()]
-        del strip
+            if seen == height:
+                done.append(convolution.inner_rows(torch.cat((above[0], above[0][:, :, :1]), 2)))
+                done = [torch.cat(done, 2)]
+            del strip
+        else:
+            above.append(strip)
+            del strip
+            if _rows(above) < 2:
+                continue
+            window = torch.cat(above, 2) if len(above) > 1 else above.pop()
+            above = [window[:, :, -2:].clone()]
+            mirrored = [window] if started else [window[:, :, 1:2], window]
+            del window
+            if seen == height:
+                mirrored.append(above[0][:, :, :1])
+            done = [convolution.inner_rows(torch.cat(mirrored, 2))]
+            del mirrored
+            started = True
         yield done.pop()
-    last = above.pop()
-    yield convolution.inner_rows(torch.cat((last, last[:, :, :1]), 2))
 
 
 def _upsample(strips: Strips, mode: str) -> Strips:

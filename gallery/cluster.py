@@ -8,7 +8,9 @@ import logging
 import math
 import os
 import pickle
-from collections.abc import Generator, Sequence
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +62,17 @@ class RayRunner:
         root = str(Path(__file__).parents[1])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         try:
-            ray.init(
-                address=address,
-                include_dashboard=False if address == LOCAL else None,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                ignore_reinit_error=True,
-                # Beside any other program, workers of the usual niceness 15 hardly come to run.
-                _system_config={"worker_niceness": 0} if address == LOCAL else None,
-                runtime_env={"env_vars": {"PYTHONPATH": path}} if address == LOCAL else None,
-            )
+            with _no_standard_error():
+                ray.init(
+                    address=address,
+                    include_dashboard=False if address == LOCAL else None,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    ignore_reinit_error=True,
+                    # Beside other programs, workers of the usual niceness 15 hardly come to run.
+                    _system_config={"worker_niceness": 0} if address == LOCAL else None,
+                    runtime_env={"env_vars": {"PYTHONPATH": path}} if address == LOCAL else None,
+                )
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ClusterError(f"{address}: no Ray cluster here ({error})") from error
         logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -112,3 +115,17 @@ class RayRunner:
         import ray
 
         ray.shutdown()
+
+
+@contextmanager
+def _no_standard_error() -> Iterator[None]:
+    """Hide what the compiled part of Ray prints: that it was told to print nothing."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

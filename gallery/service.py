@@ -205,6 +205,8 @@ def _repaint(
     """
     size = (working.height, working.width)
     field = _style_field(photo, size, styles, controls)
+    if working.is_large:
+        release_memory()  # What decoding and masks have freed.
     painted = gather_rows(work(working, styles[0] if field is None else field, alpha), *size)
     extent = None if field is None else field.extent
     if working.is_large:

@@ -428,7 +428,7 @@ def test_threads_work_at_the_same_time_and_give_back_the_setting() -> None:
 
 
 def test_memory_that_grows_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = iter([100, 110, 119, 121, 100])
+    held = iter([100, 110, 124, 126, 100])
     released: list[int] = []
     done: list[BatchStep] = []
     monkeypatch.setattr(batch_module, "resident_memory", lambda: next(held))

@@ -335,6 +335,7 @@ def test_ray_makes_the_same_and_runs_again_for_nothing(folder: Path) -> None:
             process.kill()
         assert process.returncode == 3
         assert errors.endswith(f"adain: {summary}\n")
+        assert errors.count("\n") == 2, "Ray prints nothing of its own"
     plain = start(folder, "--style", "mosaic.png", "-r")
     assert "done=0 skipped=3 failed=1" in finish(plain)[1]
     assert not list((folder / "out").rglob(".adain*"))

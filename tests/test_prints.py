@@ -44,3 +44,25 @@ def test_a_print_takes_a_few_bytes_a_pixel(tmp_path: Path, suffix: str) -> None:
     more = peak(large) - peak(small)
     # Levels of photo and result, the decoder's and the encoder's own, and the file.
     assert more <= 16 * (6000 * 4000 - 1200 * 800)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is that of /proc")
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--photorealistic", "--preserve-color", "histogram"),
+        ("--mask", "mask.png", "--style", "irises"),
+        ("--format", "png", "--bits", "16"),
+    ],
+    ids=["photorealistic", "mask", "16 bits"],
+)
+def test_what_follows_the_network_keeps_to_the_limit_too(
+    options: tuple[str, ...], tmp_path: Path
+) -> None:
+    photo = draw(tmp_path / "photo.jpg", 4800, 3600)
+    halves = np.repeat(np.array([[0, 255]], np.uint8), 2400, 1).repeat(3600, 0)
+    Image.fromarray(halves).save(tmp_path / "mask.png")
+    options = tuple(str(tmp_path / each) if each == "mask.png" else each for each in options)
+    taken = peak(photo, "--stroke", "0", "--memory", "1G", *options)
+    assert taken <= 1024 * MEBIBYTE, f"{taken / MEBIBYTE:.0f} MiB"

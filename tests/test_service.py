@@ -364,21 +364,26 @@ def test_a_print_in_strips_is_the_picture_in_one_piece(
         max_side=max_side,
         controls=Controls(**look),
     )
-    whole = encode_image(call(), "png", bits=8)
+    whole = call()
     with pytest.MonkeyPatch.context() as patch:
         for module in ("adain.images", "gallery.masks"):
             patch.setattr(f"{module}.LARGE_PIXELS", 0)
         for module in ("adain.images", "gallery.masks", "gallery.service"):
             patch.setattr(f"{module}.STRIP_PIXELS", strip)
-        data = encode_image(call(memory=memory), "png", bits=bits)
-    levels = [np.asarray(Image.open(BytesIO(each)), int) for each in (whole, data)]
-    difference = np.abs(levels[0] - levels[1])
+        strips = call(memory=memory)
+        data = encode_image(strips, "png", bits=bits)
+    difference = (strips.pixels - whole.pixels).abs()
     if look["preserve_color"] == "histogram":
-        # It is steep where the random network hardly tells colours apart: single pixels jump.
-        assert difference.mean() < 0.5
+        # The quantiles of so small a photo jump wherever it has no pixel between two colours, and
+        # a last bit decides on which side: only there may single pixels differ.
+        assert difference.mean() <= 0.1 / 255
+        assert (difference > 1 / 255).float().mean() <= 0.02
     else:
-        # Pillow cuts 16 bits off to 8.
-        assert difference.max() <= (1 if bits == 8 else 2)
+        assert difference.max() <= 1 / 255
+    # The file holds these levels, but that Pillow, which reads it, cuts 16 bits off to 8.
+    opaque = np.asarray(Image.open(BytesIO(data)).convert("RGBA"), np.float32)[..., :3]
+    written = strips.pixels[0].permute(1, 2, 0).numpy() * 255
+    assert np.abs(opaque - written).max() <= (0.51 if bits == 8 else 1.01)
 
 
 def test_transparency_is_put_back(tiny_model: StyleTransferModel, style: StyleStatistics) -> None:
