@@ -130,6 +130,7 @@ class Client:
         styles: Sequence[str] = (),
         *,
         painting: bytes | None = None,
+        masks: Sequence[PictureFile] = (),
         on_change: Callable[[JobDocument], None] = lambda job: None,
         **settings: str | float,
     ) -> bytes:
@@ -139,16 +140,19 @@ class Client:
             photo: A picture file.
             styles: Names of the gallery, with positive weights.
             painting: A picture file whose style to take, or to mix with the others.
+            masks: Where each style goes, the painting last; the service needs the pictures of all.
             on_change: Told how the job is, about twice a second.
-            settings: `alpha`, `content_weight`, `style_weight`, `time_limit` in seconds,
-                `max_side`, `format` and `quality`.
+            settings: `alpha`, `feather`, `content_weight`, `style_weight`, `time_limit` in
+                seconds, `max_side`, `format` and `quality`.
 
         Returns:
             A picture file.
         """
         query = {"method": "render", "style": list(styles), **settings}
-        files = {"photo": photo} if painting is None else {"photo": photo, "painting": painting}
-        answer = self._ask("POST", f"{ROOT}/jobs", params=query, files=files)
+        parts = [("photo", photo)]
+        parts += [] if painting is None else [("painting", painting)]
+        parts += [("mask", _content(mask)) for mask in masks]
+        answer = self._ask("POST", f"{ROOT}/jobs", params=query, files=parts)
         job = JobDocument.model_validate_json(answer.content)
         try:
             while job.state in ("queued", "running"):

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-from fastapi import FastAPI
 from numpy.typing import NDArray
 from PIL import Image
+from serving import running
 from typer.testing import CliRunner, Result
 
 from adain.model import StyleTransferModel
@@ -26,12 +26,13 @@ from gallery.cli import app as cli
 from gallery.cli.exits import ExitCode
 from gallery.client import Client, ServiceError
 from gallery.config import Controls
+from gallery.errors import DatabaseError
 from gallery.paintings import Painting
 from gallery.store import Gallery, make_gallery, starter_gallery
 from gallery.web.app import create_app
 from gallery.web.guard import SECURITY_HEADERS
 from gallery.web.keys import Key, add_key, load_keys
-from gallery.web.server import Server, address, listen
+from gallery.web.server import listen
 from gallery.web.settings import ServeConfig
 
 
@@ -46,22 +47,6 @@ def pixels(data: bytes) -> NDArray[np.int_]:
     return np.asarray(Image.open(BytesIO(data)).convert("RGB")).astype(int)
 
 
-@contextmanager
-def running(app: FastAPI) -> Iterator[str]:
-    """Serve an application on a free port of this machine; gives its address."""
-    listener, started = listen(ServeConfig(port=0)), threading.Event()
-    server = Server(app, started.set)
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    assert started.wait(30)
-    try:
-        yield address(listener)
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
-
-
 @pytest.fixture(scope="module")
 def model() -> StyleTransferModel:
     return load_model()
@@ -70,7 +55,7 @@ def model() -> StyleTransferModel:
 @pytest.fixture(scope="module")
 def url(model: StyleTransferModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     gallery = starter_gallery()
-    with closing(gallery), running(create_app(ServeConfig(), model, gallery)) as root:
+    with closing(gallery), running(create_app(ServeConfig(), model, gallery)) as (root, _):
         yield f"{root}/api/v1"
 
 
@@ -83,7 +68,7 @@ def serving(model: StyleTransferModel, tmp_path: Path) -> Iterator[Callable[...,
             gallery = gallery or starter_gallery()
             stack.enter_context(closing(gallery))
             app = create_app(ServeConfig(**settings), model, gallery, keys)
-            return stack.enter_context(running(app)) + "/api/v1"
+            return stack.enter_context(running(app))[0] + "/api/v1"
 
         yield start
 
@@ -239,6 +224,60 @@ def test_what_cannot_be_painted_is_a_problem(
     url: str, query: str, body: bytes, status: int, code: str
 ) -> None:
     assert_problem(requests.post(f"{url}/stylize?{query}", data=body), status, code)
+
+
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"/>'
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [SVG, EPS, b"%PDF-1.7\n", b"8BPS\0\1" + bytes(64), b"<!doctype html><img src=x>",
+     *(picture(64, 64, format) for format in ("ICO", "PPM", "TGA", "SGI", "PCX", "DDS"))],
+)  # fmt: skip
+def test_only_formats_for_photos_are_opened(url: str, data: bytes) -> None:
+    headers = {"Content-Type": "image/png"}  # What a client says of it does not matter.
+    answer = requests.post(f"{url}/stylize?style=irises", data=data, headers=headers)
+    assert_problem(answer, 415, "not-a-picture")
+
+
+def test_what_goes_wrong_inside_is_only_in_the_log(
+    serving: Callable[..., str],
+    model: StyleTransferModel,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    url = serving()
+
+    def fail(*_: Any) -> Any:
+        raise ValueError("secret at /var/lib/secret")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "stylize", fail)
+        answer = requests.post(f"{url}/stylize?style=irises", data=picture())
+    assert_problem(answer, 500, "internal-error")
+    assert "secret" not in answer.text
+    assert SECURITY_HEADERS.items() <= answer.headers.items()
+    assert f"request {answer.headers['X-Request-Id']}" in caplog.text and "secret" in caplog.text
+    assert requests.post(f"{url}/stylize?style=irises", data=picture()).status_code == 200
+
+
+def test_a_lack_of_memory_is_painted_around_or_told(
+    url: str, model: StyleTransferModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise MemoryError
+
+    ask = f"{url}/stylize?style=irises&format=png"
+    usual = pixels(requests.post(ask, data=picture()).content)
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "stylize", fail)  # In strips it works.
+        np.testing.assert_allclose(
+            pixels(requests.post(ask, data=picture()).content), usual, atol=1
+        )
+        patch.setattr("gallery.service.stylize_rows", fail)
+        assert_problem(requests.post(ask, data=picture()), 422, "picture-too-large")
+    np.testing.assert_array_equal(pixels(requests.post(ask, data=picture()).content), usual)
 
 
 def test_a_malformed_form_is_a_problem(url: str) -> None:
@@ -595,7 +634,36 @@ def test_health_readiness_models_and_metrics(url: str) -> None:
     assert 'adain_requests_total{method="GET",route="/api/v1/health",status="200"}' in text
 
 
+def test_health_does_not_depend_on_the_gallery(
+    serving: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise DatabaseError("/var/lib/gallery.db: gone")
+
+    url = serving()
+    monkeypatch.setattr(Gallery, "page", fail)
+    assert requests.get(f"{url}/health").status_code == 200
+    answer = requests.get(f"{url}/ready")
+    assert_problem(answer, 503, "gallery-unavailable")
+    assert "gallery.db" not in answer.text and answer.headers["Retry-After"]
+
+
+@pytest.mark.parametrize("query", ["q=" + "a" * 201, "limit=201", "limit=0", "after=-1"])
+def test_questions_have_limits(url: str, query: str) -> None:
+    assert_problem(requests.get(f"{url}/paintings?{query}"), 422, "invalid-parameter")
+
+
+@pytest.mark.parametrize("words", ["%", "_", "' OR 1=1 --", '"', "monet*", "NEAR(a b)", "\u202e"])
+def test_words_are_only_words(url: str, words: str) -> None:
+    answer = requests.get(f"{url}/paintings", params={"q": words})
+    assert answer.status_code == 200
+    found = answer.json()["paintings"]
+    assert all(words.strip("*").lower() in json.dumps(each).lower() for each in found)
+
+
 def test_unknown_addresses_and_methods_are_problems(url: str) -> None:
+    assert requests.request("BREW", f"{url}/stylize").status_code == 405
+    assert "BREW" not in requests.get(f"{url}/metrics").text
     assert_problem(requests.get(f"{url}/nothing"), 404, "not-found")
     assert_problem(requests.get(f"{url}/stylize"), 405, "method-not-allowed")
     assert_problem(requests.get(f"{url}/paintings/zzzzzz"), 404, "style-not-found")
@@ -841,6 +909,17 @@ def test_the_client_paints_with_masks_and_renders(url: str) -> None:
         assert pixels(rendered).shape == (48, 64, 3) and states[-1] == "done"
         with pytest.raises(ServiceError, match="cannot be read"):
             service.render(b"no picture", ["irises"])
+        with pytest.raises(ServiceError, match="pictures of all its styles"):
+            service.render(picture(), ["irises", "senecio"], masks=masks)
+        rendered = service.render(
+            picture(),
+            painting=picture(seed=5),
+            masks=masks[:1],
+            feather=0,
+            time_limit=5,
+            format="png",
+        )
+        np.testing.assert_array_equal(pixels(rendered)[:, 32:], pixels(picture())[:, 32:])
 
 
 def test_the_command_lets_a_server_paint(

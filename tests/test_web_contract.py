@@ -1,7 +1,6 @@
 """The whole API against its OpenAPI document, and under many clients at once."""
 
 import statistics
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,11 +15,11 @@ import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from PIL import Image
+from serving import running
 
 from adain.weights import load_model
 from gallery.store import starter_gallery
 from gallery.web.app import create_app
-from gallery.web.server import Server, address, listen
 from gallery.web.settings import ServeConfig
 
 schemathesis = pytest.importorskip("schemathesis")
@@ -31,18 +30,9 @@ pytestmark = pytest.mark.slow
 
 @contextmanager
 def serving(folder: Path, config: ServeConfig) -> Iterator[str]:
-    with closing(starter_gallery()) as gallery:
-        listener, started = listen(ServeConfig(port=0)), threading.Event()
-        server = Server(create_app(config, load_model(), gallery), started.set)
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        assert started.wait(30)
-        try:
-            yield address(listener)
-        finally:
-            server.should_exit = True
-            thread.join()
-            listener.close()
+    gallery = starter_gallery()
+    with closing(gallery), running(create_app(config, load_model(), gallery)) as (url, _):
+        yield url
 
 
 @pytest.fixture(scope="module")

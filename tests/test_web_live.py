@@ -15,6 +15,7 @@ import requests
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from serving import running
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
@@ -28,7 +29,7 @@ from gallery.web.features import feature_sheet
 from gallery.web.guard import KEY_PROTOCOL
 from gallery.web.keys import add_key, load_keys
 from gallery.web.live import MAX_FRAME
-from gallery.web.server import Server, address, listen
+from gallery.web.server import Server
 from gallery.web.settings import ServeConfig
 
 SETTINGS = {"style": "irises", "format": "png"}
@@ -51,28 +52,20 @@ def model() -> StyleTransferModel:
 
 
 @pytest.fixture
-def serving(model: StyleTransferModel, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+def serving(model: StyleTransferModel) -> Iterator[Callable[..., tuple[str, Server]]]:
+    """Serve with other settings; gives the address and the server."""
     with ExitStack() as stack:
 
-        def start(keys: Any = (), **settings: Any) -> Server:
+        def start(keys: Any = (), **settings: Any) -> tuple[str, Server]:
             gallery = stack.enter_context(closing(starter_gallery()))
-            listener, started = listen(ServeConfig(port=0)), threading.Event()
             app = create_app(ServeConfig(**settings), model, gallery, keys)
-            server = Server(app, started.set)
-            thread = threading.Thread(target=server.run, args=([listener],))
-            thread.start()
-            assert started.wait(30)
-            server.root = address(listener)  # type: ignore[attr-defined]
-            stack.callback(listener.close)
-            stack.callback(thread.join)
-            stack.callback(lambda: setattr(server, "should_exit", True))
-            return server
+            return stack.enter_context(running(app))
 
         yield start
 
 
-def place(server: Any) -> str:
-    return str(server.root).replace("http:", "ws:") + "/api/v1/live"
+def place(root: str) -> str:
+    return root.replace("http:", "ws:") + "/api/v1/live"
 
 
 def text(socket: ClientConnection) -> dict[str, Any]:
@@ -86,8 +79,8 @@ def picture(socket: ClientConnection) -> bytes:
 
 
 def test_frames_come_back_as_stylize_paints_them(serving: Callable[..., Any]) -> None:
-    server = serving()
-    with connect(place(server), subprotocols=[Subprotocol(KEY_PROTOCOL)]) as socket:
+    root, _ = serving()
+    with connect(place(root), subprotocols=[Subprotocol(KEY_PROTOCOL)]) as socket:
         assert socket.subprotocol == KEY_PROTOCOL
         socket.send(json.dumps(SETTINGS))
         assert text(socket) == {"style": "irises"}
@@ -95,7 +88,7 @@ def test_frames_come_back_as_stylize_paints_them(serving: Callable[..., Any]) ->
         told = text(socket)
         assert (told["frame"], told["dropped"]) == (1, 0) and told["milliseconds"] > 0
         first = picture(socket)
-        answer = requests.post(f"{server.root}/api/v1/stylize", params=SETTINGS, data=frame())
+        answer = requests.post(f"{root}/api/v1/stylize", params=SETTINGS, data=frame())
         np.testing.assert_array_equal(pixels(first), pixels(answer.content))
         socket.send(json.dumps(SETTINGS | {"alpha": 0.2, "style": ["senecio"]}))
         assert text(socket) == {"style": "senecio"}
@@ -108,7 +101,7 @@ def test_a_connection_outlives_the_time_for_a_head(
     serving: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gallery.web.protocol.HEADER_SECONDS", 1.0)
-    with connect(place(serving())) as socket:
+    with connect(place(serving()[0])) as socket:
         time.sleep(2)
         socket.send(json.dumps(SETTINGS))
         assert text(socket) == {"style": "irises"}
@@ -125,8 +118,8 @@ def test_only_the_newest_frame_is_painted(
         return paint(*args)
 
     monkeypatch.setattr(model, "stylize", stylize)
-    server = serving()
-    with connect(place(server)) as socket:
+    root, _ = serving()
+    with connect(place(root)) as socket:
         socket.send(json.dumps(SETTINGS))
         text(socket)
         socket.send(frame())
@@ -141,7 +134,7 @@ def test_only_the_newest_frame_is_painted(
         last = text(socket)
         assert (last["frame"], last["dropped"]) == (20, 18)
         painted = pixels(picture(socket))
-    answer = requests.post(f"{server.root}/api/v1/stylize", params=SETTINGS, data=frame(seed=19))
+    answer = requests.post(f"{root}/api/v1/stylize", params=SETTINGS, data=frame(seed=19))
     np.testing.assert_array_equal(painted, pixels(answer.content))
 
 
@@ -159,7 +152,7 @@ def test_only_the_newest_frame_is_painted(
 def test_wrong_settings_are_told_and_the_old_ones_stay(
     serving: Callable[..., Any], settings: str, code: str
 ) -> None:
-    with connect(place(serving())) as socket:
+    with connect(place(serving()[0])) as socket:
         socket.send(settings)
         assert text(socket)["code"] == code
         socket.send(frame())
@@ -174,7 +167,7 @@ def test_wrong_settings_are_told_and_the_old_ones_stay(
 
 @pytest.mark.parametrize("data", [b"", b"no picture", frame()[:300], frame(1025, 16)])
 def test_a_frame_that_is_none_is_told(serving: Callable[..., Any], data: bytes) -> None:
-    with connect(place(serving())) as socket:
+    with connect(place(serving()[0])) as socket:
         socket.send(json.dumps(SETTINGS))
         text(socket)
         socket.send(data)
@@ -197,18 +190,18 @@ def test_what_is_too_large_or_too_much_closes_the_connection(
 ) -> None:
     monkeypatch.setattr("gallery.web.live.MESSAGES_PER_SECOND", 0.1)
     monkeypatch.setattr("gallery.web.live.IDLE_SECONDS", 0.5)
-    server = serving()
-    with connect(place(server)) as socket:
+    root, _ = serving()
+    with connect(place(root)) as socket:
         socket.send(bytes(MAX_FRAME + 1))
         assert closed(socket) == 1009
-    with connect(place(server)) as socket:
+    with connect(place(root)) as socket:
         socket.send(" " * 20_000)
         assert closed(socket) == 1009
-    with connect(place(server)) as socket:
+    with connect(place(root)) as socket:
         for _ in range(7):
             socket.send(b"frame")
         assert closed(socket) == 1008
-    with connect(place(server)) as socket:
+    with connect(place(root)) as socket:
         assert closed(socket) == 1013
 
 
@@ -220,10 +213,10 @@ def refused(url: str, **options: Any) -> tuple[int, str]:
 
 
 def test_pages_of_other_sites_cannot_connect(serving: Callable[..., Any]) -> None:
-    server = serving(origins=("https://other.example",))
-    url = place(server)
+    root, _ = serving(origins=("https://other.example",))
+    url = place(root)
     assert refused(url, origin="https://third.example") == (403, "forbidden")
-    for origin in ("https://other.example", server.root):
+    for origin in ("https://other.example", root):
         with connect(url, origin=Origin(origin)) as socket:
             socket.send(json.dumps(SETTINGS))
             assert text(socket) == {"style": "irises"}
@@ -232,7 +225,7 @@ def test_pages_of_other_sites_cannot_connect(serving: Callable[..., Any]) -> Non
 def test_a_connection_needs_a_key_and_a_place(serving: Callable[..., Any], tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     secrets = {scope: add_key(path, scope, scope) for scope in ("read", "stylize")}
-    url = place(serving(keys=load_keys(path), live=1))
+    url = place(serving(keys=load_keys(path), live=1)[0])
     assert refused(url) == (401, "unauthorized")
     assert refused(url, subprotocols=[KEY_PROTOCOL, "wrong"]) == (401, "unauthorized")
     assert refused(url, subprotocols=[KEY_PROTOCOL, secrets["read"]]) == (403, "forbidden")
@@ -252,9 +245,9 @@ def test_a_connection_needs_a_key_and_a_place(serving: Callable[..., Any], tmp_p
 def test_a_connection_takes_one_place_of_the_queue(
     serving: Callable[..., Any], model: StyleTransferModel
 ) -> None:
-    server = serving(queue=1)
-    ask = f"{server.root}/api/v1/stylize?style=irises"
-    with connect(place(server)) as socket:
+    root, _ = serving(queue=1)
+    ask = f"{root}/api/v1/stylize?style=irises"
+    with connect(place(root)) as socket:
         socket.send(json.dumps(SETTINGS))
         text(socket)
         assert requests.post(ask, data=frame()).json()["code"] == "busy"
@@ -266,8 +259,8 @@ def test_a_connection_takes_one_place_of_the_queue(
 
 
 def test_a_server_that_stops_says_so(serving: Callable[..., Any]) -> None:
-    server = serving()
-    with connect(place(server)) as socket:
+    root, server = serving()
+    with connect(place(root)) as socket:
         socket.send(json.dumps(SETTINGS))
         text(socket)
         server.should_exit = True
@@ -320,4 +313,4 @@ def test_statistics_of_photo_and_style(url: str, model: StyleTransferModel) -> N
 
 @pytest.fixture
 def url(serving: Callable[..., Any]) -> str:
-    return f"{serving().root}/api/v1"
+    return f"{serving()[0]}/api/v1"

@@ -4,10 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -17,14 +16,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from serving import running
 
 from adain.weights import load_model
 from gallery.paintings import Painting
 from gallery.previews import example_file
 from gallery.store import make_gallery
-from gallery.web.app import create_app
+from gallery.web.app import STATIC, create_app
 from gallery.web.keys import add_key, load_keys
-from gallery.web.server import Server, address, listen
+from gallery.web.protocol import HEADER_SECONDS
 from gallery.web.settings import ServeConfig
 
 if TYPE_CHECKING:
@@ -60,19 +60,9 @@ def serving(folder: Path, **options: Any) -> Iterator[str]:
     Image.effect_noise((128, 96), 80).convert("RGB").save(picture)
     painting = Painting("", HOSTILE, HOSTILE, sha256="a" * 64, pixel_sha256="b" * 64)
     gallery.add([replace(painting, path=str(picture))])
-    listener, started = listen(ServeConfig(port=0)), threading.Event()
     app = create_app(ServeConfig(), load_model(), gallery, **options)
-    server = Server(app, started.set)
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    assert started.wait(30)
-    try:
-        yield address(listener)
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
-        gallery.close()
+    with closing(gallery), running(app) as (url, _):
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +117,9 @@ def wait_until(page: "Page", condition: str) -> None:
 
 def settle(page: "Page") -> None:
     """Wait until the picture is painted in full and shown."""
+    page.wait_for_selector("#stage[data-state=painted]")
     page.wait_for_timeout(250)
     wait_until(page, "document.getElementById('working').hidden")
-    page.wait_for_selector("#stage[data-state=painted]")
     wait_until(page, "document.getElementById('after').complete")
 
 
@@ -236,6 +226,8 @@ def test_the_camera_is_painted_live(url: str, open_page: Callable[..., "Page"]) 
     page.click(".tile .use")
     before = page.get_attribute("#after", "src")
     wait_until(page, f"document.getElementById('after').src !== '{before}'")
+    page.wait_for_timeout(1000 * HEADER_SECONDS)  # No time limit of a request ends it.
+    assert page.get_attribute("#rate", "data-way") == "socket"
     page.click("#keep")
     page.wait_for_selector("#live-bar", state="hidden")
     settle(page)
@@ -252,6 +244,46 @@ def test_without_a_socket_live_frames_are_requests(
     wait_until(page, "document.getElementById('rate').dataset.way === 'requests'")
     first = page.get_attribute("#after", "src")
     wait_until(page, f"document.getElementById('after').src !== '{first}'")
+
+
+def test_a_socket_that_was_lost_is_opened_again(url: str, open_page: Callable[..., "Page"]) -> None:
+    page = open_page(f"{url}#style=irises", quiet=False, permissions=["camera"])
+    lost: list[Any] = []
+
+    def route(socket: Any) -> None:
+        socket.connect_to_server()
+        lost.append(socket)
+
+    page.route_web_socket("**/api/v1/live", route)
+    page.wait_for_selector(".tile")
+    page.click("#live")
+    wait_until(page, "document.getElementById('rate').dataset.way === 'socket'")
+    lost[0].close()
+    wait_until(page, "document.getElementById('rate').dataset.way === 'requests'")
+    wait_until(page, "document.getElementById('rate').dataset.way === 'socket'")
+    assert len(lost) == 2
+
+
+def test_live_painting_stops_and_begins_again(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises", permissions=["camera"])
+    page.wait_for_selector(".tile")
+    page.click("#live")
+    wait_until(page, "document.getElementById('rate').textContent.includes('per second')")
+    page.click("#live-stop")
+    page.wait_for_selector("#welcome", state="visible")
+    assert not page.is_visible("#palette")
+    page.set_input_files("#file", photo)
+    settle(page)
+    painted = stage(page)
+    page.click("#another summary")
+    page.click("#another [data-way=live]")
+    page.wait_for_selector("#live-bar", state="visible")
+    wait_until(page, "document.getElementById('rate').textContent.includes('per second')")
+    page.click("#live-stop")
+    settle(page)
+    assert change(painted, stage(page)) < 2
 
 
 def test_the_best_picture_is_a_job_that_outlives_the_page(
@@ -395,6 +427,53 @@ def test_a_brush_says_where_each_style_goes(
     page.locator("#history button").nth(1).click()
     settle(page)
     assert change(bare, stage(page)) < 1
+
+
+def test_a_link_says_what_the_brush_painted(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises=1&style=senecio=1")
+    page.set_input_files("#file", photo)
+    settle(page)
+    page.click("#brush")
+    drag(page, "#regions", (0.25, 0.3), (0.25, 0.7), (0.3, 0.3))
+    page.click("#swatches label:has-text('Bare photo')")
+    drag(page, "#regions", (0.8, 0.3), (0.8, 0.9))
+    settle(page)
+    page.click("#brush-done")
+    assert "&regions=1" in page.url
+    other = open_page(page.url)
+    assert "&regions=1" in other.url
+    other.set_input_files("#file", photo)
+    settle(other)
+    assert "mask-2.png" in str(other.text_content("#command-text"))
+    assert change(stage(page), stage(other)) < 1
+    other.click("#brush")
+    other.click("#clear")
+    settle(other)
+    assert "regions" not in other.url
+    for regions in ("9zzzz", "1", "..", "1!!!!", "0" * 9000):
+        page = open_page(f"{url}#style=irises=1&style=senecio=1&regions={regions}")
+        page.set_input_files("#file", photo)
+        settle(page)
+
+
+def test_the_best_picture_has_regions_where_the_paintings_are_at_hand(
+    url: str, open_page: Callable[..., "Page"], tmp_path: Path
+) -> None:
+    small = tmp_path / "small.png"
+    Image.open(BytesIO(example_file())).resize((96, 64)).save(small)
+    for style, told in (("senecio", "mixes the styles everywhere"), ("storm", "The best picture")):
+        page = open_page(f"{url}#style=irises=1&style={style}=1", quiet=False)
+        page.set_input_files("#file", str(small))
+        settle(page)
+        page.click("#brush")
+        drag(page, "#regions", (0.25, 0.3), (0.25, 0.7))
+        settle(page)
+        page.click("#brush-done")
+        page.click("#best")
+        wait_until(page, f"document.getElementById('status').textContent.includes('{told}')")
+        wait_until(page, "!document.getElementById('render-save').hidden")
 
 
 def test_the_brush_is_held_by_keys(
@@ -589,7 +668,7 @@ def test_a_link_restores_the_settings(
     page = open_page(f"{url}#style=irises=0.7&style=artist:claude-monet=0.3&alpha=0.45")
     page.set_input_files("#file", photo)
     settle(page)
-    assert page.locator(".part .name").all_inner_texts() == ["Irises", "claude-monet"]
+    assert page.locator(".part .name").all_inner_texts() == ["Irises", "Claude Monet"]
     assert page.input_value("#alpha") == "0.45"
     page = open_page(f"{url}#style=no-such-painting&alpha=oops", quiet=False)
     page.set_input_files("#file", photo)
@@ -674,3 +753,128 @@ def test_text_stands_out_in_light_and_dark(
                         ("--faded", "--sheet"), ("--on-pigment", "--pigment")):  # fmt: skip
         light, dark = sorted((luminance(ink), luminance(ground)), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, ground)  # WCAG 2.2, 1.4.3
+
+
+# By touch, for screen readers, without the service
+
+
+def touch(page: "Page", *strokes: list[tuple[float, float]]) -> None:
+    """Draw one line with each finger, all at once, through points of the window."""
+    session = page.context.new_cdp_session(page)
+    for i, places in enumerate(zip(*strokes, strict=True)):
+        points = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(places)]
+        kind = "touchMove" if i else "touchStart"
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def line(page: "Page", selector: str, *ends: tuple[float, float]) -> list[tuple[float, float]]:
+    """Return points on the way between two, which are in shares of an element's size."""
+    box = page.locator(selector).bounding_box()
+    assert box
+    (x, y), (to_x, to_y) = (
+        (box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in ends
+    )
+    return [(x + (to_x - x) * i / 8, y + (to_y - y) * i / 8) for i in range(9)]
+
+
+def test_fingers_move_the_divider_the_pad_and_the_brush_and_zoom(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+    page = open_page(f"{url}#style=irises=1&style=senecio=1&style=water-lilies=1", **phone)
+    page.set_input_files("#file", photo)
+    settle(page)
+    touch(page, line(page, "#canvas", (0.2, 0.5), (0.6, 0.5)))
+    assert 50 < int(page.input_value("#split")) < 70
+    two = line(page, "#stage", (0.4, 0.5), (0.1, 0.5)), line(page, "#stage", (0.6, 0.5), (0.9, 0.5))
+    touch(page, *two)
+    assert "zoomed" in str(page.get_attribute("#stage", "class"))
+    touch(page, *(list(reversed(stroke)) for stroke in two))
+    assert "zoomed" not in str(page.get_attribute("#stage", "class"))
+    page.locator("#pad").scroll_into_view_if_needed()
+    touch(page, line(page, "#pad", (0.5, 0.6), (0.5, 0.12)))
+    settle(page)
+    assert float(page.locator(".part input").first.input_value()) > 0.9
+    page.locator("#brush").tap()
+    page.wait_for_timeout(700)
+    touch(page, line(page, "#regions", (0.3, 0.5), (0.7, 0.5)))
+    settle(page)
+    assert "--mask" in str(page.text_content("#command-text"))
+
+
+CONTROLS = {"button", "checkbox", "combobox", "link", "radio", "searchbox", "slider", "textbox",
+            "application", "radiogroup", "progressbar", "image", "DisclosureTriangle"}  # fmt: skip
+
+
+def nameless(page: "Page") -> list[str]:
+    """Return what a screen reader could only call by its kind."""
+    tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")
+    return [
+        f"{node['role']['value']}: {node.get('properties')}"
+        for node in tree["nodes"]
+        if not node["ignored"] and node["role"]["value"] in CONTROLS and not node["name"]["value"]
+    ]
+
+
+def test_everything_has_a_name_for_screen_readers(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises=1&style=senecio=1&style=water-lilies=1")
+    page.wait_for_selector(".tile")
+    assert not nameless(page)
+    page.set_input_files("#file", photo)
+    settle(page)
+    page.click("#brush")
+    page.click("#inside summary")
+    wait_until(page, "document.getElementById('std-text').textContent !== ''")
+    page.click("#share summary")
+    assert not nameless(page)
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map((each) => each.id)")
+    assert len(ids) == len(set(ids))
+    headings = page.locator("h1, h2").all_inner_texts()
+    assert headings[0] == "adain"
+
+
+def test_links_within_the_page_keep_the_settings(
+    url: str, open_page: Callable[..., "Page"]
+) -> None:
+    page = open_page(f"{url}#style=irises&alpha=0.5")
+    page.wait_for_selector(".tile")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip jump"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "gallery"
+    assert page.url.endswith("#style=irises&alpha=0.5")
+
+
+def test_the_page_opens_without_the_service_and_says_so(
+    open_page: Callable[..., "Page"], tmp_path: Path
+) -> None:
+    with serving(tmp_path) as url:
+        page = open_page(url, quiet=False)
+        page.wait_for_selector(".tile")
+        page.evaluate("navigator.serviceWorker.ready.then(() => null)")
+    page.reload()
+    page.wait_for_selector("#notice", state="visible")
+    assert "does not answer" in page.inner_text("#notice")
+    assert page.is_visible("#welcome")
+    kept = page.evaluate("""caches.open("adain-page").then((cache) => cache.keys())
+                            .then((keys) => keys.map((key) => new URL(key.url).pathname))""")
+    files = {f"/static/{path.name}" for path in STATIC.iterdir()}
+    assert set(kept) == files - {"/static/index.html", "/static/offline.js"} | {"/"}
+
+
+def test_the_page_can_be_installed(url: str, open_page: Callable[..., "Page"]) -> None:
+    page = open_page(url)
+    manifest = page.evaluate("fetch('/static/manifest.webmanifest').then((all) => all.json())")
+    for icon in manifest["icons"]:
+        data = page.request.get(url + icon["src"]).body()
+        if icon["type"] == "image/png":
+            assert Image.open(BytesIO(data)).size == tuple(map(int, icon["sizes"].split("x")))
+        assert len(data) < 30_000
+    assert {icon.get("purpose", "any") for icon in manifest["icons"]} == {"any", "maskable"}
+    session = page.context.new_cdp_session(page)
+    assert not session.send("Page.getAppManifest")["errors"]
+    errors = session.send("Page.getInstallabilityErrors")["installabilityErrors"]
+    assert [error["errorId"] for error in errors] in ([], ["in-incognito"])

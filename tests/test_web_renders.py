@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import requests
 from PIL import Image
+from serving import running
 
 from adain.model import StyleTransferModel
 from adain.weights import load_model
@@ -20,7 +21,6 @@ from gallery.database import connect, upgrade
 from gallery.jobs import Jobs
 from gallery.store import starter_gallery
 from gallery.web.app import create_app
-from gallery.web.server import Server, address, listen
 from gallery.web.settings import ServeConfig
 
 
@@ -46,19 +46,10 @@ def serving(model: StyleTransferModel, tmp_path: Path) -> Iterator[Callable[[], 
             upgrade(engine, lambda session: None)
             jobs = stack.enter_context(closing(Jobs(engine)))
             gallery = stack.enter_context(closing(starter_gallery()))
-            listener, started = listen(ServeConfig(port=0)), threading.Event()
-            server = Server(create_app(ServeConfig(), model, gallery, (), jobs), started.set)
-            thread = threading.Thread(target=server.run, args=([listener],))
-            thread.start()
-            assert started.wait(30)
-
-            def stop() -> None:
-                server.should_exit = True
-                thread.join()
-                listener.close()
-
-            stack.callback(stop)
-            return address(listener), stop
+            served = stack.enter_context(ExitStack())
+            app = create_app(ServeConfig(), model, gallery, (), jobs)
+            root, _ = served.enter_context(running(app))
+            return root, served.close
 
         yield start
 
@@ -161,9 +152,42 @@ def test_a_server_that_stops_leaves_a_render_to_the_next_one(
 def test_what_a_render_cannot_take_is_told(serving: Callable[[], Any]) -> None:
     root, _ = serving()
     for query, files in [
-        ("style=irises", {"photo": picture(), "mask": picture()}),
+        ("style=irises", {"photo": picture(), "strength": picture()}),
         ("style=irises=2&style=senecio=-1", {"photo": picture()}),
         ("style=irises&time_limit=1e6", {"photo": picture()}),
     ]:
         answer = requests.post(f"{root}/api/v1/jobs?method=render&{query}", files=files)
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid-parameter")
+    masks = [("photo", picture()), *(("mask", half(side)) for side in (0, 1))]
+    query = "method=render&style=irises&style=senecio"  # Of these there are no pictures.
+    answer = requests.post(f"{root}/api/v1/jobs?{query}", files=masks)
+    assert (answer.status_code, answer.json()["code"]) == (422, "mask-mismatch")
+
+
+def half(side: int) -> bytes:
+    grey = np.zeros((48, 64), np.uint8)
+    grey[:, 32 * side : 32 * (side + 1)] = 255
+    buffer = BytesIO()
+    Image.fromarray(grey).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_masks_say_where_each_style_of_a_render_goes(serving: Callable[[], Any]) -> None:
+    root, _ = serving()
+    painting = picture(96, 96, seed=3)
+    query = f"{root}/api/v1/jobs?method=render&format=png&feather=0&time_limit=5"
+    results = []
+    for mask in (half(0), half(1)):
+        parts = [("photo", picture()), ("painting", painting), ("mask", mask)]
+        answer = requests.post(query, files=parts)
+        assert answer.status_code == 202, answer.text
+        where = root + answer.headers["Location"]
+        wait_for(lambda where=where: requests.get(where).json()["state"] == "done")  # type: ignore[misc]
+        result = Image.open(BytesIO(requests.get(f"{where}/result").content))
+        results.append(np.asarray(result.convert("RGB")).astype(int))
+    bare = np.asarray(Image.open(BytesIO(picture()))).astype(int)
+    left, right = results
+    assert np.abs(left[:, 32:] - bare[:, 32:]).max() <= 1  # Nothing goes there.
+    assert np.abs(right[:, :32] - bare[:, :32]).max() <= 1
+    assert np.abs(left[:, :32] - bare[:, :32]).mean() > 5
+    assert np.abs(right[:, 32:] - bare[:, 32:]).mean() > 5

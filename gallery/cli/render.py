@@ -38,13 +38,7 @@ Examples:
 
 def render(
     photo: Annotated[str, typer.Argument(metavar="PHOTO", help="A picture.")],
-    style: Annotated[
-        list[str],
-        typer.Option(
-            metavar="STYLE",
-            help="A picture, or what 'adain stylize' takes; repeat to mix, with NAME=WEIGHT.",
-        ),
-    ],
+    style: options.Styles,
     output: Annotated[
         str | None,
         typer.Option(
@@ -109,9 +103,7 @@ def render(
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides the noise of --init noise.")] = 0,
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    max_side: Annotated[
-        int, typer.Option(metavar="PX", help="Longest side; larger photos are shrunk first.")
-    ] = DEFAULTS.max_side,
+    max_side: options.MaxSide = DEFAULTS.max_side,
     memory: Annotated[
         str | None,
         typer.Option(
@@ -138,20 +130,12 @@ def render(
     jpeg_quality: Annotated[
         int, typer.Option(metavar="Q", help="1 to 100; for WebP and AVIF too.")
     ] = DEFAULTS.jpeg_quality,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that exist.")
-    ] = DEFAULTS.overwrite,
-    model: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="A shipped model or a decoder file.")
-    ] = "compact",
+    overwrite: options.Overwrite = DEFAULTS.overwrite,
+    model: options.Model = "compact",
     database: Database = None,
-    device: Annotated[
-        str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")
-    ] = "auto",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a JSON object, not the path.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
+    device: options.Device = "auto",
+    as_json: options.JsonObject = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Repaint a photo by optimising its pixels: slower and better than 'adain stylize'.
 

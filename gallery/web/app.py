@@ -120,6 +120,11 @@ def create_app(
     async def index(request: Request) -> Response:
         return await page.get_response("index.html", request.scope)
 
+    @app.get("/offline.js", include_in_schema=False)
+    async def offline(request: Request) -> Response:
+        # Below /static it could keep nothing but what is there.
+        return await page.get_response("offline.js", request.scope)
+
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     app.state.studio, app.state.runner = studio, runner
     return app

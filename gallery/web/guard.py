@@ -8,6 +8,7 @@ Plain ASGI: nothing is buffered, and a handler still learns when its client leav
 """
 
 import asyncio
+import logging
 import secrets
 import time
 from collections import OrderedDict
@@ -35,8 +36,8 @@ COLLECTION = "/api/v1/paintings"
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-        "connect-src 'self'; manifest-src 'self'; media-src 'self' blob:; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'"
+        "connect-src 'self'; manifest-src 'self'; media-src 'self' blob:; worker-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -51,6 +52,8 @@ KEY_PROTOCOL = "adain"
 
 REMEMBERED = 10_000
 """Clients whose rate is remembered; those not seen for longest are forgotten first."""
+
+_log = logging.getLogger(__name__)
 
 
 class Envelope:
@@ -71,13 +74,13 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status = time.perf_counter(), 500
+        start, status, begun = time.perf_counter(), 500, False
         number = secrets.token_hex(8)
 
         async def stamped(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = number
                 for name, value in SECURITY_HEADERS.items():
@@ -89,6 +92,12 @@ class Envelope:
         except Problem as problem:
             self._metrics.rejected.labels(problem.code).inc()
             await problem.response(scope, receive, stamped)
+        except Exception:
+            _log.exception("request %s", number)
+            if begun:
+                raise
+            detail = "the log of the service tells more, under the number of this request"
+            await Problem("internal-error", detail).response(scope, receive, stamped)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.requests.labels(route, _method(scope), status).inc()

@@ -127,9 +127,9 @@ class JobOrder(Order):
 
     method: Literal["stylize", "render"] = Field(
         "stylize",
-        description="`render` optimises the picture: slower and better. It has no masks, and of "
-        "the parameters takes style, alpha, content_weight, style_weight, time_limit, max_side, "
-        "format and quality.",
+        description="`render` optimises the picture: slower and better. Of the parameters it takes "
+        "style, alpha, feather, content_weight, style_weight, time_limit, max_side, format and "
+        "quality; masks only if the pictures of all styles are at hand or sent along.",
     )
     content_weight: float = Field(
         0.5, description="Of a render: keeps what the photo shows.", ge=0, le=1000
@@ -141,12 +141,13 @@ class JobOrder(Order):
         """Return the weights of the styles.
 
         Raises:
-            Problem: As for `stylize`; or if a render has masks, or weights that are not positive.
+            Problem: As for `stylize`; or if a render has a strength, or weights that are not
+                positive.
         """
         weights = super().weights(upload)
         if self.method == "render":
-            if upload.masks or upload.strength:
-                raise Problem("invalid-parameter", "mask: a render takes none")
+            if upload.strength:
+                raise Problem("invalid-parameter", "strength: a render takes none")
             if min(weights) <= 0:
                 raise Problem("invalid-parameter", "style: weights of a render must be positive")
         return weights

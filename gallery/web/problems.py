@@ -100,13 +100,12 @@ def documented(*codes: str) -> dict[int | str, dict[str, Any]]:
 
 
 def handle_problems(app: FastAPI) -> None:
-    """Make every error of the application one of these."""
+    """Make every error that is expected one of these; `Envelope` has the others."""
     app.add_exception_handler(Problem, _answer)
     app.add_exception_handler(RequestValidationError, _answer)
     app.add_exception_handler(HTTPException, _answer)
     app.add_exception_handler(AdainError, _answer)
     app.add_exception_handler(GalleryError, _answer)
-    app.add_exception_handler(Exception, _answer)
 
 
 def _answer(request: Request, error: Exception) -> Response:

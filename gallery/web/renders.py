@@ -8,14 +8,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from adain.gatys import Checkpoint, GatysConfig, Rendering, Step
 from adain.images import Picture, encode_image, load_image, resize_image, to_image
-from adain.normalization import StyleStatistics
+from adain.normalization import StyleStatistics, interpolate_styles
 from adain.perceptual import STYLE_LOSSES, LossConfig, Paintings
 from gallery.checkpoints import load_checkpoint, save_checkpoint
-from gallery.errors import CheckpointError
-from gallery.render import RenderJob, render_job, total_steps
+from gallery.errors import CheckpointError, MaskError
+from gallery.masks import region_weights
+from gallery.render import RenderJob, lay_over, render_job, total_steps
 from gallery.web.orders import JobOrder
+from gallery.web.problems import Problem
 from gallery.web.studio import Painted, Studio
 from gallery.web.uploads import Upload
 
@@ -114,6 +119,8 @@ def render_photo(
     Raises:
         Interrupted: If `watched` stopped it.
         ImageError: If a picture cannot be read, or is too large.
+        MaskError: If a mask does not fit, or a style has no place.
+        Problem: If there are masks but not the pictures of all styles.
         OptimizationError: If not even the start has a finite loss.
     """
     began = time.perf_counter()
@@ -122,9 +129,21 @@ def render_photo(
     rendering = _render(studio, job, resume, watched)
     if rendering.ended == "stopped":
         raise Interrupted(_pack(rendering.checkpoint))
-    image = to_image(rendering.image.cpu(), job.photo.transparency)
+    image = to_image(_shown(job, rendering.image).cpu(), job.photo.transparency)
     data = encode_image(image, order.format, order.quality)
     return Painted(data, f"image/{order.format}", time.perf_counter() - began)
+
+
+def check_regions(pictures: Sequence[Path] | None) -> Sequence[Path]:
+    """Return the pictures of the styles, which masks need.
+
+    Raises:
+        Problem: If they are not at hand.
+    """
+    if pictures is None:
+        detail = "mask: a render takes masks only where the pictures of all its styles are at hand"
+        raise Problem("mask-mismatch", detail)
+    return pictures
 
 
 def _prepare(
@@ -136,15 +155,18 @@ def _prepare(
 ) -> RenderJob:
     model = studio.model
     side = min(order.max_side or MAX_SIDE, MAX_SIDE, studio.config.max_side)
-    photo = resize_image(studio.load(upload.photo, "photo"), side)
+    original = studio.load(upload.photo, "photo")
+    photo = resize_image(original, side)
     photo = Picture(photo.pixels.to(model.device), photo.transparency, photo.name)
-    mixture = studio.mixture(order, upload, named)
+    weights, styles = order.weights(upload), studio.each(upload, named)
+    if upload.masks:
+        check_regions(pictures)
+    mixture = styles[0] if len(styles) == 1 else interpolate_styles(styles, weights)
     style: Paintings | StyleStatistics = mixture
     if pictures is not None:
         paintings = [load_image(path, name="painting") for path in pictures]
         if upload.painting is not None:
             paintings.append(studio.load(upload.painting, "painting"))
-        weights = order.weights(upload)
         style = [
             (painting.pixels.to(model.device), weight)
             for painting, weight in zip(paintings, weights, strict=True)
@@ -155,8 +177,29 @@ def _prepare(
         style_loss=STYLE_LOSSES[-1 if style is mixture else 0],
     )
     config = GatysConfig(loss, time_limit=order.time_limit)
-    start = model.stylize(photo.pixels, mixture, order.alpha)
-    return RenderJob(photo, style, start, config, RUN, model.encoder)
+    feather = order.feather * photo.width / original.width
+    regions = _regions(studio, upload, len(styles), photo, feather) if upload.masks else None
+    if regions is None:
+        start = model.stylize(photo.pixels, mixture, order.alpha)
+    else:
+        passes = [model.stylize(photo.pixels, each, order.alpha) for each in styles]
+        start = lay_over(photo.pixels, torch.cat(passes), regions)
+    return RenderJob(photo, style, start, config, RUN, model.encoder, regions=regions)
+
+
+def _regions(studio: Studio, upload: Upload, styles: int, photo: Picture, feather: float) -> Tensor:
+    """Return how much each style counts at each pixel, shape `(styles, 1, H, W)`."""
+    masks = [studio.load(mask, f"mask {i + 1}") for i, mask in enumerate(upload.masks)]
+    size = (photo.height, photo.width)
+    regions = region_weights(masks, styles, photo, size, feather).to(photo.pixels)
+    if not (regions.amax((1, 2, 3)) > 0).all():
+        raise MaskError("a style has no place in the masks; leave it away")
+    return regions
+
+
+def _shown(job: RenderJob, image: Tensor) -> Tensor:
+    """Return a picture as it is shown: on the photo, where no style goes."""
+    return image if job.regions is None else lay_over(job.photo.pixels, image, job.regions)
 
 
 def _render(
@@ -172,7 +215,7 @@ def _render(
         now = time.monotonic()
         if now >= previewed + PREVIEW_SECONDS:
             previewed = now
-            small = resize_image(Picture(step.preview().cpu()), PREVIEW_SIDE)
+            small = resize_image(Picture(_shown(job, step.preview()).cpu()), PREVIEW_SIDE)
             watched.keep("preview", encode_image(to_image(small.pixels), "jpeg", 85))
         if now >= saved + CHECKPOINT_SECONDS:
             saved = now

@@ -98,10 +98,15 @@ class Studio:
         styles = [stored_style(self.model, self.gallery, target) for target in targets]
         return "+".join(target.slug for target in targets) or "painting", styles
 
+    async def pictures(self, references: Sequence[Reference]) -> list[Path] | None:
+        """Return the pictures of paintings, None if one is not at hand. Raises as `styles`."""
+        paths, _ = await self.read(partial(self._pictures, references))
+        return paths
+
     def pictures_now(
         self, references: Sequence[Reference]
     ) -> tuple[list[Path] | None, list[StyleStatistics]]:
-        """Return the pictures of paintings, None if one is not at hand, and their statistics."""
+        """Return the same and their statistics, from a thread that may wait."""
         return self._reader.submit(self._pictures, references).result()
 
     def _pictures(
@@ -189,13 +194,17 @@ class Studio:
         self, order: Order, upload: Upload, named: Sequence[StyleStatistics]
     ) -> StyleStatistics:
         """Return all styles of an order as one, or one beside the other if masks part them."""
-        weights, styles = order.weights(upload), list(named)
-        if upload.painting is not None:
-            painting = resize_shorter_side(self.load(upload.painting, "painting"), STYLE_SIDE)
-            styles.append(self.model.measure_style(painting.pixels))
+        weights, styles = order.weights(upload), self.each(upload, named)
         if upload.masks:
             return concatenate_styles(styles)
         return styles[0] if len(styles) == 1 else interpolate_styles(styles, weights)
+
+    def each(self, upload: Upload, named: Sequence[StyleStatistics]) -> list[StyleStatistics]:
+        """Return the named styles, and that of the painting that was sent along."""
+        if upload.painting is None:
+            return list(named)
+        painting = resize_shorter_side(self.load(upload.painting, "painting"), STYLE_SIDE)
+        return [*named, self.model.measure_style(painting.pixels)]
 
     def load(self, data: bytes, name: str) -> Picture:
         """Decode what was uploaded, within the limits of the service. Raises `ImageError`."""

@@ -7,6 +7,8 @@
 const byId = (id) => document.getElementById(id);
 const SIDE = 512;
 const STEP = 0.02; // How far a key moves the brush, in widths of the photo.
+const MAX_TEXT = 6000;
+const SIGNS = 36 ** 2 - 1;
 export const PHOTO = "";
 const PIGMENTS = ["#3d5a9e", "#d08a1d", "#3f8a57", "#a3356b"];
 const BARE = "#8d8578";
@@ -68,6 +70,26 @@ export class Brush {
   set(strokes) {
     this.strokes = [...strokes];
     this.#replay();
+  }
+
+  // The strokes as signs for a link, none where they are too many: for each its style, its size and
+  // its places, from half a picture before the photo to half a one behind it.
+  get text() {
+    if (!this.isPainted || this.#parts.some((part) => part.file)) return "";
+    const styles = [...this.#parts.map((part) => part.style), PHOTO];
+    const known = this.strokes.filter((stroke) => styles.includes(stroke.style));
+    const text = known.map(({ style, size, points }) => styles.indexOf(style) + [size, ...points.flat()].map(sign).join("")).join(".");
+    return text.length <= MAX_TEXT ? text : "";
+  }
+
+  read(text) {
+    const styles = [...this.#parts.map((part) => part.style), PHOTO];
+    const strokes = text.slice(0, MAX_TEXT).split(".").map((signs) => {
+      const [size, ...values] = (signs.slice(1).match(/[0-9a-z]{2}/g) ?? []).map(unsign);
+      const points = values.flatMap((value, i) => (i % 2 ? [[values[i - 1], value]] : []));
+      return { style: styles[Number(signs[0])], size: Math.min(0.6, size), points };
+    });
+    return strokes.filter(({ style, size, points }) => style !== undefined && size > 0 && points.length);
   }
 
   use(parts) {
@@ -320,6 +342,15 @@ export class Brush {
       setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
     }
   }
+}
+
+function sign(value) {
+  const number = Math.round((SIGNS * (Math.min(1.5, Math.max(-0.5, value)) + 0.5)) / 2);
+  return number.toString(36).padStart(2, "0");
+}
+
+function unsign(signs) {
+  return Math.round(1e4 * ((2 * parseInt(signs, 36)) / SIGNS - 0.5)) / 1e4;
 }
 
 export function maskName(i) {

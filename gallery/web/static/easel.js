@@ -60,10 +60,17 @@ export class Easel {
     for (const id of ["before", "tools", "split", "divider"]) byId(id).hidden = on;
   }
 
+  // Makes room for a photo again.
+  clear() {
+    this.stage.dataset.state = "empty";
+    byId("welcome").hidden = false;
+    for (const id of ["after", "before", "tools", "split", "divider", "live-bar"]) byId(id).hidden = true;
+  }
+
   // Nothing lies over the painting while one paints on it.
   bare(on) {
-    this.cover(0);
     this.split.hidden = on;
+    this.cover(0);
     byId("compare").disabled = on;
   }
 
@@ -91,7 +98,7 @@ export class Easel {
     const value = Number(this.split.value);
     this.stage.style.setProperty("--split", `${value}%`);
     this.split.setAttribute("aria-valuetext", `${value} percent photo`);
-    byId("divider").hidden = value === 0 || value === 100;
+    byId("divider").hidden = this.split.hidden;
     byId("compare").setAttribute("aria-pressed", String(value === 100));
   }
 
@@ -110,28 +117,37 @@ export class Easel {
     this.zoom(Math.exp(-event.deltaY / 400));
   }
 
-  // Drags the picture when it is enlarged, else the divider.
+  // Drags the picture when it is enlarged, else the divider; two fingers enlarge it.
   #drag() {
-    let last = null;
+    const down = new Map();
+    const apart = () => {
+      const [one, two] = [...down.values()];
+      return Math.hypot(one.clientX - two.clientX, one.clientY - two.clientY);
+    };
     this.stage.addEventListener("pointerdown", (event) => {
       if (this.isEmpty || event.button || event.target.closest("button, input")) return;
-      last = event;
+      down.set(event.pointerId, event);
       this.stage.setPointerCapture(event.pointerId);
     });
     this.stage.addEventListener("pointermove", (event) => {
-      if (!last || !this.stage.hasPointerCapture(event.pointerId)) return;
-      if (this.#zoom > 1) {
+      const last = down.get(event.pointerId);
+      if (!last) return;
+      const before = down.size === 2 ? apart() : 0;
+      if (down.size === 1 && this.#zoom === 1 && Math.abs(event.clientX - last.clientX) <= 2) return;
+      down.set(event.pointerId, event);
+      if (down.size === 2) {
+        this.zoom(apart() / Math.max(1, before));
+      } else if (this.#zoom > 1) {
         this.#x += event.clientX - last.clientX;
         this.#y += event.clientY - last.clientY;
         this.#place();
-      } else if (Math.abs(event.clientX - last.clientX) > 2) {
+      } else {
         const box = byId("canvas").getBoundingClientRect();
         this.cover(Math.round((100 * (event.clientX - box.left)) / box.width));
       }
-      last = event;
     });
     for (const name of ["pointerup", "pointercancel"]) {
-      this.stage.addEventListener(name, () => (last = null));
+      this.stage.addEventListener(name, (event) => down.delete(event.pointerId));
     }
   }
 }

@@ -6,12 +6,14 @@ import { stylize } from "./api.js";
 
 const SIDE = 320;
 const ARRIVALS = 12; // Of which the rate is the mean.
+const AGAIN = 3000; // Milliseconds before another socket is tried.
 
 export class Live {
   #stream = null;
   #video = document.createElement("video");
   #canvas = document.createElement("canvas");
   #wire = null;
+  #tried = 0;
   #arrivals = [];
 
   constructor({ settings, show, failed }) {
@@ -29,9 +31,20 @@ export class Live {
     this.#video.srcObject = this.#stream;
     await this.#video.play();
     this.#arrivals = [];
-    this.#wire = await connect(this.failed).catch(() => null);
+    await this.#connect();
     this.#run(true);
-    if (this.#wire) this.#run(false);
+  }
+
+  async #connect() {
+    const stream = this.#stream;
+    this.#tried = performance.now();
+    const wire = await connect(this.failed).catch(() => null);
+    if (this.#stream !== stream) {
+      wire?.close();
+      return;
+    }
+    this.#wire = wire;
+    if (wire) this.#run(false);
   }
 
   // Ends it; returns the last frame as a picture file.
@@ -58,6 +71,7 @@ export class Live {
       const { parts, ...values } = this.settings();
       const wire = this.#wire?.isOpen && !parts.some((part) => part.file) ? this.#wire : null;
       if (!wire && !first) return;
+      if (!this.#wire?.isOpen && performance.now() > this.#tried + AGAIN) this.#connect();
       try {
         const photo = await this.#frame(SIDE, 0.85);
         if (this.#stream !== stream) return;

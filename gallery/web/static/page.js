@@ -20,13 +20,16 @@ const easel = new Easel();
 const mix = new Mix({ changed: (moving) => paint(moving), like: (part) => gallery.like(part) });
 const gallery = new Gallery({ use: (part) => mix.use(part), add: (part) => addPart(part), failed: (error) => notice("gallery", error) });
 const controls = new Controls({ changed: (moving) => paint(moving) });
-const brush = new Brush({ changed: () => paint(true), say, toggled: (on) => easel.bare(on) });
+const brush = new Brush({ changed: () => paint(true), say, toggled: (on) => {
+  easel.bare(on);
+  if (on) byId("brush-box").scrollIntoView({ behavior: "smooth", block: "nearest" });
+} });
 const painter = new Painter({ painted, working: (on) => (byId("working").hidden = !on), failed: (error) => notice("paint", error) });
 const live = new Live({
   settings: () => ({ parts: mix.parts, ...controls.values }),
   show: (blob, rate, way) => {
     easel.show(blob, mix.title);
-    byId("rate").textContent = `${rate.toFixed(1)} pictures per second`;
+    byId("rate").textContent = `${rate.toFixed(1)} per second`;
     byId("rate").dataset.way = way;
   },
   failed: (error) => notice("paint", error),
@@ -35,12 +38,17 @@ const inside = new Inside({ failed: (error) => notice("inside", error) });
 const render = new Render({
   grown: ({ blob, title }) => growing && easel.show(blob, title),
   done: rendered,
+  mixed: () => {
+    if (growing) growing.strokes = [];
+    say("A best picture with regions needs the pictures of its paintings, which are not here; this one mixes the styles everywhere.");
+  },
   failed: (error) => notice("render", error),
   say,
 });
 const tries = [];
 let growing = null; // The settings of a render whose picture is on the easel.
 let photo = null;
+let linked = ""; // Strokes of a link that wait for a photo.
 let last = null; // What is on the easel: {blob, settings}
 
 // Photo
@@ -64,6 +72,8 @@ function put(shown) {
   if (brush.isOn) brush.toggle(false);
   easel.put(photo);
   brush.put(photo);
+  if (linked) brush.set(brush.read(linked));
+  linked = "";
 }
 
 function paint(moving = false) {
@@ -95,11 +105,15 @@ function painted({ blob, settings, moving, milliseconds }) {
 
 // The best picture
 
-function best() {
+async function best() {
   const { parts, values } = wish();
-  growing = { parts, values, photo, strokes: [], title: mix.title, best: true };
-  if (brush.isPainted) say("The best picture mixes the styles everywhere: it knows no regions.");
-  render.start({ photo, parts, alpha: values.alpha, title: mix.title });
+  const masks = await brush.masks();
+  const strokes = masks.length ? [...brush.strokes] : [];
+  // Each style needs a place; the first one is where no other is.
+  const isUsed = (i) => i === 0 || !masks.length || strokes.some((stroke) => stroke.style === parts[i].style);
+  growing = { parts, values, photo, strokes, title: mix.title, best: true };
+  const used = { parts: parts.filter((_, i) => isUsed(i)), masks: masks.filter((_, i) => isUsed(i)) };
+  await render.start({ photo, ...used, alpha: values.alpha, title: mix.title });
 }
 
 function rendered(picture) {
@@ -160,7 +174,8 @@ function settingsText(parts, values) {
 }
 
 function remember() {
-  const text = settingsText(mix.parts, controls.values);
+  const regions = linked || brush.text;
+  const text = settingsText(mix.parts, controls.values) + (regions ? `&regions=${regions}` : "");
   history.replaceState(null, "", text ? `#${text}` : location.pathname);
   byId("command-text").textContent = commandLine();
 }
@@ -190,11 +205,20 @@ async function recall() {
   const known = parts.filter(Boolean);
   if (!known.length) known.push(await part(FIRST, 1).catch(() => firstPainting()).catch(() => null));
   if (!mix.parts.length) mix.set(known.filter(Boolean));
+  brush.use(mix.parts);
+  linked = query.get("regions") ?? "";
+  if (photo) brush.set(brush.read(linked));
+  if (photo) linked = "";
   paint();
 }
 
 async function part(style, weight) {
-  if (/^(artist|style):/.test(style)) return { style, weight, name: style.replace(/^\w+:/, ""), by: "all paintings together" };
+  if (/^(artist|style):/.test(style)) {
+    const [kind, slug] = style.split(":", 2);
+    const { groups } = await json(kind === "artist" ? "/artists" : "/styles");
+    const name = groups.find((group) => group.slug === slug)?.name ?? slug;
+    return { style, weight, name, by: "all paintings together" };
+  }
   return describe(await json(`/paintings/${encodeURIComponent(style)}`), weight);
 }
 
@@ -231,7 +255,7 @@ function notice(about, error) {
     "picture-too-large": "This photo has too many pixels.",
   };
   byId("notice").hidden = !worst;
-  byId("notice").textContent = worst ? (worst instanceof ApiError ? texts[worst.code] : null) ?? worst.message : "";
+  byId("notice-text").textContent = worst ? (worst instanceof ApiError ? texts[worst.code] : null) ?? worst.message : "";
 }
 
 function say(text) {
@@ -277,7 +301,12 @@ function firstFile(items) {
 
 function connectPhotos() {
   byId("pick").addEventListener("click", () => byId("file").click());
-  byId("another").addEventListener("click", () => byId("file").click());
+  for (const button of byId("another").querySelectorAll("button")) {
+    button.addEventListener("click", () => {
+      byId("another").open = false;
+      byId(button.dataset.way).click();
+    });
+  }
   for (const id of ["file", "snap"]) {
     byId(id).addEventListener("change", (event) => {
       if (event.target.files[0]) open(event.target.files[0]);
@@ -318,7 +347,9 @@ function connectPhotos() {
 }
 
 function connectLive() {
-  byId("live").hidden = !navigator.mediaDevices?.getUserMedia;
+  for (const button of [byId("live"), byId("another").querySelector("[data-way=live]")]) {
+    button.hidden = !navigator.mediaDevices?.getUserMedia;
+  }
   byId("live").addEventListener("click", async () => {
     try {
       await live.start();
@@ -326,11 +357,24 @@ function connectLive() {
       notice("photo", new Error("The camera cannot be used. Allow it for this page, or choose a photo."));
       return;
     }
+    if (brush.isOn) brush.toggle(false);
     easel.live(true);
     byId("palette").hidden = false;
+    paint();
     say("Painting what the camera sees.");
   });
   byId("keep").addEventListener("click", async () => open(await endLive()));
+  byId("live-stop").addEventListener("click", async () => {
+    await endLive();
+    notice("paint", null);
+    if (!photo) {
+      easel.clear();
+      byId("palette").hidden = true;
+      return;
+    }
+    put(photo);
+    paint();
+  });
 }
 
 async function endLive() {
@@ -390,7 +434,9 @@ function connectControls() {
     button.addEventListener("click", () => download(button.dataset.format));
   }
   byId("best").addEventListener("click", best);
-  byId("link").addEventListener("click", () => copy(location.href, "Link"));
+  byId("link").addEventListener("click", () => {
+    copy(location.href, brush.isPainted && !brush.text ? "Link without the regions" : "Link");
+  });
   byId("command").addEventListener("click", () => copy(commandLine(), "Command"));
   document.addEventListener("click", (event) => {
     for (const menu of document.querySelectorAll(".menu[open]")) {
@@ -408,6 +454,18 @@ function connectControls() {
     const keys = { "+": () => easel.zoom(1.5), "-": () => easel.zoom(1 / 1.5), f: () => easel.fullScreen(), o: () => easel.compare() };
     keys[event.key]?.();
   });
+  byId("notice-close").addEventListener("click", () => {
+    troubles.clear();
+    byId("notice").hidden = true;
+  });
+  // The address holds the settings, so these links must not change it.
+  for (const jump of document.querySelectorAll(".jump")) {
+    jump.addEventListener("click", (event) => {
+      event.preventDefault();
+      byId("gallery").scrollIntoView({ behavior: "smooth", block: "start" });
+      byId("gallery").focus({ preventScroll: true });
+    });
+  }
   addEventListener("hashchange", () => {
     mix.set([]);
     recall();
@@ -423,6 +481,7 @@ onLocked((again) => new Promise((resolve) => {
   dialog.addEventListener("close", () => resolve(byId("key").value), { once: true });
 }));
 
+navigator.serviceWorker?.register("/offline.js").catch(() => {}); // It only makes the page open sooner.
 connectPhotos();
 connectControls();
 gallery.open();

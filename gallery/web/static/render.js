@@ -15,8 +15,8 @@ export class Render {
   #result = null;
   #stem = "photo";
 
-  constructor({ grown, done, failed, say }) {
-    Object.assign(this, { grown, done, failed, say });
+  constructor({ grown, done, mixed, failed, say }) {
+    Object.assign(this, { grown, done, mixed, failed, say });
     byId("render-stop").addEventListener("click", () => this.#cancel());
     byId("render-close").addEventListener("click", () => this.#close());
     byId("render-save").addEventListener("click", () => this.#save());
@@ -28,8 +28,8 @@ export class Render {
     return this.#job !== null;
   }
 
-  async start({ photo, parts, alpha, title }) {
-    const { query, body } = order({ photo: photo.file, parts, alpha, method: "render", time_limit: SECONDS, max_side: SIDE, format: "png" });
+  async start({ photo, parts, masks, alpha, title }) {
+    const { query, body } = order({ photo: photo.file, parts, masks, alpha, method: "render", time_limit: SECONDS, max_side: SIDE, format: "png" });
     byId("best").disabled = true;
     try {
       const { id } = await (await request(`/jobs?${query}`, { method: "POST", body })).json();
@@ -39,7 +39,12 @@ export class Render {
       this.failed(null);
     } catch (error) {
       byId("best").disabled = false;
-      this.failed(error);
+      if (masks.length && error.code === "mask-mismatch") {
+        this.mixed();
+        await this.start({ photo, parts, masks: [], alpha, title });
+      } else {
+        this.failed(error);
+      }
     }
   }
 
