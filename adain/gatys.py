@@ -28,7 +28,11 @@ from adain.perceptual import (
     check_range,
     measure_objective,
     resize_pixels,
+    strip_rows,
 )
+
+STATE_BYTES = 500
+"""For each pixel: pictures, and the ten steps that L-BFGS remembers."""
 
 MAX_FAILURES = 5
 """Times that a picture is restored before a run ends with it."""
@@ -156,10 +160,13 @@ def optimize_image(
     start: Tensor | None = None,
     regions: Tensor | None = None,
     resume: Checkpoint | None = None,
+    memory: int | None = None,
     on_step: Callable[[Step], None] = lambda step: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Rendering:
     """Repaint a photo by optimising its pixels.
+
+    What does not fit into the memory goes through the network in strips, to the same result.
 
     Args:
         encoder: The perceptual network to `relu5_1`, frozen: an `Encoder`, whose `embed` heads
@@ -171,15 +178,20 @@ def optimize_image(
         regions: How much each painting counts at each pixel, shape `(paintings, 1, H, W)` in
             [0, 1]; None mixes them everywhere. Needs the style loss `wasserstein` or `gram`.
         resume: Where an earlier run with the same arguments was.
+        memory: Bytes that may be used beside the arguments; None is about half of what is free.
         on_step: Called after each step.
         should_stop: Asked before each step; a true answer ends the run with what there is.
 
     Raises:
         ValueError: If shapes or weights do not fit, or a stored style meets another style loss.
+        ImageTooLargeError: If the memory is too small for this photo.
         OptimizationError: If not even the start has a finite loss.
     """
     _check_arguments(photo, style, config, start)
     _check_regions(photo, style, config, regions)
+    if memory is not None:
+        memory -= STATE_BYTES * photo.shape[2] * photo.shape[3]
+    strip_rows(encoder, photo.shape[2], photo.shape[3], memory)  # Refuses before the work.
     pyramid = _Pyramid(photo, start, config)
     point = resume or pyramid.first()
     deadlines = pyramid.deadlines(point.scale)
@@ -190,7 +202,7 @@ def optimize_image(
             outcome = replace(outcome, point=pyramid.enlarge(outcome.point))
         small = pyramid.resized_photo(scale)
         places = None if regions is None else F.interpolate(regions, small.shape[2:], mode="area")
-        objective = measure_objective(encoder, small, style, config.loss, places)
+        objective = measure_objective(encoder, small, style, config.loss, places, memory)
         outcome = run.optimize_scale(objective, outcome)
         if outcome.ended not in ("finished", "late"):
             break

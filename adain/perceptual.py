@@ -1,28 +1,29 @@
 """The loss of a picture: what a network sees in it against a photo and a painting."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adain.device import fast_bfloat16
+from adain.device import fast_bfloat16, free_memory
+from adain.errors import ImageTooLargeError
 from adain.losses import (
     NormalDistribution,
     content_loss,
-    style_loss,
     total_variation_loss,
     wasserstein_loss,
 )
-from adain.model import LOSS_LAYERS, MIN_SIDE, STYLE_LAYERS
+from adain.model import LOSS_LAYERS, MIN_SIDE, STYLE_LAYERS, Encoder
 from adain.moments import Moments, blend_moments, measure_moments
 from adain.normalization import (
+    EPS,
+    ChannelMoments,
     ChannelStatistics,
     StyleStatistics,
     interpolate_styles,
-    style_statistics,
 )
 
 STYLE_LOSSES = ("wasserstein", "gram", "statistics")
@@ -36,6 +37,15 @@ AVERAGE_GAIN = 1.6
 
 STRIDE = 16
 """Pixels per position at relu5_1; sides are padded to a multiple of it, at least to two."""
+
+REACH = 80
+"""Pixels around a strip that its features depend on: 70 at relu5_1 of VGG-19, whole strides."""
+
+FEATURE_BYTES = 20.0
+"""Bytes at an evaluation's peak for each channel of each convolution, at its own size."""
+
+OTHER_BYTES = 2000.0
+"""Bytes for each pixel at the peak of a network that is no `Encoder`."""
 
 MAX_WEIGHT = 1e6
 
@@ -51,7 +61,8 @@ class LossConfig:
     photo and painting.
 
     Attributes:
-        content_weight: How strongly the photo's features are kept.
+        content_weight: How strongly the photo's features are kept. At 0.05 figures of the painting
+            take the place of those in the photo.
         style_weight: How strongly the painting's statistics are taken.
         tv_weight: How strongly neighbouring pixels are made alike.
         layer_weights: Shares of relu1_1 ... relu5_1 in the style term.
@@ -66,7 +77,7 @@ class LossConfig:
             where the device is fast at it.
     """
 
-    content_weight: float = 0.05
+    content_weight: float = 0.5
     style_weight: float = 1.0
     tv_weight: float = 0.0
     layer_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0)
@@ -134,7 +145,12 @@ class Region:
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss at one scale."""
+    """The loss at one scale.
+
+    A picture that is too large goes through the network strip by strip, and the result is the
+    same: moments are sums over positions. A first pass, without gradients, adds them up; the
+    slopes of the loss along them are the gradients that a second pass begins with.
+    """
 
     network: "_Network"
     config: LossConfig
@@ -145,75 +161,278 @@ class Objective:
         """Return the losses of a picture, and the gradient of their weighted sum."""
         with torch.enable_grad():
             image = image.detach().requires_grad_()
-            losses = self.losses(image)
-            (gradient,) = torch.autograd.grad(losses["loss"], image)
+            padded = _pad(image)
+            strips = self.network.strips(padded.shape[2])
+            if len(strips) == 1:
+                losses = self._terms(image, self._parts(padded, strips[0]))
+                (gradient,) = torch.autograd.grad(losses["loss"], image)
+            else:
+                losses, gradient = self._evaluate_strips(image, padded, strips)
         return {name: value.item() for name, value in losses.items()}, gradient
 
     def losses(self, image: Tensor) -> dict[str, Tensor]:
         """Return each term, relative to its target's power, and the weighted sum as `loss`."""
+        return self._terms(image, self._sums(_pad(image)))
+
+    def _evaluate_strips(
+        self, image: Tensor, padded: Tensor, strips: Sequence["_Strip"]
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        pixels = padded.detach()
+        with torch.no_grad():
+            sums = self._sums(pixels)
+        leaves = {name: value.requires_grad_() for name, value in sums.items()}
+        losses = self._terms(image, leaves)
+        gradient, *slopes = torch.autograd.grad(
+            losses["loss"], [image, *leaves.values()], materialize_grads=True
+        )
+        total = torch.zeros_like(pixels)
+        for strip in strips:
+            seen = pixels[:, :, strip.seen].requires_grad_()
+            parts = self._parts(seen, strip)
+            total[:, :, strip.seen] += torch.autograd.grad(list(parts.values()), seen, slopes)[0]
+        return losses, gradient + torch.autograd.grad(padded, image, total)[0]
+
+    def _sums(self, padded: Tensor) -> dict[str, Tensor]:
+        strips = self.network.strips(padded.shape[2])
+        return _add(self._parts(padded[:, :, strip.seen], strip) for strip in strips)
+
+    def _parts(self, seen: Tensor, strip: "_Strip") -> dict[str, Tensor]:
+        """Return what a strip adds to the content term, and to the moments of each region."""
+        features = self.network.features(seen, strip)
+        layer = self.config.content_layer
+        target = self.content[:, :, strip.rows(layer)]
+        content = content_loss(self.network.embed(layer, features[layer]), target)
+        parts = {"content": content * (target.numel() / self.content.numel())}
+        for i, region in enumerate(self.regions):
+            for layer, style in region.style.items():
+                raw = isinstance(style.target, ChannelStatistics)
+                measured = self.network.moments(features[layer], layer, strip, region.weights, raw)
+                parts |= {f"{i} {layer} {name}": value for name, value in measured.items()}
+        return parts
+
+    def _terms(self, image: Tensor, sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
         config = self.config
-        features = self.network.features(image)
-        content = content_loss(
-            self.network.embed(config.content_layer, features[config.content_layer]), self.content
-        ) / self.content.square().mean().clamp_min(1e-12)
+        content = sums["content"] / self.content.square().mean().clamp_min(1e-12)
         shares = dict(zip(LOSS_LAYERS, config.layer_weights, strict=True))
         style = torch.stack(
             [
                 region.share
                 * shares[layer]
                 / sum(shares[layer] for layer in region.style)
-                * self._style_term(region, layer, features[layer])
-                for region in self.regions
-                for layer in region.style
+                * _distance(Moments(sums[f"{i} {layer} mean"], sums[f"{i} {layer} gram"]), target)
+                for i, region in enumerate(self.regions)
+                for layer, target in region.style.items()
             ]
         ).sum()
         tv = total_variation_loss(image)
         loss = config.content_weight * content + config.style_weight * style + config.tv_weight * tv
         return {"loss": loss, "content": content, "style": style, "tv": tv}
 
-    def _style_term(self, region: Region, layer: str, features: Tensor) -> Tensor:
-        target = region.style[layer].target
-        if isinstance(target, ChannelStatistics):
-            distance = style_loss(features, target)
-        else:
-            moments = self.network.moments(layer, features, region.weights)
-            if isinstance(target, NormalDistribution):
-                distance = wasserstein_loss(moments, target)
-            else:
-                distance = F.mse_loss(moments.gram, target.gram)
-        return distance / region.style[layer].power
+
+def _distance(moments: Moments, style: StyleTarget) -> Tensor:
+    """Return how far moments are from a target, over its power."""
+    target = style.target
+    if isinstance(target, NormalDistribution):
+        distance = wasserstein_loss(moments, target)
+    elif isinstance(target, ChannelStatistics):
+        std = (moments.gram - moments.mean.square()).clamp_min(0).add(EPS).sqrt()
+        distance = F.mse_loss(moments.mean, target.mean[0]) + F.mse_loss(std, target.std[0])
+    else:
+        distance = F.mse_loss(moments.gram, target.gram)
+    return distance / style.power
+
+
+@dataclass(frozen=True)
+class _Strip:
+    """Rows of a picture, and what the network has to see around them.
+
+    Attributes:
+        top: Its first row of pixels.
+        bottom: The row after its last one.
+        first: The first row of pixels that is seen.
+        last: The row after the last one that is seen.
+        height: Rows of the whole picture.
+    """
+
+    top: int
+    bottom: int
+    first: int
+    last: int
+    height: int
+
+    @property
+    def seen(self) -> slice:
+        return slice(self.first, self.last)
+
+    @property
+    def whole(self) -> bool:
+        return (self.top, self.bottom) == (0, self.height)
+
+    def rows(self, layer: str, first: int = 0) -> slice:
+        """Return the rows of a layer whose own first row is at `first` of the picture."""
+        # Other networks than an `Encoder` have other strides; they see pictures whole.
+        if self.whole:
+            return slice(None)
+        stride = 2 ** (LOSS_LAYERS.index(layer))
+        return slice((self.top - first) // stride, (self.bottom - first) // stride)
 
 
 @dataclass(frozen=True)
 class _Network:
-    """The encoder as losses use it."""
+    """The encoder as losses use it, on strips of at most `rows` rows of a picture."""
 
     encoder: nn.Module
     pooling: str
     dtype: torch.dtype
+    rows: int
 
-    def features(self, image: Tensor) -> dict[str, Tensor]:
-        """Return the features of `(1, 3, H, W)` at every layer."""
-        image = _pad(image).contiguous(memory_format=torch.channels_last)
+    def strips(self, height: int) -> list[_Strip]:
+        """Return strips that cover a picture, padded to that height."""
+        rows = min(self.rows, height)
+        return [
+            _Strip(
+                top,
+                min(top + rows, height),
+                max(0, top - REACH),
+                min(height, top + rows + REACH),
+                height,
+            )
+            for top in range(0, height, rows)
+        ]
+
+    def features(self, seen: Tensor, strip: _Strip) -> dict[str, Tensor]:
+        """Return the features of a strip at every layer, given what is seen for it."""
         pool = None if self.pooling == "max" else _average_pool
-        features: dict[str, Tensor] = self.encoder(image, LOSS_LAYERS, pool)
-        return features
+        seen = seen.contiguous(memory_format=torch.channels_last)
+        features: dict[str, Tensor] = self.encoder(seen, LOSS_LAYERS, pool)
+        return {
+            layer: value[:, :, strip.rows(layer, strip.first)] for layer, value in features.items()
+        }
 
     def embed(self, layer: str, features: Tensor) -> Tensor:
         """Return embedded features, or the features where the encoder has no head."""
         head = self._head(layer)
         return features if head is None else F.relu(head(features))
 
-    def moments(self, layer: str, features: Tensor, weights: Tensor | None = None) -> Moments:
-        """Measure embedded features, of a region by the weights of its pixels."""
-        if weights is not None:
-            weights = F.interpolate(_pad(weights), features.shape[2:], mode="area")
-        return measure_moments(features, self._head(layer), self.dtype, weights)
+    def moments(
+        self,
+        features: Tensor,
+        layer: str,
+        strip: _Strip,
+        weights: Tensor | None = None,
+        raw: bool = False,
+    ) -> dict[str, Tensor]:
+        """Return what a strip adds to the moments of a picture, or of a region of it.
+
+        Args:
+            features: Of the strip.
+            layer: Whose they are.
+            strip: Which part of the picture they are.
+            weights: How much each pixel of the picture counts, shape `(1, 1, H, W)`.
+            raw: Whether features are not embedded, and only the squares on the diagonal of their
+                Gram matrix, `(C,)`, are returned in its place.
+        """
+        share = (strip.bottom - strip.top) / strip.height
+        if raw:
+            measured = Moments(features.mean((0, 2, 3)), features.square().mean((0, 2, 3)))
+        else:
+            if weights is not None:
+                height = round(features.shape[2] / share)
+                weights = F.interpolate(_pad(weights), (height, features.shape[3]), mode="area")
+                part = weights[:, :, strip.rows(layer)]
+                share, weights = (part.sum() / weights.sum()).item(), part
+            if not share:
+                weights = None
+            measured = measure_moments(features, self._head(layer), self.dtype, weights)
+        return {"mean": measured.mean * share, "gram": measured.gram * share}
+
+    def painting_moments(self, painting: Tensor) -> dict[str, Moments]:
+        """Return the moments of a whole picture at every layer."""
+        padded = _pad(painting)
+
+        def parts(strip: _Strip) -> dict[str, Tensor]:
+            features = self.features(padded[:, :, strip.seen], strip)
+            return {
+                f"{layer} {name}": part
+                for layer, value in features.items()
+                for name, part in self.moments(value, layer, strip).items()
+            }
+
+        sums = _add(parts(strip) for strip in self.strips(padded.shape[2]))
+        return {
+            layer: Moments(sums[f"{layer} mean"], sums[f"{layer} gram"]) for layer in LOSS_LAYERS
+        }
+
+    def painting_statistics(self, painting: Tensor) -> StyleStatistics:
+        """Return the statistics of a whole picture."""
+        padded = _pad(painting)
+        found: dict[str, ChannelMoments] = {}
+        for strip in self.strips(padded.shape[2]):
+            features = self.features(padded[:, :, strip.seen], strip)
+            for layer in STYLE_LAYERS:
+                own = ChannelMoments.of(features[layer])
+                found[layer] = found[layer].merge(own) if layer in found else own
+        return StyleStatistics({layer: value.statistics() for layer, value in found.items()})
+
+    def content(self, photo: Tensor, layer: str) -> Tensor:
+        """Return the embedded features of a layer of a whole picture."""
+        padded = _pad(photo)
+        parts = [
+            self.embed(layer, self.features(padded[:, :, strip.seen], strip)[layer])
+            for strip in self.strips(padded.shape[2])
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
     def _head(self, layer: str) -> nn.Conv2d | None:
         head = getattr(self.encoder, layer.replace("relu", "embed"), None)
         assert head is None or isinstance(head, nn.Conv2d)
         return head
+
+
+def _add(parts: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    sums: dict[str, Tensor] = {}
+    for part in parts:
+        sums = {name: sums[name] + value if sums else value for name, value in part.items()}
+    return sums
+
+
+def strip_rows(encoder: nn.Module, height: int, width: int, memory: int | None) -> int:
+    """Return the height in pixels of strips whose features fit into memory.
+
+    Args:
+        encoder: The perceptual network. Another than an `Encoder` sees pictures whole.
+        height: Of the picture.
+        width: Likewise.
+        memory: Bytes for features; None is half of what is free.
+
+    Raises:
+        ImageTooLargeError: If the smallest strips do not fit.
+    """
+    device = next(encoder.parameters()).device
+    if memory is None:
+        memory = free_memory(device) // 2
+    height, width = height + -height % STRIDE, width + -width % STRIDE
+    row = width * bytes_per_pixel(encoder)
+    affordable = memory // row
+    if affordable >= height:
+        return height
+    rows = (affordable - 2 * REACH) // STRIDE * STRIDE
+    if rows >= STRIDE and isinstance(encoder, Encoder):
+        return int(rows)
+    least = row * (2 * REACH + STRIDE if isinstance(encoder, Encoder) else height)
+    raise ImageTooLargeError(
+        f"to render {width}x{height} pixels takes {least / 2**20:.0f} MiB for features, and "
+        f"{max(memory, 0) / 2**20:.0f} MiB are left; allow more, or give a smaller max-side"
+    )
+
+
+def bytes_per_pixel(encoder: nn.Module) -> float:
+    """Return what the features of a picture take, with what a gradient needs beside them."""
+    if not isinstance(encoder, Encoder):
+        return OTHER_BYTES
+    blocks = zip(encoder.config.convolutions, encoder.config.widths, strict=True)
+    channels: float = sum(count * width / 4**i for i, (count, width) in enumerate(blocks))
+    return FEATURE_BYTES * channels
 
 
 @torch.no_grad()
@@ -223,6 +442,7 @@ def measure_objective(
     style: Paintings | StyleStatistics,
     config: LossConfig,
     regions: Tensor | None = None,
+    memory: int | None = None,
 ) -> Objective:
     """Measure what a picture of the photo's size is to become.
 
@@ -233,11 +453,16 @@ def measure_objective(
         config: The terms of the loss.
         regions: How much each painting counts at each pixel, shape `(paintings, 1, H, W)`, each
             somewhere; None mixes them everywhere. A region counts by its part of the picture.
+        memory: Bytes for features; None is half of what is free.
+
+    Raises:
+        ImageTooLargeError: If the memory does not hold the smallest strips.
     """
     device = photo.device
     low = config.precision == "bfloat16" or (config.precision == "auto" and fast_bfloat16(device))
-    network = _Network(encoder, config.pooling, torch.bfloat16 if low else torch.float32)
-    content = network.embed(config.content_layer, network.features(photo)[config.content_layer])
+    rows = strip_rows(encoder, photo.shape[2], photo.shape[3], memory)
+    network = _Network(encoder, config.pooling, torch.bfloat16 if low else torch.float32, rows)
+    content = network.content(photo, config.content_layer)
     if isinstance(style, StyleStatistics):
         found = [Region(_statistics_targets(style.to(device)))]
     else:
@@ -259,16 +484,13 @@ def measure_objective(
 
 def _painting_targets(network: _Network, paintings: Paintings, kind: str) -> dict[str, StyleTarget]:
     weights = [weight for _, weight in paintings]
-    features = [network.features(painting) for painting, _ in paintings]
     if kind == "statistics":
-        styles = [
-            style_statistics({layer: value[layer] for layer in STYLE_LAYERS}) for value in features
-        ]
+        styles = [network.painting_statistics(painting) for painting, _ in paintings]
         return _statistics_targets(interpolate_styles(styles, weights))
+    measured = [network.painting_moments(painting) for painting, _ in paintings]
     targets = {}
     for layer in LOSS_LAYERS:
-        measured = [network.moments(layer, value[layer]) for value in features]
-        moments = blend_moments(measured, weights)
+        moments = blend_moments([value[layer] for value in measured], weights)
         if kind == "gram":
             power = moments.gram.square().mean().item()
             targets[layer] = StyleTarget(moments, max(power, 1e-12))

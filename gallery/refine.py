@@ -10,16 +10,12 @@ from adain.gatys import GatysConfig, Step
 from adain.images import Picture, resize_image
 from adain.model import StyleTransferModel
 from adain.normalization import StyleField, StyleStatistics
-from adain.perceptual import LossConfig, Paintings
+from adain.perceptual import Paintings
 from gallery.config import Controls
 from gallery.render import RenderJob, render_job, total_steps
 from gallery.service import Painter, stylize_picture
 
-CONTENT_WEIGHT = 0.5
-"""Ten times that of `adain render`, where figures of the painting may take the place of those in
-the photo: whoever stylizes a photo wants to see it again."""
-
-CONFIG = GatysConfig(LossConfig(content_weight=CONTENT_WEIGHT))
+CONFIG = GatysConfig()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from adain.device import is_out_of_memory
+from adain.device import is_out_of_memory, release_memory, resident_memory
 from adain.errors import ImageTooLargeError
 from adain.gatys import Checkpoint, GatysConfig, Rendering, Step, optimize_image, scale_sizes
 from adain.images import Picture, load_image, resize_image, save_image, to_image
@@ -54,6 +54,7 @@ class RenderJob:
         controls: What is done to the pixels of the result; the steps know nothing of it.
         regions: How much each painting counts at each pixel, `(paintings, 1, H, W)` in [0, 1]; the
             photo keeps the rest. None mixes them everywhere.
+        memory: Bytes that the process may use; None uses up to about half of what is free.
     """
 
     photo: Picture
@@ -64,6 +65,7 @@ class RenderJob:
     encoder: nn.Module
     controls: Controls = Controls()
     regions: Tensor | None = None
+    memory: int | None = None
 
 
 def painting_files(
@@ -99,6 +101,7 @@ def prepare_render(
     max_side: int,
     network: str | None = None,
     controls: Controls = Controls(),
+    memory: int | None = None,
 ) -> RenderJob:
     """Load what a render needs.
 
@@ -113,6 +116,7 @@ def prepare_render(
         max_side: Longest side of the result in pixels.
         network: The perceptual network, of `pretrained.NETWORKS`; None takes the model's encoder.
         controls: Where each painting goes; colours, edges and grain of the result.
+        memory: Bytes that the process may use.
 
     Raises:
         ImageError: If a picture cannot be read.
@@ -158,7 +162,15 @@ def prepare_render(
         start = _stretch(load_image(Path(init)), picture).to(model.device)
     run = _identify(network or model.fingerprint, picture, style, start, config, regions)
     return RenderJob(
-        replace(picture, levels=pixels), style, start, config, run, encoder, controls, regions
+        replace(picture, levels=pixels),
+        style,
+        start,
+        config,
+        run,
+        encoder,
+        controls,
+        regions,
+        memory,
     )
 
 
@@ -175,6 +187,8 @@ def render_job(
         ImageTooLargeError: If the memory does not suffice.
         OptimizationError: If not even the start has a finite loss.
     """
+    if job.memory is not None:
+        release_memory()
     try:
         return optimize_image(
             job.encoder,
@@ -184,9 +198,12 @@ def render_job(
             start=job.start,
             regions=job.regions,
             resume=resume,
+            memory=None if job.memory is None else job.memory - resident_memory(),
             on_step=on_step,
             should_stop=should_stop,
         )
+    except ImageTooLargeError as error:
+        raise ImageTooLargeError(f"{job.photo.name}: {error}") from error
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from adain.errors import OptimizationError
+from adain.errors import ImageTooLargeError, OptimizationError
 from adain.gatys import (
     MAX_FAILURES,
     GatysConfig,
@@ -19,7 +19,7 @@ from adain.gatys import (
 from adain.model import Encoder
 from adain.normalization import style_statistics
 from adain.optimizers import OPTIMIZERS
-from adain.perceptual import LossConfig, Objective, measure_objective
+from adain.perceptual import REACH, LossConfig, Objective, bytes_per_pixel, measure_objective
 
 Optimize = Callable[..., Rendering]
 
@@ -169,6 +169,39 @@ def test_regions_that_do_not_fit_are_refused(encoder: Encoder) -> None:
     statistics = replace(CONFIG, loss=LossConfig(style_loss="statistics"))
     with pytest.raises(ValueError, match="regions need paintings"):
         optimize_image(encoder, PHOTO, style, statistics, regions=whole)
+
+
+@pytest.mark.parametrize("kind", ["gram", "wasserstein", "statistics"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_strips_have_the_loss_and_the_gradient_of_the_whole(
+    encoder: Encoder, kind: str, masked: bool
+) -> None:
+    photo, painting, image = noise(0, 331, 70), noise(1, 250, 90), noise(2, 331, 70)
+    style = [(painting, 1.0), (photo.flip(3) ** 2, 2.0)]
+    regions = None
+    if masked and kind != "statistics":
+        regions = torch.zeros(2, 1, 331, 70)
+        regions[0, :, :150], regions[1, :, 150:, 20:] = 1, 0.7
+    loss = LossConfig(
+        style_loss=kind, tv_weight=0.3, layer_weights=(1, 2, 0, 1, 1), precision="float32"
+    )
+    whole = measure_objective(encoder, photo, style, loss, regions)
+    row = 80 * bytes_per_pixel(encoder)
+    memory = math.ceil(row * (2 * REACH + 64))
+    strips = measure_objective(encoder, photo, style, loss, regions, memory)
+    assert len(whole.network.strips(336)) == 1 and len(strips.network.strips(336)) == 6
+    (losses, gradient), (expected, slope) = strips.evaluate(image), whole.evaluate(image)
+    # The Wasserstein distance is a small difference of large sums.
+    # Rounding counts in the Wasserstein distance, a small difference of large sums.
+    rounding = 1e-3 if kind == "wasserstein" else 1e-5
+    assert losses == pytest.approx(expected, rel=rounding)
+    assert (gradient - slope).norm() < 30 * rounding * slope.norm()
+    assert strips.losses(image)["loss"].item() == pytest.approx(losses["loss"], rel=rounding)
+
+
+def test_too_little_memory_is_refused_before_the_work(optimize: Optimize) -> None:
+    with pytest.raises(ImageTooLargeError, match="to render 64x48 pixels takes"):
+        optimize(memory=500 * 48 * 64 + 1000)
 
 
 def test_total_variation_smooths(optimize: Optimize) -> None:

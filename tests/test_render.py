@@ -124,6 +124,19 @@ def test_it_is_nearer_to_the_painting_than_one_pass(run: Run) -> None:
     assert last["losses"]["loss"] < 0.7 * first["losses"]["loss"]
 
 
+def test_little_memory_gives_the_same_picture(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw(Path("a.png"), (64, 320))
+    size = ["--max-side", "320", "--min-side", "320", "--first-iterations", "3"]
+    size += ["--precision", "float32", "--style-loss", "gram"]
+    assert run(*size, "-o", "whole.png").exit_code == 0
+    # As if features took so much that a strip of 32 rows, and 80 around it, takes 2 GB.
+    monkeypatch.setattr(use_case, "resident_memory", lambda: 0)
+    monkeypatch.setattr("adain.perceptual.FEATURE_BYTES", 2e9 / (192 * 64 * 72.5))
+    result = run(*size, "--memory", "2G", "-o", "strips.png")
+    assert result.exit_code == 0, result.stderr
+    assert np.abs(pixels("strips.png") - pixels("whole.png")).max() <= 2
+
+
 def test_styles_are_mixed(run: Run) -> None:
     result = run(*QUICK, "--style", "c.png=2")
     assert (result.exit_code, result.stdout) == (0, "a.b+c.render.png\n")
@@ -400,6 +413,8 @@ def test_files_that_exist_are_found_before_the_work(run: Run) -> None:
         (("--min-side", "8"), 2, "min_side must be from 32"),
         (("--iterations", "0"), 2, "iterations must be from 1"),
         (("--learning-rate", "0"), 2, "learning_rate must be from"),
+        (("--memory", "lots"), 2, "memory must be a size such as 2G"),
+        (("--memory", "1M"), 6, "a.png: to render 64x48 pixels takes"),
         (("--style", "b.png=nan"), 2, "style weights must be finite"),
         (("--style", "thin.png"), 4, "thin.png"),
         (("--init", "empty.png"), 4, "empty.png"),

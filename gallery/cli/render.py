@@ -16,7 +16,7 @@ from gallery.cli.exits import ExitCode, usage
 from gallery.cli.options import Database
 from gallery.cli.signals import stop_on_interrupt
 from gallery.cli.streams import complain, emit
-from gallery.config import Controls, RenderConfig, database_url
+from gallery.config import Controls, RenderConfig, database_url, parse_memory
 from gallery.errors import OutputError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def render(
     init: Annotated[
         str, typer.Option(metavar="START", help="one-pass, photo, noise, or a picture.")
     ] = DEFAULTS.init,
-    content_weight: Annotated[float, typer.Option(help="Keeps what the photo shows.")] = 0.05,
+    content_weight: Annotated[float, typer.Option(help="Keeps what the photo shows.")] = 0.5,
     style_weight: Annotated[float, typer.Option(help="Takes the painting's style.")] = 1.0,
     mask: options.Masks = None,
     feather: options.Feather = LOOK.feather,
@@ -104,6 +104,13 @@ def render(
     seed: Annotated[int, typer.Option(help="Decides the noise of --init noise.")] = 0,
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     max_side: options.MaxSide = DEFAULTS.max_side,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Most memory to use, as 2G or 512M; by default half of what is free.",
+        ),
+    ] = None,
     save_every: Annotated[
         int | None,
         typer.Option(metavar="N", help="Save picture and checkpoint every N steps."),
@@ -145,6 +152,7 @@ def render(
             sharpen=sharpen,
         )
         shares = _numbers(layer_weights)
+        limit = None if memory is None else parse_memory(memory)
     slug, files, measure = _find_style(style, database, controls)
     target = _plan(photo, f"{slug}.render", output, format)
     _refuse_existing([None if resume else target, plot, animate], overwrite)
@@ -185,8 +193,9 @@ def render(
     keep_freed_memory()
     painter = load_model(model, chosen_device)
     job = prepare_render(
-        painter, Path(photo), files, measure, gatys, init, max_side, network, controls
-    )
+        painter, Path(photo), files, measure, gatys, init, max_side, network, controls,
+        limit,
+    )  # fmt: skip
     checkpoint = None
     if resume:
         checkpoint = load_checkpoint(checkpoint_path(target), job.run, chosen_device)

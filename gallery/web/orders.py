@@ -132,7 +132,7 @@ class JobOrder(Order):
         "quality; masks only if the pictures of all styles are at hand or sent along.",
     )
     content_weight: float = Field(
-        0.05, description="Of a render: keeps what the photo shows.", ge=0, le=1000
+        0.5, description="Of a render: keeps what the photo shows.", ge=0, le=1000
     )
     style_weight: float = Field(1.0, description="Of a render: takes the style.", gt=0, le=1000)
     time_limit: float = Field(120, description="Of a render, in seconds.", ge=1, le=600)
