@@ -22,7 +22,7 @@ const gallery = new Gallery({ use: (part) => mix.use(part), add: (part) => addPa
 const controls = new Controls({ changed: (moving) => paint(moving) });
 const brush = new Brush({ changed: () => paint(true), say, toggled: (on) => {
   easel.bare(on);
-  if (on) byId("brush-box").scrollIntoView({ behavior: "smooth", block: "nearest" });
+  if (on) byId("brush-box").scrollIntoView({ block: "nearest" });
 } });
 const painter = new Painter({ painted, working: (on) => (byId("working").hidden = !on), failed: (error) => notice("paint", error) });
 const live = new Live({
