@@ -1,7 +1,6 @@
 """Training pictures: where they are and how batches of crops are drawn from them."""
 
 import csv
-import logging
 import math
 import random
 from collections import defaultdict
@@ -17,8 +16,6 @@ from torch.utils.data import Dataset
 
 from adain.errors import ImageError
 from adain.images import SUFFIXES, load_image
-
-logger = logging.getLogger(__name__)
 
 HELD_OUT = 50
 

@@ -8,12 +8,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 
-def write_atomically(data: bytes, destination: Path, overwrite: bool) -> None:
-    """Write a file whole or not at all; raises what `new_file` raises."""
-    with new_file(destination, overwrite) as file:
-        file.write(data)
-
-
 @contextmanager
 def new_file(destination: Path, overwrite: bool) -> Iterator[BinaryIO]:
     """Open a file that gets its name when the block ends without an error.

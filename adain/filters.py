@@ -1,11 +1,22 @@
 """Filters on the pixels of a result, some guided by the edges of its photo."""
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import starmap
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 STRIP_PIXELS = 2**20
 """Pixels that are filtered at a time."""
+
+FINE_RADIUS = 32
+"""Radius of a window up to which each pixel has affine functions of its own."""
+
+RowReader = Callable[[int, int], Tensor]
+"""What gives rows `(1, C, bottom - top, W)` of a picture for `top` and `bottom`."""
 
 SMOOTH_REACH = 8
 """Pixels away that `smooth` looks, at its own radius."""
@@ -49,6 +60,96 @@ def guided_filter(guide: Tensor, image: Tensor, radius: int, eps: float) -> Tens
     return torch.cat(strips, dim=1)[None]
 
 
+@dataclass(frozen=True, eq=False)
+class GuidedMap:
+    """A guided filter of any radius in little memory, measured once and applied row by row.
+
+    Beyond `FINE_RADIUS` it has one affine function for each block of pixels, from the exact means
+    of the window of blocks, and between the blocks they are interpolated (He and Sun, "Fast Guided
+    Filter", 2015). Windows are much larger than blocks, so the result hardly differs.
+
+    Attributes:
+        functions: Slopes and offset, shape `(1, 4 * C, h, w)`.
+        size: Pixels of a side of a block.
+        height: Height of the picture.
+        width: Width of the picture.
+    """
+
+    functions: Tensor
+    size: int
+    height: int
+    width: int
+
+    @classmethod
+    def measure(
+        cls,
+        guide: RowReader,
+        image: RowReader,
+        height: int,
+        width: int,
+        radius: int,
+        eps: float,
+    ) -> "GuidedMap":
+        """Measure a picture; see `guided_filter`.
+
+        Args:
+            guide: Gives rows of three channels in [0, 1].
+            image: Gives rows of what is filtered.
+            height: Height of both.
+            width: Width of both.
+            radius: A window has about `2 * radius + 1` pixels a side.
+            eps: Variance of the guide below which a window counts as flat.
+        """
+        size = math.ceil(radius / FINE_RADIUS)
+
+        def blocks(top: int, bottom: int) -> _Means:
+            means = _means(_centered(guide(top, bottom)[0]), image(top, bottom)[0])
+            if size == 1:
+                return means
+            return means.map(lambda each: F.avg_pool2d(each, size, ceil_mode=True))
+
+        rows = max(1, STRIP_PIXELS // width // size) * size
+        strips = [(top, min(top + rows, height)) for top in range(0, height, rows)]
+        columns = zip(*(vars(part).values() for part in starmap(blocks, strips)), strict=True)
+        means = _Means(*(torch.cat(parts, 1) for parts in columns))
+        slope, offset = means.affine(round(radius / size), eps)
+        return cls(torch.cat((slope.flatten(0, 1), offset))[None], size, height, width)
+
+    def __call__(self, top: int, guide: Tensor) -> Tensor:
+        """Return the filtered rows `(1, C, H, W)` where the guide has `(1, 3, H, W)` from `top`."""
+        strips, rows = [], max(1, STRIP_PIXELS // 4 // self.width)
+        for strip in guide[0].split(rows, dim=1):
+            functions = self._functions(top, strip.shape[1])
+            slope = functions[: -functions.shape[0] // 4].unflatten(0, (3, -1))
+            offset = functions[-functions.shape[0] // 4 :]
+            strips.append((slope * _centered(strip)[:, None]).sum(0) + offset)
+            top += strip.shape[1]
+        return torch.cat(strips, 1)[None]
+
+    def _functions(self, top: int, rows: int) -> Tensor:
+        """Return the functions of the pixels of some rows, `(4 * C, rows, W)`."""
+        if self.size == 1:
+            return self.functions[0, :, top : top + rows]
+        low, high, share = self._between(torch.arange(top, top + rows), 2)
+        lines = torch.lerp(self.functions[0, :, low], self.functions[0, :, high], share[:, None])
+        low, high, share = self._between(torch.arange(self.width), 3)
+        return torch.lerp(lines[..., low], lines[..., high], share)
+
+    def _between(self, pixels: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the blocks before and behind pixels, and the share of the one behind."""
+        last = self.functions.shape[dim] - 1
+        places = ((pixels + 0.5) / self.size - 0.5).clamp(0, last)
+        low = places.long()
+        device = self.functions.device
+        share = (places - low).to(self.functions)
+        return low.to(device), (low + 1).clamp_max(last).to(device), share
+
+
+def _centered(guide: Tensor) -> Tensor:
+    """Return colours around 0: small numbers lose less in the sums."""
+    return guide - 0.5
+
+
 def smooth(image: Tensor, amount: float, radius: int = 4, eps: float = 0.01) -> Tensor:
     """Even out what is faint and fine, and keep edges: the image filtered with itself as guide.
 
@@ -87,29 +188,49 @@ def blur_radius(sigma: float) -> int:
     return max(1, round(3 * sigma))
 
 
+@dataclass(frozen=True, eq=False)
+class _Means:
+    """Means over the pixels of a place: of guide, image, and their products with the guide."""
+
+    guide: Tensor
+    image: Tensor
+    squares: Tensor
+    products: Tensor
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "_Means":
+        """Return them after what takes and gives `(channels, H, W)`."""
+        return _Means(*(change(value) for value in vars(self).values()))
+
+    def affine(self, radius: int, eps: float) -> tuple[Tensor, Tensor]:
+        """Return slope `(3, C, H, W)` and offset `(C, H, W)` of the affine function of a place."""
+        window = self.map(lambda value: _box_mean(value, radius))
+        guide, image = window.guide, window.image
+        variance = window.squares.unflatten(0, (3, 3)) - guide[:, None] * guide
+        covariance = window.products.unflatten(0, (3, -1)) - guide[:, None] * image
+        ridge = eps * torch.eye(3, dtype=guide.dtype, device=guide.device)
+        slope = torch.linalg.solve(
+            variance.permute(2, 3, 0, 1) + ridge, covariance.permute(2, 3, 0, 1)
+        ).permute(2, 3, 0, 1)
+        offset = _box_mean(image - (slope * guide[:, None]).sum(0), radius)
+        return _box_mean(slope.flatten(0, 1), radius).unflatten(0, (3, -1)), offset
+
+
+def _means(guide: Tensor, image: Tensor) -> _Means:
+    return _Means(guide, image, _products(guide, guide), _products(guide, image))
+
+
+def _products(one: Tensor, other: Tensor) -> Tensor:
+    """Return all products of channels, `(C * D, H, W)`."""
+    return (one[:, None] * other).flatten(0, 1)
+
+
 def _filter_strip(guide: Tensor, image: Tensor, radius: int, eps: float) -> Tensor:
     """Filter `(C, H, W)` by `(3, H, W)`."""
     # Small numbers lose less in the sums: variances are differences of means.
-    center = guide.mean((1, 2), keepdim=True)
-    guide = guide - center
-    guide_mean, image_mean = _box_mean(guide, radius), _box_mean(image, radius)
-    variance = _products_mean(guide, guide, radius) - guide_mean[:, None] * guide_mean
-    covariance = _products_mean(guide, image, radius) - guide_mean[:, None] * image_mean
-    ridge = eps * torch.eye(3, dtype=guide.dtype, device=guide.device)
-    slope = torch.linalg.solve(
-        variance.permute(2, 3, 0, 1) + ridge, covariance.permute(2, 3, 0, 1)
-    ).permute(2, 3, 0, 1)
-    offset = image_mean - (slope * guide_mean[:, None]).sum(0)
-    slope = _box_mean(slope.flatten(0, 1), radius).unflatten(0, (3, -1))
-    filtered: Tensor = (slope * guide[:, None]).sum(0) + _box_mean(offset, radius)
+    guide = guide - guide.mean((1, 2), keepdim=True)
+    slope, offset = _means(guide, image).affine(radius, eps)
+    filtered: Tensor = (slope * guide[:, None]).sum(0) + offset
     return filtered
-
-
-def _products_mean(one: Tensor, other: Tensor, radius: int) -> Tensor:
-    """Return the box means of all products of channels, `(C, D, H, W)`."""
-    products = (one[:, None] * other).flatten(0, 1)
-    means: Tensor = _box_mean(products, radius).unflatten(0, (len(one), len(other)))
-    return means
 
 
 def _box_mean(x: Tensor, radius: int) -> Tensor:

@@ -327,14 +327,17 @@ class _Run:
                 iterations += 1
             elif good is None and not iterations:
                 raise OptimizationError(
-                    f"the loss of the first picture is {measured['loss']}, not a finite number; "
+                    "the loss of the first picture, or its gradient, is not a finite number; "
                     "give smaller weights"
                 )
             elif good is None or failures == MAX_FAILURES:
                 return _Outcome(good or point, "diverged", iterations, losses)
             else:
                 failures += 1
-                note = f"loss {measured['loss']}: back to the last good picture, half the step"
+                note = (
+                    "the loss or its gradient is not finite: back to the last good picture, half "
+                    "the step"
+                )
                 point = _restore(good, point.rate / 2)
             self._report(point, losses, note)
         return _Outcome(point, "finished", iterations, losses)

@@ -24,8 +24,8 @@ STROKE_SIDE = 1024
 MAX_SIDE = 8192
 """Longer side in pixels to which a photo is enlarged for finer strokes."""
 
-BLOCK_COLUMNS = 16
-"""Columns that are made at a time: few sources make them, so few zeros count."""
+BLOCK = 16
+"""Rows or columns that are made at a time: few sources make them, so few zeros count."""
 
 
 def working_side(photo_side: int, result_side: int, stroke: float) -> int:
@@ -68,8 +68,8 @@ class Enlarged:
         horizontal = _Bicubic(old_width, width)
         lines = image[0].permute(1, 2, 0).reshape(old_height, -1)
         self._wide = lines.new_empty(old_height, width * channels)
-        for left in range(0, width, BLOCK_COLUMNS):
-            columns = slice(left, min(left + BLOCK_COLUMNS, width))
+        for left in range(0, width, BLOCK):
+            columns = slice(left, min(left + BLOCK, width))
             sources, weights = horizontal.matrix(columns)
             # The channels lie side by side, and each has the same weights.
             spread = torch.kron(weights, torch.eye(channels)).to(lines)
@@ -80,8 +80,13 @@ class Enlarged:
             )
 
     def __getitem__(self, rows: slice) -> Tensor:
-        sources, weights = self._vertical.matrix(rows)
-        enlarged: Tensor = weights.to(self._wide).mm(self._wide[sources])
+        top, bottom, _ = rows.indices(self._vertical.new)
+        enlarged = self._wide.new_empty(bottom - top, self._wide.shape[1])
+        for first in range(top, bottom, BLOCK):
+            block = slice(first, min(first + BLOCK, bottom))
+            sources, weights = self._vertical.matrix(block)
+            lines = enlarged[block.start - top : block.stop - top]
+            torch.mm(weights.to(self._wide), self._wide[sources], out=lines)
         return enlarged.view(-1, *self._shape)
 
 
@@ -93,6 +98,7 @@ class _Bicubic:
     """What makes `new` positions along a side of `old` ones: each is made of four."""
 
     def __init__(self, old: int, new: int) -> None:
+        self.new = new
         centers = (torch.arange(new, dtype=torch.float64) + 0.5) * (old / new) - 0.5
         taps = centers.floor()[:, None] + torch.arange(-1, 3)
         self._weights = _cubic(centers[:, None] - taps).float()

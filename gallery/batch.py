@@ -54,10 +54,10 @@ POLL = 0.5
 SETTLED = 1.0
 """Seconds for which a file of a watched folder must stay the same before it is read."""
 
-CHECKED = 32
+CHECKED = 8
 """Photos between two looks at the memory of the process."""
 
-GROWTH = 1.2
+GROWTH = 1.25
 """Growth of that memory beyond which what is free of it is given back."""
 
 OUTSIDE = ("device", "overwrite", "format", "memory")

@@ -10,12 +10,14 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import text
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from gallery.config import STYLE_SIDE
-from gallery.queries import Vector, unpack
+from gallery.queries import PART, Vector, unpack
 from gallery.similar import SPARE, distance, signature
+from gallery.tables import CachedStyleRow
 
 WIDTH = 256
 """Width of the column: the signatures of the shipped encoder. Wider ones are not embedded."""
@@ -25,6 +27,14 @@ CANDIDATES = 200
 
 MAX_CANDIDATES = 1000
 """What pgvector allows."""
+
+MAKE = (
+    "CREATE EXTENSION IF NOT EXISTS vector",
+    "CREATE TABLE style_embedding (painting_id integer, encoder varchar, side integer, "
+    f"embedding halfvec({WIDTH}) NOT NULL, PRIMARY KEY (painting_id, encoder, side), "
+    "FOREIGN KEY (painting_id, encoder, side) REFERENCES cached_style ON DELETE CASCADE)",
+    "CREATE INDEX style_embedding_nearest ON style_embedding USING hnsw (embedding halfvec_l2_ops)",
+)
 
 INSERT = text(
     "INSERT INTO style_embedding (painting_id, encoder, side, embedding) "
@@ -45,6 +55,33 @@ def has_embeddings(session: Session) -> bool:
     if session.get_bind().dialect.name != "postgresql":
         return False
     return session.scalar(text("SELECT to_regclass('style_embedding')")) is not None
+
+
+def make_embeddings(session: Session) -> bool:
+    """Make and fill the table where pgvector was installed after the other tables were made.
+
+    Returns:
+        Whether it did: False if the table is there already, or the server cannot have it.
+    """
+    if session.get_bind().dialect.name != "postgresql" or has_embeddings(session):
+        return False
+    try:
+        with session.begin_nested():
+            for statement in MAKE:
+                session.execute(text(statement))
+    except DBAPIError:
+        return False  # Not installed, too old, or not allowed: the search goes without.
+    columns = (CachedStyleRow.painting_id, CachedStyleRow.encoder, CachedStyleRow.side)
+    query = select(*columns, CachedStyleRow.vector).execution_options(yield_per=PART)
+    for rows in session.execute(query).partitions():
+        values = [
+            {"painting_id": number, "encoder": encoder, "side": side, "embedding": found}
+            for number, encoder, side, data in rows
+            if (found := embedding(np.frombuffer(data, "<f4")[None])) is not None
+        ]
+        if values:
+            session.execute(INSERT, values)
+    return True
 
 
 def add_embeddings(

@@ -48,7 +48,7 @@ class IngestStep:
         name: What the picture is called: its path, or a manifest and a line.
         status: `added`, `known`, `failed`, or `new` in a dry run.
         painting: As it is in the gallery; None if it failed.
-        near: Slugs of paintings that look the same.
+        near: Slugs of paintings that look the same; in a dry run also names of pictures.
         error: Why it failed.
     """
 
@@ -93,9 +93,10 @@ def ingest(
     Raises:
         DatabaseError: If the gallery cannot be written.
     """
-    writer = _Writer(gallery, model.fingerprint, on_step, config.dry_run)
+    lock = Lock()  # The gallery in memory has one connection.
+    writer = _Writer(gallery, model.fingerprint, on_step, config.dry_run, lock)
     try:
-        for item in _measure_all(gallery, candidates, model, config):
+        for item in _measure_all(gallery, candidates, model, config, lock):
             if isinstance(item, IngestStep):
                 on_step(item)
             else:
@@ -110,25 +111,49 @@ class _Writer:
     """Collects measured pictures and writes them in batches."""
 
     def __init__(
-        self, gallery: Gallery, encoder: str, on_step: Callable[[IngestStep], None], dry_run: bool
+        self,
+        gallery: Gallery,
+        encoder: str,
+        on_step: Callable[[IngestStep], None],
+        dry_run: bool,
+        lock: Lock,
     ) -> None:
         self._gallery = gallery
         self._encoder = encoder
         self._on_step = on_step
         self._dry_run = dry_run
+        self._lock = lock
         self._hashes, self._numbers = gallery.hashes()
         self._batch: list[_Measured] = []
+        self._foreseen: set[str] = set()
+        self._foreseen_names: list[str] = []
+        self._foreseen_hashes = np.empty(0, np.int64)
 
     def take(self, item: _Measured) -> None:
         """Add a picture to the batch; write the batch when it is full."""
         if self._dry_run:
-            status = "new" if item.new else "known"
-            similar = self._near(item.painting) if item.new else ()
-            self._on_step(IngestStep(item.name, status, item.painting, similar))
+            self._foresee(item)
             return
         self._batch.append(item)
         if len(self._batch) >= BATCH:
             self.flush()
+
+    def _foresee(self, item: _Measured) -> None:
+        """Report what would become of a picture, after those before it."""
+        painting = item.painting
+        digests = {painting.sha256, painting.pixel_sha256}
+        with self._lock:
+            known = self._gallery.find_picture(painting.sha256, painting.pixel_sha256) is not None
+            similar = () if known else self._near(painting)
+        if known or digests & self._foreseen:
+            self._on_step(IngestStep(item.name, "known", painting))
+            return
+        rows = near(painting.phash, self._foreseen_hashes)
+        similar += tuple(self._foreseen_names[row] for row in rows)
+        self._foreseen |= digests
+        self._foreseen_names.append(item.name)
+        self._foreseen_hashes = np.append(self._foreseen_hashes, np.int64(painting.phash))
+        self._on_step(IngestStep(item.name, "new", painting, similar))
 
     def flush(self) -> None:
         """Write what there is, then report it."""
@@ -161,9 +186,9 @@ def _measure_all(
     candidates: Sequence[Candidate],
     model: StyleTransferModel,
     config: IngestConfig,
+    lock: Lock,
 ) -> Iterator[_Measured | IngestStep]:
     """Measure pictures in threads, a few ahead, so that memory does not grow with their number."""
-    lock = Lock()  # The gallery in memory has one connection.
     remote = any(candidate.read is not None for candidate in candidates)
     pages = gallery.pages(model.fingerprint) if remote else {}
 

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from gallery.config import STYLE_SIDE
 from gallery.embeddings import add_embeddings
-from gallery.paintings import Painting, fold, slugify
+from gallery.paintings import MAX_VALUES, Painting, clean, fold, slugify
 from gallery.tables import (
     ArtistRow,
     CachedStyleRow,
@@ -240,7 +241,16 @@ def _slugs(painting: Painting) -> list[str]:
 
 
 def _complete(session: Session, row: PaintingRow, painting: Painting) -> None:
-    """Give a row the facts that it lacks, and the new path of a picture that was moved."""
+    """Give a row the facts that it lacks, and the new path of a picture that was moved.
+
+    A title that is only the name of the file counts as lacking, and tags add up.
+    """
+    titled = bool(row.path) and row.title == clean(Path(str(row.path)).stem) != painting.title
+    if titled:
+        row.title = painting.title
+    each = list(dict.fromkeys(filter(None, (*row.tags.split("|"), *painting.tags))))
+    tags = "|".join(each[:MAX_VALUES])
+    tagged, row.tags = tags != row.tags, tags
     if painting.path and not (row.path and os.path.exists(row.path)):
         row.path = painting.path
     for name in FILLED:
@@ -251,7 +261,7 @@ def _complete(session: Session, row: PaintingRow, painting: Painting) -> None:
     genres = {slugify_name(name): name for name in painting.genres}
     new_styles = set(styles) - {style.slug for style in row.styles} - {""}
     new_genres = set(genres) - {genre.slug for genre in row.genres} - {""}
-    if not (artist or new_styles or new_genres):
+    if not (titled or tagged or artist or new_styles or new_genres):
         return
     if artist:
         row.artist_id = _named(session, ArtistRow, [painting.artist])[artist]

@@ -1,5 +1,6 @@
 """Pictures that say where: strengths and regions of styles."""
 
+import math
 from collections.abc import Iterable, Sequence
 from functools import partial
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from adain.color import LUMA
 from adain.filters import blur_radius, gaussian_blur
@@ -15,7 +17,6 @@ from adain.images import (
     Picture,
     RowReader,
     row_ranges,
-    scale_rows,
     to_levels,
     to_unit,
 )
@@ -46,7 +47,10 @@ def strength_map(mask: Picture, photo: Picture, size: tuple[int, int]) -> Tensor
         MaskError: If the mask has not the shape of the photo.
     """
     _check_shape(mask, photo)
-    return _resize(_grey(mask), mask, size)
+    rows, result = _scaled(_grey(mask), mask, size), _shares(1, size)
+    for top, bottom in row_ranges(*size, STRIP_PIXELS):
+        result[:, :, top:bottom] = to_levels(rows(top, bottom).clamp_(0, 1), result.dtype)
+    return result
 
 
 def region_weights(
@@ -72,25 +76,38 @@ def region_weights(
     for mask in masks:
         _check_shape(mask, photo)
     if len(masks) == styles:
-        weights = torch.cat([_resize(_grey(mask), mask, size) for mask in masks])
+        readers = [_scaled(_grey(mask), mask, size) for mask in masks]
     elif len(masks) == 1:
-        regions = _labels(masks[0], styles)
-        weights = torch.cat([_resize(region, masks[0], size) for region in regions])
+        readers = [_scaled(region, masks[0], size) for region in _labels(masks[0], styles)]
     else:
         raise MaskError(
             f"{len(masks)} masks for {styles} styles; give one mask for each style, or one with "
             "a colour for each"
         )
-    result, margin = torch.empty_like(weights), blur_radius(feather / 2) if feather else 0
-    for top, bottom in row_ranges(*size, 8 * (STRIP_PIXELS + margin * size[1])):
-        first = max(0, top - margin)
-        window = to_unit(weights[:, :, first : bottom + margin])
-        if feather:
-            window = gaussian_blur(window, feather / 2)
-        strip = window[:, :, top - first : bottom - first]
+    result, margin = _shares(styles, size), blur_radius(feather / 2) if feather else 0
+    for top, bottom in row_ranges(*size, max(STRIP_PIXELS, 2 * margin * size[1])):
+        strips = []
+        for rows in readers:  # One at a time: with their margins they are large.
+            first = max(0, top - margin)
+            window = rows(first, min(bottom + margin, size[0])).clamp_(0, 1)
+            if feather:
+                window = gaussian_blur(window, feather / 2)
+            strips.append(window[:, :, top - first : bottom - first].clone())
+        strip = torch.cat(strips)
         shares = strip / strip.sum(0, keepdim=True).clamp_min(1)
         result[:, :, top:bottom] = to_levels(shares, result.dtype)
     return result
+
+
+def share_bytes(size: tuple[int, int]) -> int:
+    """Return the bytes that the share of a style takes at each pixel, at a height and width."""
+    # Prints take a fourth of the memory in 8 bits, which masks have anyway.
+    return 1 if size[0] * size[1] > LARGE_PIXELS else 4
+
+
+def _shares(count: int, size: tuple[int, int]) -> Tensor:
+    dtype = torch.uint8 if share_bytes(size) == 1 else torch.float32
+    return torch.empty(count, 1, *size, dtype=dtype)
 
 
 def _check_shape(mask: Picture, photo: Picture) -> None:
@@ -112,10 +129,25 @@ def _grey(mask: Picture) -> RowReader:
     return rows
 
 
-def _resize(rows: RowReader, mask: Picture, size: tuple[int, int]) -> Tensor:
-    weights = scale_rows(rows, (mask.height, mask.width), size, "bilinear").clamp_(0, 1)
-    # Prints take a fourth of the memory in 8 bits, which masks have anyway.
-    return to_levels(weights, torch.uint8) if size[0] * size[1] > LARGE_PIXELS else weights
+def _scaled(rows: RowReader, mask: Picture, size: tuple[int, int]) -> RowReader:
+    """Return what reads rows scaled to a size, bilinear and without aliases."""
+    scale = mask.height / size[0]
+    reach = max(1.0, scale)
+
+    def scaled(top: int, bottom: int) -> Tensor:
+        centers = (torch.arange(top, bottom, dtype=torch.float64) + 0.5) * scale
+        low = max(0, math.floor(float(centers[0]) - reach))
+        high = min(mask.height, math.ceil(float(centers[-1]) + reach) + 1)
+        places = torch.arange(low, high) + 0.5
+        weights = (1 - (places - centers[:, None]).abs() / reach).clamp_min(0)
+        weights = (weights / weights.sum(1, keepdim=True)).float()
+        strip = rows(low, high)
+        if mask.width != size[1]:
+            narrow = (high - low, size[1])
+            strip = F.interpolate(strip, narrow, mode="bilinear", antialias=True)
+        return weights.mm(strip[0, 0])[None, None]
+
+    return rows if (mask.height, mask.width) == size else scaled
 
 
 def _labels(mask: Picture, styles: int) -> list[RowReader]:

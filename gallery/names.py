@@ -36,7 +36,7 @@ def find_painting(session: Session, name: str) -> Painting:
         return painting_of(row)
     words = fold(name)
     query = rows_with_words(session, words).order_by(PaintingRow.id).limit(FITTING)
-    rows = session.scalars(query).all() if words else []
+    rows = _by_artist(session, name) or (session.scalars(query).all() if words else [])
     if len(rows) > 1:
         title = slugify(name.rpartition(":")[2])
         rows = [row for row in rows if slugify(row.title) == title] or rows
@@ -52,6 +52,25 @@ def find_painting(session: Session, name: str) -> Painting:
         f"no painting named {name!r:.80} in the gallery; "
         f"did you mean {_either(_closest(session, name))}? 'adain gallery list' lists all"
     )
+
+
+def _by_artist(session: Session, name: str) -> list[PaintingRow]:
+    """Return what `artist:title` means if both have words, or beginnings, of their own side.
+
+    A search for all words would take "impression" for the movement of a painter, too.
+    """
+    artist, _, title = (fold(part) for part in name.partition(":"))
+    if not (artist and title):
+        return []
+    slugs = session.execute(select(ArtistRow.id, ArtistRow.slug))
+    artists = [number for number, slug in slugs if _begin(artist, slug.split("-"))]
+    query = rows_with_words(session, title).where(PaintingRow.artist_id.in_(artists))
+    rows = session.scalars(query.order_by(PaintingRow.id).limit(FITTING))
+    return [row for row in rows if _begin(title, fold(row.title))]
+
+
+def _begin(wanted: Sequence[str], words: Sequence[str]) -> bool:
+    return all(any(word.startswith(start) for word in words) for start in wanted)
 
 
 def find_group(session: Session, kind: str, name: str) -> Group:

@@ -14,9 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from adain.color import ColorStatistics, color_map, measure_colors
-from adain.device import is_out_of_memory
+from adain.device import is_out_of_memory, release_memory
 from adain.errors import ImageTooLargeError
-from adain.filters import SHARPEN_REACH, SMOOTH_REACH, guided_filter, sharpen, smooth
+from adain.filters import SHARPEN_REACH, SMOOTH_REACH, GuidedMap, sharpen, smooth
 from adain.images import (
     ImageLimits,
     Picture,
@@ -40,7 +40,7 @@ from adain.strokes import Enlarged, working_side
 from adain.tiling import stylize_rows
 from gallery.config import STYLE_SIDE, Controls
 from gallery.errors import StylesError
-from gallery.masks import region_weights, strength_map
+from gallery.masks import region_weights, share_bytes, strength_map
 from gallery.paintings import Painting
 from gallery.queries import Group
 from gallery.references import STANDARD, Reference, file_slug, find_target
@@ -162,8 +162,10 @@ def stylize_picture(
     try:
         working = scale_image(photo, working_side(photo_side, side, controls.stroke))
         if memory is not None:
-            level = result_type(working.height, working.width)
-            memory -= 3 * level.itemsize * working.height * working.width
+            size = (working.height, working.width)
+            maps = len(style.to_vector()) * bool(controls.masks) + (controls.strength is not None)
+            pixel = 3 * result_type(*size).itemsize + maps * share_bytes(size)
+            memory -= pixel * working.height * working.width
         work = painter or partial(stylize_rows, model, memory=memory, progress=progress)
         styles = [_unpack_vector(model, vector) for vector in style.to_vector().cpu().split(1)]
         painted = _repaint(work, photo, working, styles, alpha, controls)
@@ -205,6 +207,8 @@ def _repaint(
     field = _style_field(photo, size, styles, controls)
     painted = gather_rows(work(working, styles[0] if field is None else field, alpha), *size)
     extent = None if field is None else field.extent
+    if working.is_large:
+        release_memory()  # What the network has freed is in many small pieces.
     steps, margin = _finish(working, painted, extent, controls)
     faded = extent is not None or abs(alpha) < UNTOUCHED
     before = painted[:, :, :0]
@@ -216,7 +220,7 @@ def _repaint(
         strip = to_unit(torch.cat((before, painted[:, :, top:last]), dim=2))
         before = painted[:, :, max(0, bottom - margin) : bottom].clone()
         for step in steps:
-            strip = step(original, strip)
+            strip = step(first, original, strip)
         original, strip = (each[:, :, top - first : bottom - first] for each in (original, strip))
         if faded:
             # The network gives a photo back nearly, not exactly.
@@ -245,8 +249,9 @@ def _style_field(
     return StyleField(tuple(styles), regions, strength)
 
 
-Step = Callable[[Tensor, Tensor], Tensor]
-"""What takes rows of the photo and of the result, and returns the new result."""
+Step = Callable[[int, Tensor, Tensor], Tensor]
+"""What takes the number of a row, and from it on those of the photo and of the result, and returns
+the new result."""
 
 
 def _finish(
@@ -261,24 +266,30 @@ def _finish(
     """
     steps: list[Step] = []
     margin = 0
+
+    def result(top: int, bottom: int) -> Tensor:
+        return to_unit(painted[:, :, top:bottom])
+
+    rows: RowReader = result
     if controls.preserve_color != "none":
+        colors = [_measure(photo, each, extent) for each in (photo.rows, result)]
+        recolor = color_map(controls.preserve_color, *colors)
+        steps.append(lambda _, photo, painted: recolor(photo, painted))
 
-        def result(top: int, bottom: int) -> Tensor:
-            return to_unit(painted[:, :, top:bottom])
+        def recolored(top: int, bottom: int) -> Tensor:
+            return recolor(photo.rows(top, bottom), result(top, bottom))
 
-        colors = [_measure(photo, rows, extent) for rows in (photo.rows, result)]
-        steps.append(color_map(controls.preserve_color, *colors))
+        rows = recolored
     if controls.photorealistic:
-        radius = max(1, round(max(photo.width, photo.height) * WINDOW_SHARE))
-        steps.append(
-            lambda photo, painted: guided_filter(photo, painted, radius, WINDOW_EPS).clamp_(0, 1)
-        )
-        margin += 2 * radius
+        size = (photo.height, photo.width)
+        radius = max(1, round(max(size) * WINDOW_SHARE))
+        edges = GuidedMap.measure(photo.rows, rows, *size, radius, WINDOW_EPS)
+        steps.append(lambda top, photo, _: edges(top, photo).clamp_(0, 1))
     if controls.smooth:
-        steps.append(lambda _, painted: smooth(painted, controls.smooth))
+        steps.append(lambda *strips: smooth(strips[-1], controls.smooth))
         margin += SMOOTH_REACH
     if controls.sharpen:
-        steps.append(lambda _, painted: sharpen(painted, controls.sharpen))
+        steps.append(lambda *strips: sharpen(strips[-1], controls.sharpen))
         margin += SHARPEN_REACH
     return steps, margin
 
@@ -293,7 +304,7 @@ def finish_pixels(photo: Picture, painted: Tensor, controls: Controls) -> Tensor
     """
     original = photo.pixels.to(painted)
     for step in _finish(replace(photo, levels=original), painted, None, controls)[0]:
-        painted = step(original, painted)
+        painted = step(0, original, painted)
     return painted
 
 

@@ -95,12 +95,12 @@ def _candidates(source: Path, recursive: bool, remote: Remote | None) -> Iterato
     elif suffix == ".zip":
         yield from _archive(source)
     else:
-        yield from _picture(source)
+        yield from _picture(source, source.parent)
 
 
 def _folder(folder: Path, recursive: bool) -> Iterator[Candidate]:
     for path in _files(folder, recursive):
-        yield from _picture(path) if _is_inside(path, folder) else _outside(path)
+        yield from _picture(path, folder) if _is_inside(path, folder) else _outside(path)
 
 
 def _files(folder: Path, recursive: bool) -> Iterator[Path]:
@@ -121,13 +121,15 @@ def _outside(path: Path) -> Iterator[Candidate]:
     yield Candidate(str(path), None, error)
 
 
-def _picture(path: Path) -> Iterator[Candidate]:
+def _picture(path: Path, folder: Path) -> Iterator[Candidate]:
     """Yield a picture with the facts of its sidecar, `a.jpg.json` or `a.json`."""
     painting = Painting("", clean(path.stem) or "Untitled", source="folder")
     for sidecar in (path.with_name(path.name + ".json"), path.with_suffix(".json")):
         if not sidecar.is_file():
             continue
         try:
+            if not _is_inside(sidecar, folder):
+                raise ManifestError("is a link that leaves its folder; put the file itself there")
             painting = _with_title(_read_object(_read_start(sidecar)), path)
         except (ManifestError, OSError, UnicodeError) as error:
             yield Candidate(str(sidecar), None, ManifestError(f"{sidecar}: {error}"))

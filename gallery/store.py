@@ -26,7 +26,7 @@ from gallery.database import (
     translated,
     upgrade,
 )
-from gallery.embeddings import nearest_embeddings
+from gallery.embeddings import make_embeddings, nearest_embeddings
 from gallery.errors import DatabaseError
 from gallery.intake import add_batch, add_vectors, forget_pools, pack
 from gallery.names import close_words, find_group, find_painting
@@ -92,11 +92,14 @@ class Gallery:
         with self._read() as session:
             return close_words(session, search[:MAX_TEXT])
 
-    def find_picture(self, sha256: str) -> Painting | None:
-        """Return the painting whose picture file has this digest, if there is one."""
+    def find_picture(self, sha256: str, pixel_sha256: str | None = None) -> Painting | None:
+        """Return the painting whose picture file, or pixels, have this digest, if there is one."""
+        same = PaintingRow.sha256 == sha256
+        if pixel_sha256 is not None:
+            same |= PaintingRow.pixel_sha256 == pixel_sha256
         with self._read() as session:
             # Most are not there; asking for a number alone is four times as fast.
-            number = session.scalar(select(PaintingRow.id).where(PaintingRow.sha256 == sha256))
+            number = session.scalar(select(PaintingRow.id).where(same).limit(1))
             rows = whole_rows().where(PaintingRow.id == number)
             return None if number is None else painting_of(session.scalars(rows).one())
 
@@ -435,6 +438,8 @@ def make_gallery(url: str) -> Gallery:
 def upgrade_gallery(engine: Engine) -> tuple[str | None, str]:
     """Bring the tables up to date; a new database gets the starter gallery in one go.
 
+    Where pgvector was installed since, its index is made.
+
     Returns:
         The versions of the tables before (None in a new database) and after.
 
@@ -446,7 +451,10 @@ def upgrade_gallery(engine: Engine) -> tuple[str | None, str]:
     def fill(session: Session) -> None:
         Gallery._import(session, load_styles())
 
-    return upgrade(engine, fill)
+    versions = upgrade(engine, fill)
+    with translated(engine), Session(engine) as session, session.begin():
+        make_embeddings(session)
+    return versions
 
 
 def _now() -> datetime:

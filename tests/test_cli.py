@@ -308,6 +308,15 @@ def test_styles_are_mixed(run: Run) -> None:
     assert (result.exit_code, result.stdout) == (0, "a.irises+paul-klee+style.png\n")
 
 
+def test_a_style_at_random_is_the_same_for_the_same_seed(run: Run) -> None:
+    names = [
+        run("stylize", "a.png", "--style", "random", "--seed", seed, "--overwrite").stdout
+        for seed in "1123456"
+    ]
+    assert names[0] == names[1] and names[0].startswith("a.") and len(set(names)) > 1
+    assert run("stylize", "b.jpg", "--style", "random").exit_code == 0
+
+
 def test_the_database_need_not_exist_and_is_not_made(run: Run, database: Path) -> None:
     assert run("stylize", "a.png", "--style", "style:abstract").exit_code == 0
     assert not database.exists()
@@ -462,6 +471,7 @@ def test_contradictions_and_wrong_values_are_usage_errors(run: Run, folder: Path
         (["--sharpen", "nan"], "sharpen must be from 0 to 3, got nan"),
         (["--preserve-color", "hue"], "none, luminance, linear or histogram, got 'hue'"),
         (["--style-size", "15"], "style-size must be from 16 to 4096 pixels, got 15"),
+        (["--seed", "1"], "--seed works with styles at random only"),
         (["--bits", "12"], "bits must be 8 or 16, got 12"),
         (["--bits", "16", "-o", "x.jpg"], "jpg has 8 bits a channel; use png or tiff"),
         (["--bits", "16", "--format", "webp"], "webp has 8 bits"),

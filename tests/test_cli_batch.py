@@ -107,6 +107,16 @@ def test_json_and_the_report_say_what_became_of_each(run: Run) -> None:
     assert rows["bad.png"]["status"] == "failed" and "bad.png" in rows["bad.png"]["error"]
 
 
+def test_a_report_without_a_place_is_refused_before_anything_is_made(run: Run) -> None:
+    for report in ("gone/report.jsonl", "in"):
+        result = run("--style", "mosaic.png", "--report", report)
+        assert (result.exit_code, result.stderr.count("\n")) == (4, 1)
+        assert f"{report}: cannot be written" in result.stderr
+        assert not Path("out").exists()
+    assert run("--style", "mosaic.png", "--report", "out/report.jsonl").exit_code == 0
+    assert len(Path("out/report.jsonl").read_text().splitlines()) == 2
+
+
 def test_styles_of_the_gallery_at_random(run: Run) -> None:
     options = ("--style", "random", "--per-photo", "2", "--seed", "7", "-r")
     assert run(*options).stderr == "adain: done=6 skipped=0 failed=0\n"
@@ -122,6 +132,7 @@ def test_styles_of_the_gallery_at_random(run: Run) -> None:
         ("--jobs", "0"),
         ("--format", "gif"),
         ("--watch", "--dry-run"),
+        ("--seed", "7"),
         ("--style", "random"),
         ("--style", "mosaic.png=2"),
         ("--style", "mosaic.png"),

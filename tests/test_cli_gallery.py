@@ -115,6 +115,30 @@ def test_a_database_that_was_named_must_be_there(
     assert len(lines(run("gallery", "list", *options))) == 4
 
 
+def test_machines_are_told_what_was_written(run: Run, tmp_path: Path) -> None:
+    file = str(tmp_path / "mine.safetensors")
+    assert json.loads(run("gallery", "export", file, "--json").stdout) == {
+        "file": file,
+        "paintings": 4,
+    }
+    removed = run("gallery", "remove", "3", "irises", "3", "--json")
+    assert [json.loads(line) for line in lines(removed)] == [
+        {"id": 3, "slug": "water-lilies"},
+        {"id": 2, "slug": "irises"},
+    ]
+    imported = run("gallery", "import", file, "--json")
+    assert (json.loads(imported.stdout), imported.stderr) == ({"new": 2, "known": 2}, "")
+
+
+def test_long_titles_do_not_stretch_tables(run: Run) -> None:
+    lines(run("db", "upgrade"))
+    with connect(database_url()).begin() as connection:
+        connection.execute(text("UPDATE painting SET title = :t WHERE id = 2"), {"t": "x" * 300})
+    table = lines(run("gallery", "list"))
+    assert max(map(len, table)) < 200 and f"{'x' * 59}…" in table[1]
+    assert json.loads(lines(run("gallery", "show", "2", "--json"))[0])["title"] == "x" * 300
+
+
 def test_export_and_import_carry_a_gallery(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "mine.safetensors"
     before = lines(run("gallery", "list", "--json"))

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -6,7 +7,7 @@ import torch
 from torch import Tensor
 
 from adain import filters
-from adain.filters import gaussian_blur, guided_filter, sharpen, smooth
+from adain.filters import GuidedMap, gaussian_blur, guided_filter, sharpen, smooth
 
 FLAT = torch.full((1, 3, 8, 8), 0.4)
 
@@ -109,3 +110,22 @@ def test_the_blur_is_gaussian(sigma: float) -> None:
     blurred = gaussian_blur(picture, sigma)[0].numpy()
     np.testing.assert_allclose(blurred[:, inner, inner], expected[:, inner, inner], atol=2e-3)
     torch.testing.assert_close(gaussian_blur(FLAT, sigma), FLAT)
+
+
+@pytest.mark.parametrize(("radius", "limit"), [(5, 1e-4), (64, 0.01), (100, 0.01)])
+def test_a_map_filters_rows_as_the_filter_does_the_whole(radius: int, limit: float) -> None:
+    guide = smooth(noise(6, 9).repeat_interleave(50, 2).repeat_interleave(50, 3), 1.0)
+    guide = (guide + 0.05 * noise(300, 450)).clamp(0, 1)
+    image = (1 - guide).pow(2) + 0.1 * noise(300, 450, 1)
+    whole = guided_filter(guide, image, radius, 1e-4)
+    edges = GuidedMap.measure(
+        lambda *rows: guide[:, :, slice(*rows)],
+        lambda *rows: image[:, :, slice(*rows)],
+        300,
+        450,
+        radius,
+        1e-4,
+    )
+    rows = [edges(top, guide[:, :, top : top + 70]) for top in range(0, 300, 70)]
+    assert (torch.cat(rows, 2) - whole).abs().max() <= limit
+    assert edges.functions[0].numel() <= 12 * 300 * 450 // math.ceil(radius / 32) ** 2 + 12 * 500

@@ -347,7 +347,7 @@ def test_a_start_without_a_finite_loss_is_an_error(
     optimize: Optimize, broken_after: Callable[..., None]
 ) -> None:
     broken_after(1)
-    with pytest.raises(OptimizationError, match="not a finite number; give smaller weights"):
+    with pytest.raises(OptimizationError, match="is not a finite number; give smaller weights"):
         optimize()
 
 

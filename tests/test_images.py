@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from adain.deep import encode_png
+from adain.deep import write_png
 from adain.errors import ImageError, ImageExistsError, ImageTooLargeError
 from adain.images import (
     FORMATS,
@@ -325,7 +325,9 @@ def test_the_matrix_of_modes_orientations_profiles_and_sizes(
         options["icc_profile"] = icc_profile(b"RGB ", 2.2, primaries)
     if mode == "RGB16":
         deep = np.full((height, width, 3), color, np.uint16) * 257
-        data = encode_png([deep], options.get("icc_profile", b"none"), Notes())
+        buffer = BytesIO()
+        write_png(buffer, [deep], deep.shape, options.get("icc_profile", b"none"), Notes())
+        data = buffer.getvalue()
     else:
         exif = Image.Exif()
         exif[0x0112] = orientation

@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,18 +12,20 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sqlalchemy import text
+from sqlalchemy import event, text
 
+from adain.images import load_image
 from adain.model import StyleTransferModel
 from gallery import ingest as module
 from gallery.config import IngestConfig, database_url
 from gallery.database import connect, integrity, open_database
-from gallery.errors import StylesError
+from gallery.errors import DatabaseError, StylesError
 from gallery.ingest import IngestStep, ingest
-from gallery.service import measure_style
+from gallery.references import find_target
+from gallery.service import measure_style, stored_style
 from gallery.sources import find_candidates
 from gallery.store import Gallery, make_gallery
-from gallery.styles import StyleFile
+from gallery.styles import StyleFile, load_styles, save_styles
 
 COMMAND = [sys.executable, "-m", "gallery", "ingest", "--json", "--quiet", "--device", "cpu"]
 
@@ -152,13 +155,21 @@ def test_similar_pictures_are_reported_and_added(
     assert near["z.jpg"].near == (original.slug,)
 
 
-def test_a_dry_run_writes_nothing(
+def test_a_dry_run_foretells_what_a_run_does(
     gallery: Gallery, tiny_model: StyleTransferModel, folder: Path
 ) -> None:
-    run(gallery, tiny_model, folder / "0.png")
-    steps = statuses(run(gallery, tiny_model, folder, dry_run=True))
-    assert (steps["0.png"], steps["1.png"], steps["bad.jpg"]) == ("known", "new", "failed")
+    run(gallery, tiny_model, folder / "1.png")  # Whose pixels are those of other.bmp.
+    with Image.open(draw(folder / "2.png", 2, (240, 160))) as image:
+        image.save(folder / "z.jpg", quality=90)
+    foretold = run(gallery, tiny_model, folder, dry_run=True)
     assert gallery.stats()["paintings"] == 1
+    near = {Path(step.name).name: step.near for step in foretold if step.near}
+    assert near == {"z.jpg": (str(folder / "2.png"),)}
+    done = statuses(run(gallery, tiny_model, folder))
+    assert statuses(foretold) == {
+        name: status.replace("added", "new") for name, status in done.items()
+    }
+    assert {"copy.png": "known", "other.bmp": "known", "z.jpg": "added"}.items() <= done.items()
 
 
 def test_a_manifest_is_held_to_its_digests(
@@ -219,6 +230,58 @@ def test_an_interrupt_keeps_what_is_measured(
     assert gallery.stats()["paintings"] == 2
     run(gallery, tiny_model, folder)
     assert gallery.stats()["paintings"] == 5
+
+
+def test_a_gallery_that_was_exported_paints_the_same_elsewhere(
+    gallery: Gallery, tiny_model: StyleTransferModel, folder: Path, tmp_path: Path
+) -> None:
+    rows = [{"path": f"{i}.png", "artist": "Ann Other", "styles": ["Odd"]} for i in range(5)]
+    (folder / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    run(gallery, tiny_model, folder / "m.jsonl")
+    numbers, vectors = gallery.vectors(tiny_model.fingerprint)
+    paintings = tuple(gallery.pictures(numbers))
+    # Backwards, so that the paintings get other numbers.
+    exported = StyleFile(paintings[::-1], vectors[::-1], tiny_model.fingerprint)
+    save_styles(exported, tmp_path / "mine.safetensors")
+    other = make_gallery(database_url(str(tmp_path / "other.db")))
+    assert other.import_styles(load_styles(tmp_path / "mine.safetensors")) == 5
+    photo = load_image(draw(tmp_path / "photo.png", 8)).pixels
+    both = gallery, other
+    assert gallery.find("painting-0").id != other.find("painting-0").id
+    for name in ("painting-0", "painting-4", "artist:other", "style:odd"):
+        styles = (stored_style(tiny_model, each, find_target(each, name)) for each in both)
+        one, two = (tiny_model.stylize(photo, style) for style in styles)
+        assert torch.equal(one, two)
+    other.close()
+
+
+def test_a_full_disk_loses_nothing_that_was_acknowledged(
+    gallery: Gallery, tiny_model: StyleTransferModel, folder: Path, tmp_path: Path
+) -> None:
+    engine = connect(database_url())
+    full = Gallery(engine)
+
+    @event.listens_for(engine, "connect")
+    def fill(connection: sqlite3.Connection, record: object) -> None:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages + 40}")
+
+    for i in range(400):
+        draw(folder / f"more-{i}.png", 100 + i, (16, 16))
+    steps: list[IngestStep] = []
+    with pytest.raises(DatabaseError, match=r"disk is full; .* the free space"):
+        ingest(full, list(find_candidates(folder)), tiny_model, IngestConfig(), steps.append)
+    full.close()
+    there = {found.sha256 for found in gallery.page(limit=1000)}
+    told = {step.painting.sha256 for step in steps if step.painting is not None}
+    assert told and there == told and len(there) < 400
+    assert gallery.integrity() == []
+    assert {step.status for step in run(gallery, tiny_model, folder)} == {
+        "added",
+        "known",
+        "failed",
+    }
+    assert gallery.stats()["paintings"] == 405
 
 
 def test_too_little_memory_fails_one_picture(

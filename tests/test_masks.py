@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from adain.images import Picture, from_image, load_image
+from gallery import masks
 from gallery.errors import MaskError
 from gallery.masks import region_weights, strength_map
 
@@ -133,3 +135,18 @@ def test_missing_and_superfluous_styles_are_named() -> None:
         regions([labels], 4)
     with pytest.raises(MaskError, match="2 masks for 3 styles"):
         regions([labels, labels], 3)
+
+
+@given(
+    old=st.tuples(st.integers(2, 90), st.integers(2, 90)),
+    new=st.tuples(st.integers(2, 90), st.integers(2, 90)),
+    rows=st.integers(1, 90),
+)
+def test_rows_of_a_scaled_mask_are_those_of_the_whole(
+    old: tuple[int, int], new: tuple[int, int], rows: int
+) -> None:
+    picture = Picture(torch.rand(1, 1, *old).expand(1, 3, *old))
+    whole = F.interpolate(picture.levels[:, :1], new, mode="bilinear", antialias=True)
+    read = masks._scaled(lambda *rows: picture.levels[:, :1, slice(*rows)], picture, new)
+    strips = [read(top, min(top + rows, new[0])) for top in range(0, new[0], rows)]
+    torch.testing.assert_close(torch.cat(strips, 2), whole, atol=1e-5, rtol=0)

@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 
 from adain import pretrained
 from adain.gatys import GatysConfig, Step
-from adain.perceptual import LossConfig
+from adain.perceptual import LossConfig, Objective
 from adain.weights import MODELS_VARIABLE
 from gallery import render as use_case
 from gallery.checkpoints import checkpoint_path
@@ -294,6 +294,73 @@ def test_a_checkpoint_of_another_run_is_refused(run: Run) -> None:
     assert "a run with another content_weight, init; give the same" in result.stderr
 
 
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Make loss or gradient NaN from an evaluation on, for a while."""
+
+    def arrange(first: int, count: int = 1, gradient: bool = False) -> None:
+        evaluate, calls = Objective.evaluate, 0
+
+        def break_down(
+            self: Objective, image: torch.Tensor
+        ) -> tuple[dict[str, float], torch.Tensor]:
+            nonlocal calls
+            calls += 1
+            losses, slope = evaluate(self, image)
+            if not first <= calls < first + count:
+                return losses, slope
+            return (losses, slope * np.nan) if gradient else ({**losses, "loss": np.nan}, slope)
+
+        monkeypatch.setattr(Objective, "evaluate", break_down)
+
+    return arrange
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_numbers_that_are_not_finite_are_said_and_cost_one_step(
+    run: Run, broken: Callable[..., None], gradient: bool
+) -> None:
+    broken(3, gradient=gradient)
+    result = run(*QUICK, "--json")
+    assert result.exit_code == 0, result.stderr
+    words = "adain: the loss or its gradient is not finite: back to the last good picture, half"
+    assert result.stderr.count(words) == 1
+    facts = json.loads(result.stdout)
+    assert facts["ended"] == "finished" and np.isfinite(list(facts["losses"].values())).all()
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_numbers_that_stay_so_leave_the_last_good_picture(
+    run: Run, broken: Callable[..., None], gradient: bool
+) -> None:
+    broken(3, count=100, gradient=gradient)
+    result = run(*QUICK, "--json", "--quiet", "-o", "kept.png")
+    assert result.exit_code == 0 and json.loads(result.stdout)["ended"] == "diverged"
+    assert result.stderr == "adain: the loss stayed infinite; the last good picture is saved\n"
+    assert run(*QUICK, "--init", "photo", "-o", "other.png").exit_code == 4
+    assert files() == {"a.png", "b.png", "c.png", "kept.png"}
+    assert pixels("kept.png").std() > 10
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_a_start_without_a_finite_loss_gives_one_line(
+    run: Run, broken: Callable[..., None], gradient: bool
+) -> None:
+    broken(1, gradient=gradient)
+    result = run(*QUICK)
+    assert result.exit_code == 4 and result.stderr.count("\n") == 1, result.stderr
+    assert "give smaller weights" in result.stderr and files() == {"a.png", "b.png", "c.png"}
+
+
+def test_a_plot_that_cannot_be_drawn_is_found_before_the_work(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = run(*QUICK, "--plot", "losses.png")
+    assert result.exit_code == 4 and "install adain with its extra 'plot'" in result.stderr
+    assert files() == {"a.png", "b.png", "c.png"}
+
+
 @pytest.mark.parametrize("damage", ["missing", "empty", "half", "other"])
 def test_a_checkpoint_that_cannot_be_used_gives_one_line(run: Run, damage: str) -> None:
     assert run(*QUICK, "--time-limit", "0", "-o", "x.png").exit_code == 0
@@ -325,6 +392,17 @@ def test_files_that_exist_are_found_before_the_work(run: Run) -> None:
         (("--time-limit", "nan"), 2, "time_limit must be from 0"),
         (("--max-side", "4"), 2, "max-side must be at least 16"),
         (("--save-every", "0"), 2, "save-every must be at least 1"),
+        (("--content-weight", "0", "--style-weight", "0"), 2, "cannot both be 0"),
+        (("--style-weight", "inf"), 2, "style_weight must be from 0"),
+        (("--layer-weights", "0,0,0,0,0"), 2, "cannot all be 0"),
+        (("--layer-weights", "1,nan,1,1,1"), 2, "each of layer_weights must be from 0"),
+        (("--style-scale", "0"), 2, "style_scale must be from 0.05"),
+        (("--min-side", "8"), 2, "min_side must be from 32"),
+        (("--iterations", "0"), 2, "iterations must be from 1"),
+        (("--learning-rate", "0"), 2, "learning_rate must be from"),
+        (("--style", "b.png=nan"), 2, "style weights must be finite"),
+        (("--style", "thin.png"), 4, "thin.png"),
+        (("--init", "empty.png"), 4, "empty.png"),
         (("-o", "-"), 2, "a render needs files"),
         (("--init", "nowhere.png"), 4, "nowhere.png: cannot be read"),
         (("--plot", "no/where.png"), 4, "no: no such folder"),
@@ -335,6 +413,8 @@ def test_files_that_exist_are_found_before_the_work(run: Run) -> None:
 def test_bad_input_gives_one_clear_line(
     run: Run, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
+    draw(Path("thin.png"), (300, 2))
+    Path("empty.png").touch()
     before = files()
     result = run(*QUICK, *arguments)
     assert result.exit_code == code, result.output
@@ -371,3 +451,34 @@ def test_ctrl_c_leaves_a_whole_file() -> None:
     assert (process.returncode, output) == (130, "out.png\n"), errors
     assert pixels("out.png").shape == (48, 64, 3)
     assert files() == {"a.png", "b.png", "c.png", "out.png", "out.png.checkpoint"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_a_killed_render_goes_on_from_what_it_saved(run: Run) -> None:
+    """Killed while it writes, again and again, it leaves whole files; the result is the same."""
+    options = [*QUICK, "--first-iterations", "40", "--patience", "1000"]
+    assert run(*options, "-o", "whole.png").exit_code == 0
+    command = [sys.executable, "-m", "gallery", "render", "a.png", "--style", "b.png", *options]
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "OMP_NUM_THREADS": "1",
+    }
+    checkpoint = checkpoint_path(Path("out.png"))
+    for attempt in range(3):
+        before = checkpoint.read_bytes() if checkpoint.exists() else b""
+        process = subprocess.Popen(
+            [*command, "--save-every", "1", "-o", "out.png", *(["--resume"] if attempt else [])],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment,
+        )  # fmt: skip
+        limit = time.monotonic() + 100
+        while time.monotonic() < limit and process.poll() is None:
+            if checkpoint.exists() and checkpoint.read_bytes() != before:
+                break
+            time.sleep(0.01)
+        time.sleep(0.03 * attempt)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        assert pixels("out.png").shape == (48, 64, 3)
+    assert run(*options, "--resume", "-o", "out.png").exit_code == 0
+    assert np.array_equal(pixels("out.png"), pixels("whole.png"))

@@ -55,6 +55,18 @@ def test_sidecars_tell_the_facts(tmp_path: Path) -> None:
     assert reasons(found) == [f"{tmp_path / 'b.json'}: not a JSON object but a list"]
 
 
+def test_sidecars_that_lead_out_of_the_folder_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    touch(folder / "a.png", folder / "deep" / "b.png")
+    for name in ("secret", "in/shared"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"title": f"from {name}"}))
+    (folder / "a.json").symlink_to(tmp_path / "secret.json")
+    (folder / "deep" / "b.json").symlink_to(folder / "shared.json")
+    found = list(find_candidates(folder, recursive=True))
+    assert [item.painting.title for item in found if item.painting] == ["a", "from in/shared"]
+    assert [str(folder / "a.json") in each for each in reasons(found)] == [True]
+
+
 def test_the_wikiart_layout_is_recognized(tmp_path: Path) -> None:
     touch(tmp_path / "Ukiyo_e" / "katsushika-hokusai_waves-1831.jpg")
     touch(tmp_path / "Rococo" / "nobody_rose.jpg", tmp_path / "other" / "x.jpg")

@@ -16,8 +16,9 @@ from gallery.errors import StyleNotFound, StylesError
 from gallery.paintings import Painting
 from gallery.queries import rows_with_words
 from gallery.similar import nearest
-from gallery.store import Gallery, make_gallery, open_gallery
+from gallery.store import Gallery, make_gallery, open_gallery, upgrade_gallery
 from gallery.styles import StyleFile, load_styles
+from gallery.tables import SCHEMA
 
 ENCODER = "0123456789abcdef"
 
@@ -83,6 +84,18 @@ def test_an_exact_title_wins_over_longer_ones(gallery: Gallery) -> None:
     gallery.add([painting(i, title, artist="Nobody") for i, title in enumerate(titles)])
     assert gallery.find("irises").slug == "irises"
     assert gallery.find("nobody: Field").title == "Field"
+
+
+def test_a_colon_parts_artist_and_title(gallery: Gallery) -> None:
+    gallery.add([painting(1, "Impression, Sunrise", artist="Claude Monet", styles=("Impress",))])
+    assert gallery.find("monet: impression").title == "Impression, Sunrise"
+    assert gallery.find("clau:lil").slug == "water-lilies"
+    gallery.add([painting(2, "Summer: Impressions", artist="Claude Monet")])
+    assert gallery.find("summer: impressions").title == "Summer: Impressions"
+    with pytest.raises(StyleNotFound, match="impression-sunrise, summer-impressions,"):
+        gallery.find("monet: impression")
+    with pytest.raises(StyleNotFound, match="no painting named"):
+        gallery.find("monet: irises")
 
 
 @pytest.mark.parametrize(
@@ -169,6 +182,20 @@ def test_a_known_picture_keeps_its_row_and_gains_facts(gallery: Gallery, tmp_pat
     assert gallery.find("nobody cubism") == expected
     first.unlink()
     assert gallery.add([later])[0][0].path == str(second)
+
+
+def test_a_title_that_was_only_the_name_of_the_file_gives_way(
+    gallery: Gallery, tmp_path: Path
+) -> None:
+    picture = tmp_path / "img_12.png"
+    picture.touch()
+    gallery.add([painting(1, "img_12", path=str(picture))])
+    later = painting(1, "Night Watch", path=str(picture), tags=("dark",))
+    ((found, new),) = gallery.add([later])
+    assert (found.title, found.tags, found.slug, new) == ("Night Watch", ("dark",), "img-12", False)
+    assert gallery.page("watch dark") == [found]
+    ((same, _),) = gallery.add([replace(later, title="Other", tags=("dark", "light"))])
+    assert (same.title, same.tags) == ("Night Watch", ("dark", "light"))
 
 
 def test_equal_pixels_are_one_painting(gallery: Gallery) -> None:
@@ -396,7 +423,9 @@ def count_embeddings() -> int:
         return reader.scalar(text("SELECT count(*) FROM style_embedding")) or 0
 
 
-def test_without_pgvector_the_search_is_exact_all_the_same(starter: None, postgresql: str) -> None:
+def test_without_pgvector_the_search_is_exact_until_it_is_installed(
+    starter: None, postgresql: str
+) -> None:
     """A role that may make tables, but no extension, as on a server that does not have it."""
     role = f"painter_{secrets.token_hex(4)}"
     with session() as writer:
@@ -408,5 +437,12 @@ def test_without_pgvector_the_search_is_exact_all_the_same(starter: None, postgr
     irises = gallery.find("irises")
     vector = gallery.vector(irises, ENCODER)
     assert vector is not None
+    assert gallery.similar(vector, ENCODER, 2)[0] == (irises, 0)
+    with session() as writer:
+        writer.execute(text("CREATE EXTENSION vector"))
+    engine = connect(url)
+    assert upgrade_gallery(engine) == (SCHEMA, SCHEMA)
+    engine.dispose()
+    assert count_embeddings() == 4
     assert gallery.similar(vector, ENCODER, 2)[0] == (irises, 0)
     gallery.close()

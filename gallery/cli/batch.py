@@ -61,7 +61,7 @@ def batch(
     per_photo: Annotated[
         int, typer.Option(metavar="N", help="Different styles at random for each photo.")
     ] = BATCH.per_photo,
-    seed: Annotated[int, typer.Option(metavar="S", help="What chance begins with.")] = BATCH.seed,
+    seed: options.Seed = None,
     recursive: Annotated[
         bool, typer.Option("--recursive", "-r", help="Folders in the folder too, kept as they are.")
     ] = BATCH.recursive,
@@ -97,37 +97,24 @@ def batch(
     max_side: Annotated[
         int | None, typer.Option(metavar="PX", help="Longest side; larger photos are shrunk first.")
     ] = DEFAULTS.max_side,
-    format: Annotated[
-        str | None,
-        typer.Option(
-            metavar="F", help="jpg, png, webp, tiff, bmp or avif; by default that of the photo."
-        ),
-    ] = DEFAULTS.format,
-    jpeg_quality: Annotated[
-        int, typer.Option(metavar="Q", help="1 to 100; for WebP and AVIF too.")
-    ] = DEFAULTS.jpeg_quality,
+    format: options.Format = DEFAULTS.format,
+    jpeg_quality: options.JpegQuality = DEFAULTS.jpeg_quality,
     bits: options.Bits = DEFAULTS.bits,
     keep_metadata: options.KeepMetadata = DEFAULTS.keep_metadata,
     no_provenance: options.NoProvenance = not DEFAULTS.provenance,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that are not from a batch, too.")
     ] = DEFAULTS.overwrite,
-    model: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="A shipped model or a decoder file.")
-    ] = DEFAULTS.model,
+    model: options.Model = DEFAULTS.model,
     jobs: Annotated[
         int | None,
         typer.Option(metavar="N", help="Photos at the same time; by default one for each core."),
     ] = BATCH.jobs,
-    device: Annotated[
-        str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")
-    ] = DEFAULTS.device,
+    device: options.Device = DEFAULTS.device,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object for each result, not the path.")
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")
-    ] = False,
+    quiet: options.Quiet = False,
     database: options.Database = None,
 ) -> None:
     """Repaint a folder of photos.
@@ -136,27 +123,7 @@ def batch(
     and two runs on one folder share the work.
     """
     with usage():
-        controls = Controls(
-            stroke=stroke,
-            preserve_color=preserve_color,
-            photorealistic=photorealistic,
-            smooth=smooth,
-            sharpen=sharpen,
-        )
-        config = StylizeConfig(
-            alpha=alpha,
-            max_side=max_side,
-            model=model,
-            device=device,
-            format=format,
-            jpeg_quality=jpeg_quality,
-            overwrite=overwrite,
-            controls=controls,
-            style_side=style_size,
-            bits=bits,
-            keep_metadata=keep_metadata,
-            provenance=not no_provenance,
-        )
+        config = options.stylize_config(ctx.params)
         chosen = assign or ("random" if style == [RANDOM] else BATCH.assign)
         batch = BatchConfig(
             recursive,
@@ -164,10 +131,11 @@ def batch(
             tuple(exclude or ()),
             chosen,
             per_photo,
-            seed,
+            BATCH.seed if seed is None else seed,
             jobs,
             dry_run,
         )
+        options.refuse_seed(seed, chosen == "random")
         _check_folders(source, output)
         if watch and (dry_run or ray):
             raise ValueError("--watch goes neither with --dry-run nor with --ray")
@@ -179,9 +147,11 @@ def batch(
     network = _load_network(config)
     plan = Plan(source, output, _find_styles(style, database, network, style_size), config, batch)
     with ExitStack() as stack:
+        # First: nothing is made if there is no place for it.
+        file = stack.enter_context(_opened(report, None if dry_run else output))
         journal = Journal(output, read_only=dry_run)
         stack.callback(journal.close)
-        log = _Log(as_json, stack.enter_context(_opened(report)), debugging(ctx))
+        log = _Log(as_json, file, debugging(ctx))
         worker = Worker(plan, network, journal)
         run = _runner(plan, worker, ray, stack)
         try:
@@ -292,10 +262,12 @@ def _find_styles(
 
 
 @contextmanager
-def _opened(report: Path | None) -> Iterator[Any]:
+def _opened(report: Path | None, output: Path | None) -> Iterator[Any]:
     if report is None:
         yield None
         return
+    if output and os.path.realpath(report.parent) == os.path.realpath(output):
+        options.make_folder(output)
     try:
         file = report.open("w", encoding="utf-8")
     except OSError as error:

@@ -9,7 +9,17 @@ from typing import Annotated, TypeVar
 import typer
 
 from gallery.cli.exits import usage
-from gallery.cli.options import Database, Device, Model, refuse_existing
+from gallery.cli.options import (
+    Database,
+    Device,
+    JsonObject,
+    MaxSide,
+    Model,
+    Overwrite,
+    Quiet,
+    Styles,
+    refuse_existing,
+)
 from gallery.cli.streams import emit, progress, shares
 from gallery.config import CompareConfig, database_url
 
@@ -28,13 +38,7 @@ Examples:
 
 def compare(
     photo: Annotated[str, typer.Argument(metavar="PHOTO", help="A picture.")],
-    style: Annotated[
-        list[str],
-        typer.Option(
-            metavar="STYLE",
-            help="A picture, or what 'adain stylize' takes; repeat to mix, with NAME=WEIGHT.",
-        ),
-    ],
+    style: Styles,
     output: Annotated[
         str | None,
         typer.Option(
@@ -50,19 +54,13 @@ def compare(
     steps: Annotated[
         str, typer.Option(metavar="N,N", help="Budgets of the renders: steps at each scale.")
     ] = ",".join(map(str, DEFAULTS.steps)),
-    max_side: Annotated[
-        int, typer.Option(metavar="PX", help="Longest side; larger photos are shrunk first.")
-    ] = DEFAULTS.max_side,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a sheet that exists.")
-    ] = False,
+    max_side: MaxSide = DEFAULTS.max_side,
+    overwrite: Overwrite = False,
     model: Model = "compact",
     database: Database = None,
     device: Device = "auto",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the figures as a JSON object, not the path.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    as_json: JsonObject = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make a photo in a style in several ways, with their figures, on one sheet.
 

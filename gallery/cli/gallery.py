@@ -12,7 +12,7 @@ import typer
 
 from adain.errors import AdainError
 from gallery.cli.exits import describe, exit_code, usage
-from gallery.cli.options import Database, Json
+from gallery.cli.options import Database, Json, Model, Overwrite
 from gallery.cli.streams import complain, emit
 from gallery.config import MIN_SIDE, database_url
 from gallery.errors import GalleryError, OutputError, StyleNotFound
@@ -28,6 +28,9 @@ app = typer.Typer(no_args_is_help=True, help="Look into the gallery of paintings
 
 SHEET_SIDE = 340
 """Longest side in pixels of a picture on a sheet."""
+
+CELL = 60
+"""Characters of a title, an artist or movements in a table; JSON and 'show' have them whole."""
 
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="Number, slug, 'artist:title' or words of both.")
@@ -121,13 +124,9 @@ def render_previews(
     photo: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The photo; by default a still life.")
     ] = None,
-    model: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="A shipped model or a decoder file.")
-    ] = "compact",
+    model: Model = "compact",
     device: Device = "auto",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that exist.")
-    ] = False,
+    overwrite: Overwrite = False,
     as_json: Json = False,
     database: Database = None,
 ) -> None:
@@ -247,6 +246,7 @@ def repair(
 @app.command()
 def remove(
     names: Annotated[list[str], typer.Argument(metavar="NAME", help="Numbers or slugs.")],
+    as_json: Json = False,
     database: Database = None,
 ) -> None:
     """Forget paintings; their picture files stay. A wrong name removes nothing."""
@@ -259,16 +259,15 @@ def remove(
                                 f"give {painting.slug}")  # fmt: skip
         slugs[painting.id] = painting.slug
     gallery.remove(list(slugs))
-    for slug in slugs.values():
-        emit(slug)
+    for number, slug in slugs.items():
+        emit(json.dumps({"id": number, "slug": slug}) if as_json else slug)
 
 
 @app.command("export")
 def export_styles(
     destination: Annotated[Path, typer.Argument(metavar="FILE", help="A .safetensors file.")],
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a file that exists.")
-    ] = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
     database: Database = None,
 ) -> None:
     """Write facts and statistics of every measured painting into one file, without pictures."""
@@ -283,6 +282,9 @@ def export_styles(
     for i in range(0, len(numbers), 1000):
         paintings += gallery.pictures(numbers[i : i + 1000])
     save_styles(StyleFile(tuple(paintings), vectors, encoder), destination)
+    if as_json:
+        emit(json.dumps({"file": str(destination), "paintings": len(paintings)}))
+        return
     emit(str(destination))
     complain(f"{len(paintings)} paintings")
 
@@ -293,6 +295,7 @@ def import_styles(
         Path | None,
         typer.Argument(metavar="FILE", help="From 'export'; by default the starter gallery."),
     ] = None,
+    as_json: Json = False,
     database: Database = None,
 ) -> None:
     """Add the paintings of a file that 'export' wrote."""
@@ -301,7 +304,11 @@ def import_styles(
 
     loaded = load_styles(source or STYLES_FILE)
     new = make_gallery(database_url(database)).import_styles(loaded)
-    complain(f"new={new} known={len(loaded.paintings) - new}")
+    counts = {"new": new, "known": len(loaded.paintings) - new}
+    if as_json:
+        emit(json.dumps(counts))
+    else:
+        complain(" ".join(f"{name}={count}" for name, count in counts.items()))
 
 
 def _plan_previews(slugs: Sequence[str], output: str) -> list[Path]:
@@ -414,10 +421,15 @@ def _print_paintings(
     first = [tuple(extra.values()) for extra in columns] or [()] * len(paintings)
     _print_table(
         [
-            (*extra, p.id, p.slug, p.title, p.artist, p.years, ", ".join(p.styles))
+            (*extra, p.id, p.slug, *map(_short, (p.title, p.artist, p.years, ", ".join(p.styles))))
             for p, extra in zip(paintings, first, strict=True)
         ]
     )
+
+
+def _short(text: str) -> str:
+    """Return what a column shows; one long title would push those of all others away."""
+    return text if len(text) <= CELL else f"{text[: CELL - 1]}…"
 
 
 def _print_groups(database: str | None, kind: str, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gallery.cli.exits import describe, exit_code, usage
-from gallery.cli.options import Contact, Database, Fetch, make_folder
+from gallery.cli.options import Contact, Database, Device, Fetch, Quiet, make_folder
 from gallery.cli.streams import complain, emit, progress
 from gallery.config import IngestConfig, database_url
 from gallery.files import sweep
@@ -54,15 +54,11 @@ def ingest(
         ),
     ] = None,
     contact: Contact = "",
-    device: Annotated[
-        str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")
-    ] = DEFAULTS.device,
+    device: Device = DEFAULTS.device,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object for each picture, not the slug.")
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress bar, no notes and no summary.")
-    ] = False,
+    quiet: Quiet = False,
     database: Database = None,
 ) -> None:
     """Measure pictures and add them to the gallery.

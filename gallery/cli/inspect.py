@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from gallery.cli.exits import usage
-from gallery.cli.options import Device, Model, refuse_existing
+from gallery.cli.options import (
+    Device,
+    JsonObject,
+    MaxSide,
+    Model,
+    Overwrite,
+    Quiet,
+    refuse_existing,
+)
 from gallery.cli.streams import emit, progress, shares
 from gallery.config import InspectConfig
 
@@ -36,21 +44,15 @@ def inspect(
         ),
     ] = None,
     maps: Annotated[int, typer.Option(metavar="N", help="Feature maps, at most.")] = DEFAULTS.maps,
-    max_side: Annotated[
-        int, typer.Option(metavar="PX", help="Longest side; larger photos are shrunk first.")
-    ] = DEFAULTS.max_side,
+    max_side: MaxSide = DEFAULTS.max_side,
     iterations: Annotated[
         int, typer.Option(metavar="N", help="Steps for each reconstruction.")
     ] = DEFAULTS.iterations,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a sheet that exists.")
-    ] = False,
+    overwrite: Overwrite = False,
     model: Model = "compact",
     device: Device = "auto",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the figures as a JSON object, not the path.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    as_json: JsonObject = False,
+    quiet: Quiet = False,
 ) -> None:
     """Show what the network sees in a photo, on one sheet.
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from gallery.cli.exits import describe, exit_code, usage
-from gallery.cli.options import Contact, Fetch, make_folder
+from gallery.cli.options import Contact, Fetch, Overwrite, Quiet, make_folder
 from gallery.cli.streams import complain, emit, progress
 
 
@@ -69,15 +69,11 @@ def manifest(
         typer.Option(metavar="DIR", help="With --fetch: keep the records of The Met there."),
     ] = None,
     contact: Contact = "",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a manifest that exists.")
-    ] = False,
+    overwrite: Overwrite = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as a JSON object.")
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")
-    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Turn the catalogue of a museum into a manifest for 'adain ingest'.
 

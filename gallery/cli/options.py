@@ -1,13 +1,14 @@
 """Options that several commands share."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from adain.errors import ImageExistsError
-from gallery.config import COLOR_MODES
+from gallery.config import COLOR_MODES, Controls, StylizeConfig, parse_memory
 from gallery.errors import OutputError
 
 Database = Annotated[
@@ -17,6 +18,23 @@ Database = Annotated[
         help="The gallery; by default that of ADAIN_DATABASE, else one in your data folder.",
     ),
 ]
+Styles = Annotated[
+    list[str],
+    typer.Option(
+        "--style",
+        metavar="STYLE",
+        help="A picture, or the name of a painting (see 'adain gallery list'), "
+        "'artist:NAME' or 'style:NAME'; repeat to mix, with NAME=WEIGHT.",
+    ),
+]
+MaxSide = Annotated[
+    int, typer.Option(metavar="PX", help="Longest side; larger photos are shrunk first.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress bar, no notes and no summary.")
+]
+JsonObject = Annotated[bool, typer.Option("--json", help="Print a JSON object, not the path.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Fetch = Annotated[bool, typer.Option("--fetch", help="Get from the web what is there.")]
 Contact = Annotated[
@@ -83,6 +101,17 @@ NoProvenance = Annotated[
     bool, typer.Option("--no-provenance", help="Do not write into the file what made it.")
 ]
 
+Format = Annotated[
+    str | None,
+    typer.Option(
+        metavar="F", help="jpg, png, webp, tiff, bmp or avif; by default that of the photo."
+    ),
+]
+JpegQuality = Annotated[int, typer.Option(metavar="Q", help="1 to 100; for WebP and AVIF too.")]
+Seed = Annotated[
+    int | None, typer.Option(metavar="S", help="With styles at random: what chance begins with.")
+]
+
 Server = Annotated[
     str | None,
     typer.Option(
@@ -110,6 +139,43 @@ def read_key(file: Path | None) -> str | None:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         raise OutputError(f"{file}: cannot be read as a key; check the path") from error
+
+
+def stylize_config(options: Mapping[str, Any]) -> StylizeConfig:
+    """Return the settings of a command, of whose options all here have the same names.
+
+    Raises:
+        ValueError: If one of them makes no sense.
+    """
+    alpha, strength = parse_alpha(str(options["alpha"]))
+    memory = options.get("memory")
+    looks = ("stroke", "preserve_color", "photorealistic", "smooth", "sharpen")
+    rest = ("max_side", "model", "device", "format", "jpeg_quality", "overwrite", "bits")
+    return StylizeConfig(
+        alpha=alpha,
+        controls=Controls(
+            strength=strength,
+            masks=tuple(options.get("mask") or ()),
+            feather=options.get("feather", Controls.feather),
+            **{name: options[name] for name in looks},
+        ),
+        style_side=options["style_size"],
+        keep_metadata=options["keep_metadata"],
+        provenance=not options["no_provenance"],
+        memory=None if memory is None else parse_memory(memory),
+        quality=options.get("quality", StylizeConfig.quality),
+        **{name: options[name] for name in rest},
+    )
+
+
+def refuse_seed(seed: int | None, random: bool) -> None:
+    """Refuse a seed that nothing depends on.
+
+    Raises:
+        ValueError: If there is one, and no style is chosen at random.
+    """
+    if seed is not None and not random:
+        raise ValueError("--seed works with styles at random only; add --style random or drop it")
 
 
 def parse_alpha(text: str) -> tuple[float, Path | None]:

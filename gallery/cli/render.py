@@ -38,13 +38,7 @@ Examples:
 
 def render(
     photo: Annotated[str, typer.Argument(metavar="PHOTO", help="A picture.")],
-    style: Annotated[
-        list[str],
-        typer.Option(
-            metavar="STYLE",
-            help="A picture, or what 'adain stylize' takes; repeat to mix, with NAME=WEIGHT.",
-        ),
-    ],
+    style: options.Styles,
     output: Annotated[
         str | None,
         typer.Option(
@@ -109,9 +103,7 @@ def render(
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides the noise of --init noise.")] = 0,
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    max_side: Annotated[
-        int, typer.Option(metavar="PX", help="Longest side; larger photos are shrunk first.")
-    ] = DEFAULTS.max_side,
+    max_side: options.MaxSide = DEFAULTS.max_side,
     save_every: Annotated[
         int | None,
         typer.Option(metavar="N", help="Save picture and checkpoint every N steps."),
@@ -131,20 +123,12 @@ def render(
     jpeg_quality: Annotated[
         int, typer.Option(metavar="Q", help="1 to 100; for WebP and AVIF too.")
     ] = DEFAULTS.jpeg_quality,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that exist.")
-    ] = DEFAULTS.overwrite,
-    model: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="A shipped model or a decoder file.")
-    ] = "compact",
+    overwrite: options.Overwrite = DEFAULTS.overwrite,
+    model: options.Model = "compact",
     database: Database = None,
-    device: Annotated[
-        str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")
-    ] = "auto",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a JSON object, not the path.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
+    device: options.Device = "auto",
+    as_json: options.JsonObject = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Repaint a photo by optimising its pixels: slower and better than 'adain stylize'.
 
@@ -164,6 +148,8 @@ def render(
     slug, files, measure = _find_style(style, database, controls)
     target = _plan(photo, f"{slug}.render", output, format)
     _refuse_existing([None if resume else target, plot, animate], overwrite)
+    if plot:
+        _refuse_to_draw()
     if files is None and not quiet:
         complain(f"{slug}: no picture of it is at hand; its stored statistics have to do")
 
@@ -267,6 +253,18 @@ def _refuse_existing(files: Sequence[Path | None], overwrite: bool) -> None:
             raise ImageExistsError(f"{file}: exists already; add --overwrite to replace it")
         if not file.parent.is_dir():
             raise OutputError(f"{file.parent}: no such folder; make it first")
+
+
+def _refuse_to_draw() -> None:
+    """Refuse a plot that could not be drawn at the end of a long run."""
+    from importlib.util import find_spec
+
+    try:
+        found = find_spec("matplotlib")
+    except ValueError:  # Of a module that was made impossible to import.
+        found = None
+    if found is None:
+        raise OutputError("a plot needs matplotlib; install adain with its extra 'plot'")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gallery.cli.exits import usage
-from gallery.cli.options import Database
+from gallery.cli.options import Database, Device, Model
 from gallery.cli.streams import complain, emit
 from gallery.config import StylizeConfig, database_url
 
@@ -41,13 +41,9 @@ def serve(
     key_file: KeyFile = None,
     max_side: Annotated[int, typer.Option(metavar="PX", help="Longest side of a result.")] = 2048,
     queue: Annotated[int, typer.Option(metavar="N", help="Pictures that may wait.")] = 32,
-    model: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="A shipped model or a decoder file.")
-    ] = StylizeConfig.model,
+    model: Model = StylizeConfig.model,
     database: Database = None,
-    device: Annotated[
-        str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")
-    ] = StylizeConfig.device,
+    device: Device = StylizeConfig.device,
 ) -> None:
     """Serve a page on which photos become paintings, and an HTTP API.
 

@@ -16,8 +16,8 @@ from adain.errors import ImageExistsError
 from gallery.cli import options
 from gallery.cli.exits import debugging, describe, exit_code, usage
 from gallery.cli.streams import complain, emit, progress, shares
-from gallery.config import Controls, StylizeConfig, database_url, parse_memory
-from gallery.errors import OutputError
+from gallery.config import StylizeConfig, database_url
+from gallery.errors import OutputError, StylesError
 
 if TYPE_CHECKING:
     from adain.images import Picture
@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 
 DEFAULTS = StylizeConfig()
 LOOK = DEFAULTS.controls
+
+MEMORY_SHARE = 0.95
+"""Share of the limit of memory that is planned with: code is loaded and blocks leave gaps."""
+
+RANDOM = "random"
+"""As a style: any painting of the gallery."""
 
 EXAMPLES = """\b
 Examples:
@@ -54,7 +60,8 @@ def stylize(
         typer.Option(
             metavar="STYLE",
             help="A picture, '-', or the name of a painting (see 'adain gallery list'), "
-            "'artist:NAME' or 'style:NAME'; repeat to mix, with NAME=WEIGHT.",
+            "'artist:NAME' or 'style:NAME'; repeat to mix, with NAME=WEIGHT. "
+            "'random': any painting.",
         ),
     ],
     output: Annotated[
@@ -94,71 +101,41 @@ def stylize(
             help="Most memory to use, as 2G or 512M; by default half of what is free.",
         ),
     ] = None,
-    format: Annotated[
-        str | None,
-        typer.Option(
-            metavar="F", help="jpg, png, webp, tiff, bmp or avif; by default that of the photo."
-        ),
-    ] = DEFAULTS.format,
-    jpeg_quality: Annotated[
-        int, typer.Option(metavar="Q", help="1 to 100; for WebP and AVIF too.")
-    ] = DEFAULTS.jpeg_quality,
+    format: options.Format = DEFAULTS.format,
+    jpeg_quality: options.JpegQuality = DEFAULTS.jpeg_quality,
     bits: options.Bits = DEFAULTS.bits,
+    seed: options.Seed = None,
     keep_metadata: options.KeepMetadata = DEFAULTS.keep_metadata,
     no_provenance: options.NoProvenance = not DEFAULTS.provenance,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace results that exist.")
-    ] = DEFAULTS.overwrite,
-    model: Annotated[
-        str,
-        typer.Option(metavar="NAME|PATH", help="A shipped or imported model, or a decoder file."),
-    ] = DEFAULTS.model,
+    overwrite: options.Overwrite = DEFAULTS.overwrite,
+    model: options.Model = DEFAULTS.model,
     database: options.Database = None,
-    device: Annotated[
-        str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")
-    ] = DEFAULTS.device,
+    device: options.Device = DEFAULTS.device,
     server: options.Server = None,
     key_file: options.KeyFile = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object for each photo, not the path.")
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")
-    ] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Repaint photos in the style of a painting.
 
     Prints the paths of the results.
     """
     with usage():
-        strength, picture = options.parse_alpha(alpha)
-        masks = tuple(mask or ())
-        controls = Controls(
-            picture, masks, feather, stroke, preserve_color, photorealistic, smooth, sharpen
-        )
-        config = StylizeConfig(
-            alpha=strength,
-            max_side=max_side,
-            model=model,
-            device=device,
-            format=format,
-            jpeg_quality=jpeg_quality,
-            overwrite=overwrite,
-            controls=controls,
-            style_side=style_size,
-            bits=bits,
-            keep_metadata=keep_metadata,
-            provenance=not no_provenance,
-            memory=None if memory is None else parse_memory(memory),
-            quality=quality,
-        )
+        config = options.stylize_config(ctx.params)
+        options.refuse_seed(seed, style == [RANDOM])
     if [*style, *photos].count("-") > 1:
         raise typer.BadParameter("'-' can be one photo or one style, not both")
     if server is not None:
+        if style == [RANDOM]:
+            raise typer.BadParameter("'--style random' works without --server only")
         from gallery.cli.remote import stylize_remotely
 
         key = options.read_key(key_file)
         stylize_remotely(server, key, photos, style, output, config, as_json, quiet)
+    if style == [RANDOM]:
+        style = [_draw_style(database, seed)]
     slug, measure = _find_style(style, database, config)
     files = _find_paintings(style, database) if quality != "fast" else None
     outputs = _plan(photos, slug, output, config, as_json)
@@ -185,6 +162,19 @@ def stylize(
     if len(outputs) > 1 and not quiet:
         complain(f"done={len(outputs) - len(errors)} failed={len(errors)}")
     raise typer.Exit(exit_code(errors, done=len(outputs) - len(errors)))
+
+
+def _draw_style(database: str | None, seed: int | None) -> str:
+    """Return the slug of any painting of the gallery, the same for the same seed."""
+    from random import Random
+
+    from gallery.store import open_gallery
+
+    gallery = open_gallery(database_url(database))
+    _, numbers = gallery.hashes()
+    if not len(numbers):
+        raise StylesError("the gallery has no paintings to choose from; run: adain gallery import")
+    return gallery.pictures([Random(seed).choice(sorted(numbers.tolist()))])[0].slug
 
 
 def _find_style(
@@ -272,7 +262,9 @@ def _room(config: StylizeConfig, photo: "Picture") -> int | None:
 
     if photo.is_large:  # For small ones it is faster to keep it.
         release_memory()
-    return None if config.memory is None else config.memory - resident_memory()
+    if config.memory is None:
+        return None
+    return int(MEMORY_SHARE * config.memory) - resident_memory()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import typer
 
 from adain.errors import WeightsError
 from gallery.cli.exits import usage
+from gallery.cli.options import Quiet
 from gallery.cli.streams import byte_progress, complain, emit
 
 app = typer.Typer(
@@ -41,7 +42,7 @@ def download(
         str | None,
         typer.Option(metavar="URL", help="Folder that has the files under their own names."),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Download networks that torchvision publishes, for rendering.
 
