@@ -705,6 +705,22 @@ def test_a_service_that_went_away_is_told_and_waited_for(
     assert change(before, stage(page)) > 3
 
 
+def test_a_service_that_comes_later_is_waited_for(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(url, quiet=False)
+    page.context.route("**/api/v1/**", lambda route: route.abort())
+    page.goto(f"{url}?again#style=irises")
+    page.wait_for_selector("#notice", state="visible")
+    page.set_input_files("#file", photo)
+    assert page.inner_text("#more") == "Try again" and page.locator(".tile").count() == 0
+    page.context.unroute("**/api/v1/**")
+    settle(page)
+    assert page.locator(".part .name").inner_text() == "Irises"
+    wait_until(page, "document.getElementById('artist').options.length > 100")
+    assert page.locator(".tile").count() == 24
+
+
 def test_what_is_no_photo_is_told(
     url: str, open_page: Callable[..., "Page"], tmp_path: Path
 ) -> None:

@@ -11,6 +11,11 @@ export class ApiError extends Error {
   }
 }
 
+// Whether the same request may do later.
+export function isPassing(error) {
+  return error instanceof ApiError && ["offline", "busy", "too-many-requests"].includes(error.code);
+}
+
 let askForKey = null;
 
 export function onLocked(ask) {

@@ -1,9 +1,10 @@
 // The paintings as tiles: search, artists, movements, "more like this", endless.
 
-import { ApiError, json, showPicture } from "./api.js";
+import { isPassing, json, showPicture } from "./api.js";
 
 const byId = (id) => document.getElementById(id);
 const PAGE = 24;
+const AGAIN = 2000; // Milliseconds after which the service is asked again.
 
 export class Gallery {
   #next = null;
@@ -36,16 +37,20 @@ export class Gallery {
 
   async open() {
     await this.search();
-    for (const [id, path] of [["artist", "/artists"], ["movement", "/styles"]]) {
-      try {
-        for (const group of (await json(path)).groups) {
-          const option = new Option(`${group.name} (${group.paintings})`, group.slug);
-          option.dataset.name = group.name;
-          byId(id).append(option);
-        }
-      } catch (error) {
-        this.failed(error);
+    await this.#groups("artist", "/artists");
+    await this.#groups("movement", "/styles");
+  }
+
+  async #groups(id, path) {
+    try {
+      for (const group of (await json(path)).groups) {
+        const option = new Option(`${group.name} (${group.paintings})`, group.slug);
+        option.dataset.name = group.name;
+        byId(id).append(option);
       }
+    } catch (error) {
+      this.failed(error);
+      if (isPassing(error)) setTimeout(() => this.#groups(id, path), AGAIN);
     }
   }
 
@@ -119,14 +124,14 @@ export class Gallery {
       if (first) this.tiles.querySelector(".use")?.setAttribute("tabindex", "0");
       byId("nothing").hidden = this.tiles.children.length > 0;
       byId("more").hidden = !this.#next;
+      byId("more").textContent = "Show more";
       this.failed(null);
     } catch (error) {
       if (run !== this.#run) return;
       this.failed(error);
       byId("more").hidden = false;
-      if (error instanceof ApiError && ["offline", "busy"].includes(error.code)) {
-        setTimeout(() => run === this.#run && this.#load(fresh), 1000 * (error.seconds || 2));
-      }
+      byId("more").textContent = "Try again";
+      if (isPassing(error)) setTimeout(() => run === this.#run && this.#load(fresh), 1000 * error.seconds || AGAIN);
     } finally {
       if (run === this.#run) this.#loading = false;
       this.tiles.removeAttribute("aria-busy");

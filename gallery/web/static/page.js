@@ -1,6 +1,6 @@
 // The page: photo and styles in, painting out.
 
-import { ApiError, json, onLocked, request, stylize } from "./api.js";
+import { ApiError, isPassing, json, onLocked, request, stylize } from "./api.js";
 import { Brush, maskName } from "./brush.js";
 import { changes, Controls, read } from "./controls.js";
 import { Easel } from "./easel.js";
@@ -22,7 +22,7 @@ const gallery = new Gallery({ use: (part) => mix.use(part), add: (part) => addPa
 const controls = new Controls({ changed: (moving) => paint(moving) });
 const brush = new Brush({ changed: () => paint(true), say, toggled: (on) => {
   easel.bare(on);
-  if (on) byId("brush-box").scrollIntoView({ behavior: "smooth", block: "nearest" });
+  if (on) byId("brush-box").scrollIntoView({ block: "nearest" });
 } });
 const painter = new Painter({ painted, working: (on) => (byId("working").hidden = !on), failed: (error) => notice("paint", error) });
 const live = new Live({
@@ -174,6 +174,7 @@ function settingsText(parts, values) {
 }
 
 function remember() {
+  if (!mix.parts.length) return; // What the address says is not known yet.
   const regions = linked || brush.text;
   const text = settingsText(mix.parts, controls.values) + (regions ? `&regions=${regions}` : "");
   history.replaceState(null, "", text ? `#${text}` : location.pathname);
@@ -197,13 +198,21 @@ function commandLine() {
 async function recall() {
   const query = new URLSearchParams(location.hash.slice(1));
   controls.set(read(query));
-  const parts = [];
-  for (const text of query.getAll("style").slice(0, MAX_PARTS)) {
-    const [, style, weight] = /^(.*?)(?:=([\d.]+))?$/.exec(text) ?? [];
-    if (style) parts.push(await part(style, Number(weight ?? 1)).catch(() => null));
+  const known = [];
+  const missing = (error) => {
+    if (isPassing(error)) throw error;
+    return null;
+  };
+  try {
+    for (const text of query.getAll("style").slice(0, MAX_PARTS)) {
+      const [, style, weight] = /^(.*?)(?:=([\d.]+))?$/.exec(text) ?? [];
+      if (style) known.push(await part(style, Number(weight ?? 1)).catch(missing));
+    }
+    if (!known.some(Boolean)) known.push(await part(FIRST, 1).catch(missing) ?? await firstPainting().catch(missing));
+  } catch {
+    setTimeout(recall, 2000); // The service is away.
+    return;
   }
-  const known = parts.filter(Boolean);
-  if (!known.length) known.push(await part(FIRST, 1).catch(() => firstPainting()).catch(() => null));
   if (!mix.parts.length) mix.set(known.filter(Boolean));
   brush.use(mix.parts);
   linked = query.get("regions") ?? "";

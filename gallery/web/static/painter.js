@@ -1,7 +1,7 @@
 // Keeps the picture up to date: one request at a time, the newest wish wins, a small picture
 // while a slider moves and the full one when it rests.
 
-import { ApiError, stylize } from "./api.js";
+import { isPassing, stylize } from "./api.js";
 
 export const DRAFT_SIDE = 448;
 export const FULL_SIDE = 1024;
@@ -43,7 +43,7 @@ export class Painter {
       } catch (error) {
         this.failed(error);
         // What may pass is tried again, unless there is a newer wish by then.
-        if (error instanceof ApiError && ["offline", "busy", "too-many-requests"].includes(error.code)) {
+        if (isPassing(error)) {
           await new Promise((resolve) => setTimeout(resolve, 1000 * (error.seconds || 1.5)));
           this.#wish ??= { settings, moving };
         }
