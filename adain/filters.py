@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import starmap
 
 import torch
 from torch import Tensor
@@ -14,6 +13,9 @@ STRIP_PIXELS = 2**20
 
 FINE_RADIUS = 32
 """Radius of a window up to which each pixel has affine functions of its own."""
+
+BLOCK_RADIUS = 16
+"""Radius of a larger window in blocks: the memory grows with its square."""
 
 RowReader = Callable[[int, int], Tensor]
 """What gives rows `(1, C, bottom - top, W)` of a picture for `top` and `bottom`."""
@@ -100,7 +102,7 @@ class GuidedMap:
             radius: A window has about `2 * radius + 1` pixels a side.
             eps: Variance of the guide below which a window counts as flat.
         """
-        size = math.ceil(radius / FINE_RADIUS)
+        size = 1 if radius <= FINE_RADIUS else math.ceil(radius / BLOCK_RADIUS)
 
         def blocks(top: int, bottom: int) -> _Means:
             means = _means(_centered(guide(top, bottom)[0]), image(top, bottom)[0])
@@ -108,11 +110,16 @@ class GuidedMap:
                 return means
             return means.map(lambda each: F.avg_pool2d(each, size, ceil_mode=True))
 
-        rows = max(1, STRIP_PIXELS // width // size) * size
-        strips = [(top, min(top + rows, height)) for top in range(0, height, rows)]
-        columns = zip(*(vars(part).values() for part in starmap(blocks, strips)), strict=True)
-        means = _Means(*(torch.cat(parts, 1) for parts in columns))
-        slope, offset = means.affine(round(radius / size), eps)
+        rows = max(1, STRIP_PIXELS // 4 // width // size) * size
+        means: list[Tensor] = []
+        for top in range(0, height, rows):
+            part = vars(blocks(top, min(top + rows, height))).values()
+            if not means:  # Made at once: small pieces between large ones would hold memory.
+                shape = (math.ceil(height / size), math.ceil(width / size))
+                means = [each.new_empty(len(each), *shape) for each in part]
+            for whole, each in zip(means, part, strict=True):
+                whole[:, top // size : top // size + each.shape[1]] = each
+        slope, offset = _Means(*means).affine(round(radius / size), eps)
         return cls(torch.cat((slope.flatten(0, 1), offset))[None], size, height, width)
 
     def __call__(self, top: int, guide: Tensor) -> Tensor:

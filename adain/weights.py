@@ -37,7 +37,7 @@ DEFAULT_MODEL = "compact"
 
 SHA256 = {
     SHIPPED_ENCODER: "cf7f57fbb69cbad1ad60c11e8af578d45251b1064934203c1bd56d63b8a0fbca",
-    SHIPPED_DECODER: "8188d61e9a2d29d1fe7d9a638bcb77929223bca56ad8c51f44b16f9e266a4b97",
+    SHIPPED_DECODER: "b8763d1798bf0b6b378695b0973bd96bd84791e951a143c4f78700c5a4b1eb74",
 }
 """Pinned digests of the shipped files."""
 
