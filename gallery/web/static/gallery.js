@@ -8,7 +8,9 @@ const AGAIN = 2000; // Milliseconds after which the service is asked again.
 
 export class Gallery {
   #next = null;
+  #fresh = false; // The next page takes the place of the tiles.
   #loading = false;
+  #again = 0;
   #run = 0;
 
   constructor({ use, add, failed }) {
@@ -103,20 +105,23 @@ export class Gallery {
   async #open(path, title) {
     this.#run += 1;
     this.#next = path;
+    this.#fresh = true;
     this.#loading = false;
     byId("heading").textContent = title;
     this.tiles.setAttribute("aria-busy", "true");
-    await this.#load(true);
+    await this.#load();
   }
 
-  async #load(fresh = false) {
+  async #load() {
     if (!this.#next || this.#loading) return;
+    clearTimeout(this.#again);
     this.#loading = true;
     const run = this.#run;
     try {
       const page = await json(this.#next);
       if (run !== this.#run) return;
-      if (fresh) this.tiles.replaceChildren();
+      if (this.#fresh) this.tiles.replaceChildren();
+      this.#fresh = false;
       this.#next = page.next;
       const first = this.tiles.children.length === 0;
       this.tiles.append(...page.paintings.map((painting) => this.#tile(painting)));
@@ -131,7 +136,7 @@ export class Gallery {
       this.failed(error);
       byId("more").hidden = false;
       byId("more").textContent = "Try again";
-      if (isPassing(error)) setTimeout(() => run === this.#run && this.#load(fresh), 1000 * error.seconds || AGAIN);
+      if (isPassing(error)) this.#again = setTimeout(() => this.#load(), 1000 * error.seconds || AGAIN);
     } finally {
       if (run === this.#run) this.#loading = false;
       this.tiles.removeAttribute("aria-busy");
