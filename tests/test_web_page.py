@@ -158,10 +158,10 @@ def test_a_photo_is_painted_and_every_control_changes_it(
     mixed = stage(page)
     assert change(second, mixed) > 2
     assert page.locator(".part").count() == 2
-    page.get_by_label("Share of Irises").fill("0.1")
+    page.locator("#balance").fill("0.1")
     settle(page)
     assert change(mixed, stage(page)) > 1
-    assert "style=irises%3D0.1" in page.url
+    assert page.url.endswith("style=senecio%3D0.9&style=irises%3D0.1")
     assert page.locator("#history button").count() >= 4
     page.locator("#history button").last.click()
     settle(page)
@@ -403,7 +403,7 @@ def test_a_brush_says_where_each_style_goes(
     drag(page, "#regions", (0.25, 0.3), (0.25, 0.7), (0.3, 0.3))
     settle(page)
     assert "mask-2.png" in str(page.text_content("#command-text"))
-    assert page.locator(".part input").first.is_disabled()
+    assert not page.is_visible("#balance")
     page.click("#brush-done")
     masked = stage(page)
     page.click("#brush")

@@ -80,7 +80,7 @@ function paint(moving = false) {
   growing = null;
   gallery.mark(mix.parts.map((part) => part.style));
   brush.use(mix.parts);
-  mix.lock(brush.isPainted);
+  mix.lock(brush.isPainted && !live.isOn);
   byId("brush").hidden = byId("best").hidden = byId("inside").hidden = live.isOn || !photo;
   if (photo && mix.parts.length && !live.isOn) {
     const strokes = brush.isPainted ? [...brush.strokes] : [];
@@ -241,10 +241,9 @@ function describe(painting, weight) {
 }
 
 function addPart(part) {
-  if (mix.parts.length >= MAX_PARTS && !mix.parts.some((each) => each.style === part.style)) {
-    say("Four styles are the most that can be mixed; the last one was replaced.");
-  }
+  const isFull = mix.parts.length >= MAX_PARTS && !mix.parts.some((each) => each.style === part.style);
   mix.toggle(part);
+  notice("mix", isFull ? new Error("Four styles are the most that can be mixed; the last one was replaced.") : null);
   say(`Mixing ${mix.title}.`);
 }
 

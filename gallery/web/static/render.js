@@ -154,7 +154,8 @@ export class Render {
     const points = losses.map((loss, i) => `${(200 * i) / last},${5 + 50 * ((high - loss) / (high - low || 1))}`);
     byId("loss-line").setAttribute("points", points.join(" "));
     const first = this.#losses[0];
-    const words = first ? `Loss: from ${first.loss.toPrecision(2)} to ${this.#losses.at(-1).loss.toPrecision(2)}` : "";
+    const grew = this.#losses.some((point) => point.scale !== first.scale) ? "; it leaps where a larger picture begins" : "";
+    const words = first ? `Loss: from ${first.loss.toPrecision(2)} to ${this.#losses.at(-1).loss.toPrecision(2)}${grew}` : "";
     byId("loss").setAttribute("aria-label", words || "Loss");
     byId("loss-text").textContent = words;
   }
