@@ -146,10 +146,13 @@ def test_regions_take_the_style_of_their_own_painting(encoder: Encoder) -> None:
     left[0, ..., :32], left[1, ..., 32:] = 1, 1
     image = torch.cat((paintings[0][..., :32], paintings[1][..., 32:]), dim=3)
     style = [(painting, 1.0) for painting in paintings]
-    for kind in ("gram", "wasserstein"):
+    stored = style_statistics(encoder(torch.cat(paintings)))
+    for kind, styles in (
+        ("gram", style), ("wasserstein", style), ("statistics", style), ("statistics", stored),
+    ):  # fmt: skip
         loss = LossConfig(style_loss=kind, content_weight=0)
         right, swapped = (
-            measure_objective(encoder, PHOTO, style, loss, regions).evaluate(image)[0]["style"]
+            measure_objective(encoder, PHOTO, styles, loss, regions).evaluate(image)[0]["style"]
             for regions in (left, left.flip(0))
         )
         assert right < 0.3 * swapped
@@ -167,8 +170,9 @@ def test_regions_that_do_not_fit_are_refused(encoder: Encoder) -> None:
         with pytest.raises(ValueError, match=words):
             optimize_image(encoder, PHOTO, style, CONFIG, regions=regions)
     statistics = replace(CONFIG, loss=LossConfig(style_loss="statistics"))
-    with pytest.raises(ValueError, match="regions need paintings"):
-        optimize_image(encoder, PHOTO, style, statistics, regions=whole)
+    with pytest.raises(ValueError, match="shape"):
+        stored = style_statistics(encoder(noise(5)))
+        optimize_image(encoder, PHOTO, stored, statistics, regions=whole.repeat(2, 1, 1, 1))
 
 
 @pytest.mark.parametrize("kind", ["gram", "wasserstein", "statistics"])
@@ -179,7 +183,7 @@ def test_strips_have_the_loss_and_the_gradient_of_the_whole(
     photo, painting, image = noise(0, 331, 70), noise(1, 250, 90), noise(2, 331, 70)
     style = [(painting, 1.0), (photo.flip(3) ** 2, 2.0)]
     regions = None
-    if masked and kind != "statistics":
+    if masked:
         regions = torch.zeros(2, 1, 331, 70)
         regions[0, :, :150], regions[1, :, 150:, 20:] = 1, 0.7
     loss = LossConfig(

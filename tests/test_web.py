@@ -24,8 +24,10 @@ from adain.model import StyleTransferModel
 from adain.weights import load_model
 from gallery.cli import app as cli
 from gallery.cli.exits import ExitCode
+from gallery.cli.serve import _hurried
 from gallery.client import Client, ServiceError
-from gallery.config import Controls
+from gallery.config import Controls, database_url
+from gallery.database import connect
 from gallery.errors import DatabaseError
 from gallery.paintings import Painting
 from gallery.store import Gallery, make_gallery, starter_gallery
@@ -646,6 +648,14 @@ def test_health_does_not_depend_on_the_gallery(
     answer = requests.get(f"{url}/ready")
     assert_problem(answer, 503, "gallery-unavailable")
     assert "gallery.db" not in answer.text and answer.headers["Retry-After"]
+
+
+def test_questions_to_postgresql_end(postgresql: str) -> None:
+    engine = connect(_hurried(database_url(postgresql)))
+    with engine.execution_options(readonly=True).connect() as connection:
+        assert connection.exec_driver_sql("SHOW statement_timeout").scalar() == "5s"
+    engine.dispose()
+    assert _hurried("sqlite:////data/gallery.db") == "sqlite:////data/gallery.db"
 
 
 @pytest.mark.parametrize("query", ["q=" + "a" * 201, "limit=201", "limit=0", "after=-1"])

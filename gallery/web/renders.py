@@ -13,15 +13,14 @@ from torch import Tensor
 
 from adain.gatys import Checkpoint, GatysConfig, Rendering, Step
 from adain.images import Picture, encode_image, load_image, resize_image, to_image
-from adain.normalization import StyleStatistics, interpolate_styles
+from adain.normalization import StyleStatistics
 from adain.perceptual import STYLE_LOSSES, LossConfig, Paintings
 from gallery.checkpoints import load_checkpoint, save_checkpoint
 from gallery.errors import CheckpointError, MaskError
 from gallery.masks import region_weights
 from gallery.render import RenderJob, lay_over, render_job, total_steps
 from gallery.web.orders import JobOrder
-from gallery.web.problems import Problem
-from gallery.web.studio import Painted, Studio
+from gallery.web.studio import Painted, Studio, join_styles
 from gallery.web.uploads import Upload
 
 MAX_SIDE = 1024
@@ -111,7 +110,7 @@ def render_photo(
         studio: The network.
         order: What to make of it.
         upload: The photo, and a painting if one was sent along.
-        pictures: Those of the paintings of `order`, if all are at hand.
+        pictures: Those of the paintings of `order`, if all are at hand; else statistics do.
         named: Their statistics.
         checkpoint: Of an earlier attempt.
         watched: Told what happens.
@@ -120,7 +119,6 @@ def render_photo(
         Interrupted: If `watched` stopped it.
         ImageError: If a picture cannot be read, or is too large.
         MaskError: If a mask does not fit, or a style has no place.
-        Problem: If there are masks but not the pictures of all styles.
         OptimizationError: If not even the start has a finite loss.
     """
     began = time.perf_counter()
@@ -132,18 +130,6 @@ def render_photo(
     image = to_image(_shown(job, rendering.image).cpu(), job.photo.transparency)
     data = encode_image(image, order.format, order.quality)
     return Painted(data, f"image/{order.format}", time.perf_counter() - began)
-
-
-def check_regions(pictures: Sequence[Path] | None) -> Sequence[Path]:
-    """Return the pictures of the styles, which masks need.
-
-    Raises:
-        Problem: If they are not at hand.
-    """
-    if pictures is None:
-        detail = "mask: a render takes masks only where the pictures of all its styles are at hand"
-        raise Problem("mask-mismatch", detail)
-    return pictures
 
 
 def _prepare(
@@ -159,9 +145,7 @@ def _prepare(
     photo = resize_image(original, side)
     photo = Picture(photo.pixels.to(model.device), photo.transparency, photo.name)
     weights, styles = order.weights(upload), studio.each(upload, named)
-    if upload.masks:
-        check_regions(pictures)
-    mixture = styles[0] if len(styles) == 1 else interpolate_styles(styles, weights)
+    mixture = join_styles(styles, None if upload.masks else weights)
     style: Paintings | StyleStatistics = mixture
     if pictures is not None:
         paintings = [load_image(path, name="painting") for path in pictures]

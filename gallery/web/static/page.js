@@ -38,10 +38,6 @@ const inside = new Inside({ failed: (error) => notice("inside", error) });
 const render = new Render({
   grown: ({ blob, title }) => growing && easel.show(blob, title),
   done: rendered,
-  mixed: () => {
-    if (growing) growing.strokes = [];
-    say("A best picture with regions needs the pictures of its paintings, which are not here; this one mixes the styles everywhere.");
-  },
   failed: (error) => notice("render", error),
   say,
 });

@@ -15,8 +15,8 @@ export class Render {
   #result = null;
   #stem = "photo";
 
-  constructor({ grown, done, mixed, failed, say }) {
-    Object.assign(this, { grown, done, mixed, failed, say });
+  constructor({ grown, done, failed, say }) {
+    Object.assign(this, { grown, done, failed, say });
     byId("render-stop").addEventListener("click", () => this.#cancel());
     byId("render-close").addEventListener("click", () => this.#close());
     byId("render-save").addEventListener("click", () => this.#save());
@@ -39,12 +39,7 @@ export class Render {
       this.failed(null);
     } catch (error) {
       byId("best").disabled = false;
-      if (masks.length && error.code === "mask-mismatch") {
-        this.mixed();
-        await this.start({ photo, parts, masks: [], alpha, title });
-      } else {
-        this.failed(error);
-      }
+      this.failed(error);
     }
   }
 
