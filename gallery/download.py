@@ -1,8 +1,8 @@
 """Files from the web: politely, and never from a private network.
 
 A host gets one request at a time and a pause between two; when it asks to wait, it is waited for.
-Every URL, also that of a redirect, must be plain http or https and lead to a public address. Proxies
-and passwords of the environment are not used.
+Every URL, also that of a redirect, must be plain http or https and lead to a public address.
+Proxies and passwords of the environment are not used.
 """
 
 import threading
