@@ -114,15 +114,8 @@ class _HTTPConnection(HTTPConnection):
         return connection
 
 
-class _HTTPSConnection(HTTPSConnection):
-    def __init__(self, *args: Any, guard: Guard, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._guard = guard
-
-    def _new_conn(self) -> socket.socket:
-        connection = super()._new_conn()
-        self._guard.take(connection)
-        return connection
+class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
+    pass
 
 
 class GuardedAdapter(HTTPAdapter):
