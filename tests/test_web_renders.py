@@ -104,9 +104,16 @@ def test_a_render_is_followed_to_its_end(serving: Callable[[], Any]) -> None:
 def test_a_painting_that_is_sent_along_is_rendered_with_its_picture(
     serving: Callable[[], Any],
 ) -> None:
-    where = submit(serving()[0], "time_limit=5", painting=picture(96, 96, seed=3))
+    grey = np.random.default_rng(0).integers(60, 190, (48, 64, 1), dtype=np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(np.concatenate((grey + 20, grey, grey - 20), 2)).save(buffer, "PNG")
+    query, painting = "time_limit=5&preserve_color=luminance", picture(96, 96, seed=3)
+    where = submit(serving()[0], query, photo=buffer.getvalue(), painting=painting)
     wait_for(lambda: requests.get(where).json()["state"] == "done")
     assert requests.get(f"{where}/preview").json()["code"] == "job-not-done"
+    result = np.asarray(Image.open(BytesIO(requests.get(f"{where}/result").content))).astype(int)
+    assert np.abs(result[..., 1] - grey[..., 0]).mean() > 5
+    assert np.abs(result[..., 0] - result[..., 2] - 40).mean() < 5  # The colour is the photo's.
 
 
 def test_a_render_grows_makes_way_and_is_cancelled(

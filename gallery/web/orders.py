@@ -127,9 +127,8 @@ class JobOrder(Order):
 
     method: Literal["stylize", "render"] = Field(
         "stylize",
-        description="`render` optimises the picture: slower and better. Of the parameters it takes "
-        "style, alpha, feather, content_weight, style_weight, time_limit, max_side, format, "
-        "quality, and masks.",
+        description="`render` optimises the picture: slower and better. It takes all but stroke "
+        "and strength.",
     )
     content_weight: float = Field(
         0.5, description="Of a render: keeps what the photo shows.", ge=0, le=1000

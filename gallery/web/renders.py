@@ -18,7 +18,7 @@ from adain.perceptual import STYLE_LOSSES, LossConfig, Paintings
 from gallery.checkpoints import load_checkpoint, save_checkpoint
 from gallery.errors import CheckpointError, MaskError
 from gallery.masks import region_weights
-from gallery.render import RenderJob, lay_over, render_job, total_steps
+from gallery.render import RenderJob, finish_render, lay_over, render_job, total_steps
 from gallery.web.orders import JobOrder
 from gallery.web.studio import Painted, Studio, join_styles
 from gallery.web.uploads import Upload
@@ -127,7 +127,7 @@ def render_photo(
     rendering = _render(studio, job, resume, watched)
     if rendering.ended == "stopped":
         raise Interrupted(_pack(rendering.checkpoint))
-    image = to_image(_shown(job, rendering.image).cpu(), job.photo.transparency)
+    image = to_image(finish_render(job, rendering.image).cpu(), job.photo.transparency)
     data = encode_image(image, order.format, order.quality)
     return Painted(data, f"image/{order.format}", time.perf_counter() - began)
 
@@ -168,7 +168,8 @@ def _prepare(
     else:
         passes = [model.stylize(photo.pixels, each, order.alpha) for each in styles]
         start = lay_over(photo.pixels, torch.cat(passes), regions)
-    return RenderJob(photo, style, start, config, RUN, model.encoder, regions=regions)
+    controls = order.controls()
+    return RenderJob(photo, style, start, config, RUN, model.encoder, controls, regions)
 
 
 def _regions(studio: Studio, upload: Upload, styles: int, photo: Picture, feather: float) -> Tensor:
@@ -179,11 +180,6 @@ def _regions(studio: Studio, upload: Upload, styles: int, photo: Picture, feathe
     if not (regions.amax((1, 2, 3)) > 0).all():
         raise MaskError("a style has no place in the masks; leave it away")
     return regions
-
-
-def _shown(job: RenderJob, image: Tensor) -> Tensor:
-    """Return a picture as it is shown: on the photo, where no style goes."""
-    return image if job.regions is None else lay_over(job.photo.pixels, image, job.regions)
 
 
 def _render(
@@ -199,7 +195,8 @@ def _render(
         now = time.monotonic()
         if now >= previewed + PREVIEW_SECONDS:
             previewed = now
-            small = resize_image(Picture(_shown(job, step.preview()).cpu()), PREVIEW_SIDE)
+            shown = finish_render(job, step.preview()).cpu()
+            small = resize_image(Picture(shown), PREVIEW_SIDE)
             watched.keep("preview", encode_image(to_image(small.pixels), "jpeg", 85))
         if now >= saved + CHECKPOINT_SECONDS:
             saved = now

@@ -47,13 +47,13 @@ export class Easel {
     this.cover(0);
   }
 
-  show(blob, title) {
+  show(blob, title, draft = false) {
     const url = URL.createObjectURL(blob);
     const old = this.#url;
     this.#url = url;
     this.after.src = url;
     this.after.alt = `The photo, painted in the style of ${title}`;
-    this.stage.dataset.state = "painted";
+    this.stage.dataset.state = draft ? "draft" : "painted";
     if (old) this.after.addEventListener("load", () => URL.revokeObjectURL(old), { once: true });
   }
 

@@ -91,7 +91,7 @@ function wish() {
 
 function painted({ blob, settings, moving, milliseconds }) {
   if (settings.photo !== photo || growing) return;
-  easel.show(blob, settings.title);
+  easel.show(blob, settings.title, moving);
   if (moving) return;
   last = { blob, settings };
   inside.look(photo, settings.parts);
@@ -109,7 +109,7 @@ async function best() {
   const isUsed = (i) => i === 0 || !masks.length || strokes.some((stroke) => stroke.style === parts[i].style);
   growing = { parts, values, photo, strokes, title: mix.title, best: true };
   const used = { parts: parts.filter((_, i) => isUsed(i)), masks: masks.filter((_, i) => isUsed(i)) };
-  await render.start({ photo, ...used, alpha: values.alpha, title: mix.title });
+  await render.start({ photo, ...used, values, title: mix.title });
 }
 
 function rendered(picture) {

@@ -28,8 +28,8 @@ export class Render {
     return this.#job !== null;
   }
 
-  async start({ photo, parts, masks, alpha, title }) {
-    const { query, body } = order({ photo: photo.file, parts, masks, alpha, method: "render", time_limit: SECONDS, max_side: SIDE, format: "png" });
+  async start({ photo, parts, masks, values, title }) {
+    const { query, body } = order({ photo: photo.file, parts, masks, ...values, method: "render", time_limit: SECONDS, max_side: SIDE, format: "png" });
     byId("best").disabled = true;
     try {
       const { id } = await (await request(`/jobs?${query}`, { method: "POST", body })).json();
