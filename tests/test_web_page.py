@@ -288,7 +288,7 @@ def test_the_best_picture_is_a_job_that_outlives_the_page(
 ) -> None:
     small = tmp_path / "small.png"
     Image.open(BytesIO(example_file())).resize((96, 64)).save(small)
-    page = open_page(f"{url}#style=irises", quiet=False)  # A preview may go while it is asked for.
+    page = open_page(f"{url}#style=irises")
     page.set_input_files("#file", str(small))
     settle(page)
     page.click("#best")
@@ -311,7 +311,7 @@ def test_the_best_picture_is_a_job_that_outlives_the_page(
 def test_the_best_picture_is_given_up(
     url: str, open_page: Callable[..., "Page"], photo: str
 ) -> None:
-    page = open_page(f"{url}#style=irises", quiet=False)
+    page = open_page(f"{url}#style=irises")
     page.set_input_files("#file", photo)
     settle(page)
     page.click("#best")
@@ -460,7 +460,7 @@ def test_the_best_picture_has_regions(
 ) -> None:
     small = tmp_path / "small.png"
     Image.open(BytesIO(example_file())).resize((96, 64)).save(small)
-    page = open_page(f"{url}#style=irises", quiet=False)
+    page = open_page(f"{url}#style=irises")
     page.set_input_files("#file", str(small))
     settle(page)
     page.click("#brush")

@@ -110,7 +110,7 @@ def test_a_painting_that_is_sent_along_is_rendered_with_its_picture(
     query, painting = "time_limit=5&preserve_color=luminance", picture(96, 96, seed=3)
     where = submit(serving()[0], query, photo=buffer.getvalue(), painting=painting)
     wait_for(lambda: requests.get(where).json()["state"] == "done")
-    assert requests.get(f"{where}/preview").json()["code"] == "job-not-done"
+    assert requests.get(f"{where}/preview").status_code == 204
     result = np.asarray(Image.open(BytesIO(requests.get(f"{where}/result").content))).astype(int)
     assert np.abs(result[..., 1] - grey[..., 0]).mean() > 5
     assert np.abs(result[..., 0] - result[..., 2] - 40).mean() < 5  # The colour is the photo's.
@@ -129,7 +129,7 @@ def test_a_render_grows_makes_way_and_is_cancelled(
     assert answer.status_code == 200
     assert requests.get(where).json()["state"] == "running"  # It was not waited for.
     assert requests.delete(where).json()["state"] == "cancelled"
-    assert requests.get(f"{where}/preview").status_code == 409
+    assert requests.get(f"{where}/preview").status_code == 204
     metrics = f"{root}/api/v1/metrics"
     wait_for(lambda: "adain_painting 0.0" in requests.get(metrics).text)
 

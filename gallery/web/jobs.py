@@ -194,14 +194,16 @@ def create_job_api(studio: Studio, jobs: Jobs, runner: JobRunner) -> APIRouter:
         response_class=Response,
         summary="A render as it grows",
         responses=found
-        | documented("job-not-done")
-        | {200: {"description": "A picture.", "content": {"image/jpeg": {}}}},
+        | {
+            200: {"description": "A picture.", "content": {"image/jpeg": {}}},
+            204: {"description": "There is none now: it waits, has ended, or is no render."},
+        },
     )
     async def preview(id: JobId) -> Response:
         """The picture as it is now, at most 512 pixels a side."""
         data = await run_in_threadpool(jobs.file, id, "preview")
         if data is None:
-            raise Problem("job-not-done", "there is no preview of it")
+            return Response(status_code=204, headers={"Cache-Control": "no-store"})
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     @api.get(

@@ -124,7 +124,7 @@ export class Render {
     this.#looking = true;
     try {
       const blob = await (await request(path)).blob();
-      if (this.isRunning && !this.#result) {
+      if (blob.size && this.isRunning && !this.#result) {
         this.#show(blob);
         this.grown({ blob, title: this.#job.title });
       }
