@@ -467,6 +467,7 @@ def save_image(
     overwrite: bool = False,
     bits: int = 8,
     notes: Notes = Notes(),
+    name: str | None = None,
 ) -> None:
     """Write an image file, whole or not at all.
 
@@ -478,12 +479,13 @@ def save_image(
         overwrite: Replace a file that exists.
         bits: 8 or 16; see `encode_image`.
         notes: What the file shall say; see `encode_image`.
+        name: What error messages call the file; by default its path.
 
     Raises:
         ImageExistsError: If the file exists and `overwrite` is false.
         ImageError: If it cannot be encoded or written; nothing is left behind then.
     """
-    name = one_line(str(destination))
+    name = one_line(name or str(destination))
     exists = f"{name}: exists already; choose another name or allow overwriting"
     if not overwrite and os.path.lexists(destination):
         raise ImageExistsError(exists)

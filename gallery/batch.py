@@ -322,6 +322,7 @@ class Worker:
                 overwrite=True,
                 bits=config.bits,
                 notes=notes,
+                name=str(destination),
             )
             entry = Entry(
                 output=name,
