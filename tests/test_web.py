@@ -919,8 +919,6 @@ def test_the_client_paints_with_masks_and_renders(url: str) -> None:
         assert pixels(rendered).shape == (48, 64, 3) and states[-1] == "done"
         with pytest.raises(ServiceError, match="cannot be read"):
             service.render(b"no picture", ["irises"])
-        with pytest.raises(ServiceError, match="pictures of all its styles"):
-            service.render(picture(), ["irises", "senecio"], masks=masks)
         rendered = service.render(
             picture(),
             painting=picture(seed=5),

@@ -26,6 +26,13 @@ from gallery.web.uploads import Upload
 MAX_SIDE = 1024
 """Longest side of a render in pixels."""
 
+STORED_CONTENT_WEIGHT = 0.02
+"""Default where of a painting only statistics are at hand.
+
+Their loss is smaller than that of pictures; at the weight for those a render is hardly more than a
+photo in other colours, with fringes.
+"""
+
 PREVIEW_SIDE = 512
 """Longest side of its previews."""
 
@@ -155,8 +162,9 @@ def _prepare(
             (painting.pixels.to(model.device), weight)
             for painting, weight in zip(paintings, weights, strict=True)
         ]
+    content_weight = LossConfig.content_weight if style is not mixture else STORED_CONTENT_WEIGHT
     loss = LossConfig(
-        order.content_weight,
+        content_weight if order.content_weight is None else order.content_weight,
         order.style_weight,
         style_loss=STYLE_LOSSES[-1 if style is mixture else 0],
     )
