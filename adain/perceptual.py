@@ -38,6 +38,10 @@ AVERAGE_GAIN = 1.6
 STRIDE = 16
 """Pixels per position at relu5_1; sides are padded to a multiple of it, at least to two."""
 
+MARGIN = 8
+"""Pixels that a picture to be optimised is continued by on each side. The outermost ones are else
+seen by fewer positions than all others, and a frame of stray colours costs next to nothing."""
+
 REACH = 80
 """Pixels around a strip that its features depend on: 70 at relu5_1 of VGG-19, whole strides."""
 
@@ -352,7 +356,7 @@ class _Network:
 
     def painting_moments(self, painting: Tensor) -> dict[str, Moments]:
         """Return the moments of a whole picture at every layer."""
-        padded = _pad(painting)
+        padded = _pad(painting, margin=0)
 
         def parts(strip: _Strip) -> dict[str, Tensor]:
             features = self.features(padded[:, :, strip.seen], strip)
@@ -369,7 +373,7 @@ class _Network:
 
     def painting_statistics(self, painting: Tensor) -> StyleStatistics:
         """Return the statistics of a whole picture."""
-        padded = _pad(painting)
+        padded = _pad(painting, margin=0)
         found: dict[str, ChannelMoments] = {}
         for strip in self.strips(padded.shape[2]):
             features = self.features(padded[:, :, strip.seen], strip)
@@ -415,15 +419,15 @@ def strip_rows(encoder: nn.Module, height: int, width: int, memory: int | None) 
     device = next(encoder.parameters()).device
     if memory is None:
         memory = free_memory(device) // 2
-    height, width = height + -height % STRIDE, width + -width % STRIDE
-    row = width * bytes_per_pixel(encoder)
+    padded = _padded_side(height)
+    row = _padded_side(width) * bytes_per_pixel(encoder)
     affordable = memory // row
-    if affordable >= height:
-        return height
+    if affordable >= padded:
+        return padded
     rows = (affordable - 2 * REACH) // STRIDE * STRIDE
     if rows >= STRIDE and isinstance(encoder, Encoder):
         return int(rows)
-    least = row * (2 * REACH + STRIDE if isinstance(encoder, Encoder) else height)
+    least = row * (2 * REACH + STRIDE if isinstance(encoder, Encoder) else padded)
     raise ImageTooLargeError(
         f"to render {width}x{height} pixels takes {least / 2**20:.0f} MiB for features, and "
         f"{max(memory, 0) / 2**20:.0f} MiB are left; allow more, or give a smaller max-side"
@@ -518,11 +522,17 @@ def _statistics_targets(style: StyleStatistics) -> dict[str, StyleTarget]:
     }
 
 
-def _pad(image: Tensor) -> Tensor:
-    height, width = (max(side, 2 * STRIDE) for side in image.shape[2:])
-    bottom, right = height + -height % STRIDE, width + -width % STRIDE
-    padding = (0, right - image.shape[3], 0, bottom - image.shape[2])
-    return F.pad(image, padding, mode="replicate") if any(padding) else image
+def _padded_side(side: int, margin: int = MARGIN) -> int:
+    side = max(side + 2 * margin, 2 * STRIDE)
+    return side + -side % STRIDE
+
+
+def _pad(image: Tensor, margin: int = MARGIN) -> Tensor:
+    """Mirror a picture into its margin, and continue it to whole positions."""
+    height, width = (side + 2 * margin for side in image.shape[2:])
+    rest = (0, _padded_side(image.shape[3], margin) - width)
+    rest += (0, _padded_side(image.shape[2], margin) - height)
+    return F.pad(F.pad(image, (margin,) * 4, mode="reflect"), rest, mode="replicate")
 
 
 def _average_pool(features: Tensor) -> Tensor:

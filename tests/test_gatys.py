@@ -105,8 +105,9 @@ def test_every_style_loss_brings_the_style_nearer(
 ) -> None:
     loss = LossConfig(style_loss=style_loss, pooling=pooling, content_weight=0)
     steps: list[Step] = []
-    optimize(replace(CONFIG, loss=loss, min_side=64, first_iterations=20), on_step=record(steps))
-    assert steps[-1].losses["style"] < 0.7 * steps[0].losses["style"]
+    config = replace(CONFIG, loss=loss, min_side=64, first_iterations=20)
+    optimize(config, style=[(PAINTING / 3, 1.0)], on_step=record(steps))
+    assert steps[-1].losses["style"] < 0.5 * steps[0].losses["style"]
 
 
 def test_a_stored_style_needs_the_loss_of_statistics(optimize: Optimize, encoder: Encoder) -> None:
@@ -190,17 +191,26 @@ def test_strips_have_the_loss_and_the_gradient_of_the_whole(
         style_loss=kind, tv_weight=0.3, layer_weights=(1, 2, 0, 1, 1), precision="float32"
     )
     whole = measure_objective(encoder, photo, style, loss, regions)
-    row = 80 * bytes_per_pixel(encoder)
+    row = 96 * bytes_per_pixel(encoder)
     memory = math.ceil(row * (2 * REACH + 64))
     strips = measure_objective(encoder, photo, style, loss, regions, memory)
-    assert len(whole.network.strips(336)) == 1 and len(strips.network.strips(336)) == 6
+    assert len(whole.network.strips(352)) == 1 and len(strips.network.strips(352)) == 6
     (losses, gradient), (expected, slope) = strips.evaluate(image), whole.evaluate(image)
-    # The Wasserstein distance is a small difference of large sums.
     # Rounding counts in the Wasserstein distance, a small difference of large sums.
     rounding = 1e-3 if kind == "wasserstein" else 1e-5
     assert losses == pytest.approx(expected, rel=rounding)
     assert (gradient - slope).norm() < 30 * rounding * slope.norm()
     assert strips.losses(image)["loss"].item() == pytest.approx(losses["loss"], rel=rounding)
+
+
+def test_the_outermost_pixels_count_as_much_as_others(encoder: Encoder) -> None:
+    photo, painting = noise(0, 96, 96), noise(1, 64, 64)
+    objective = measure_objective(encoder, photo, [(painting, 1.0)], LossConfig())
+    _, gradient = objective.evaluate((photo + 0.1 * noise(2, 96, 96)).clamp(0, 1))
+    power = gradient.square().mean(1)[0]
+    inside = power[20:-20, 20:-20].mean()
+    for border in (power[0], power[-1], power[:, 0], power[:, -1]):
+        assert border.mean() > 0.25 * inside
 
 
 def test_too_little_memory_is_refused_before_the_work(optimize: Optimize) -> None:
