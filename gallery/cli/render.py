@@ -256,7 +256,7 @@ def _plan(photo: str, slug: str, output: str | None, format: str | None) -> Path
 
 def _refuse_suffixes(plot: Path | None, animate: Path | None) -> None:
     """Refuse names that no picture could be written to at the end of a long run."""
-    from gallery.outputs import WRITABLE
+    from adain.images import WRITABLE
 
     with usage():
         if plot and plot.suffix.lower() not in WRITABLE:
