@@ -1,4 +1,4 @@
-"""Pillow images of any mode, orientation and colour profile to upright sRGB of 8 bits."""
+"""Pillow images of any mode, orientation and colour profile to upright sRGB."""
 
 from collections.abc import Callable
 from functools import cache
@@ -12,6 +12,9 @@ from adain.errors import ImageError
 
 MAX_PROFILE_BYTES = 4 * 2**20
 """Larger colour profiles are ignored; those of printers take 2 MB at most."""
+
+SRGB_ROUNDING = 2
+"""Levels of 256 by which the profiles that programs have for sRGB differ."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -27,11 +30,24 @@ _UPRIGHT = {
 
 def turn_upright(image: Image.Image) -> Image.Image:
     """Apply the EXIF orientation, as far as there is one that can be read."""
-    try:
-        method = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # The pixels are good even when the EXIF block is not.
-        method = None
+    method = _upright(image)
     return image if method is None else image.transpose(method)
+
+
+def turn_levels_upright(levels: NDArray[np.uint16], image: Image.Image) -> NDArray[np.uint16]:
+    """Apply the EXIF orientation of an image to levels `(H, W, C)` of its file."""
+    method = _upright(image)
+    if method is None:
+        return levels
+    channels = (Image.fromarray(channel) for channel in np.moveaxis(levels, 2, 0))
+    return np.dstack([np.asarray(channel.transpose(method)) for channel in channels])
+
+
+def _upright(image: Image.Image) -> Image.Transpose | None:
+    try:
+        return _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # The pixels are good even when the EXIF block is not.
+        return None
 
 
 def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
@@ -97,7 +113,17 @@ def srgb_conversion(mode: str, profile: bytes | None) -> Callable[[Image.Image],
     return lambda image: image.convert("RGB")
 
 
-def fill_clear(levels: NDArray[np.uint8], opacity: NDArray[np.uint8]) -> None:
+def is_srgb(mode: str, profile: bytes | None) -> bool:
+    """Return whether a profile leaves the colours of sRGB as they are, but for rounding."""
+    steps = np.arange(0, 256, 17, dtype=np.uint8)
+    grid = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(len(steps), -1, 3)
+    colors = Image.fromarray(grid[..., 0] if mode == "L" else grid)
+    converted = np.asarray(srgb_conversion(mode, profile)(colors))
+    change = converted.astype(int) - np.asarray(colors.convert("RGB"))
+    return bool(np.abs(change).max() <= SRGB_ROUNDING)
+
+
+def fill_clear(levels: NDArray[np.integer], opacity: NDArray[np.integer]) -> None:
     """Give fully clear pixels the mean visible colour, in place.
 
     Their hidden colour, often black, would otherwise count in the statistics of the style and
@@ -111,8 +137,9 @@ def fill_clear(levels: NDArray[np.uint8], opacity: NDArray[np.uint8]) -> None:
     for colors, alpha in zip(levels, opacity, strict=True):
         total += alpha.astype(np.float64) @ colors
         weight += alpha.sum()
-    mean = np.rint(total / weight) if weight else np.full(3, 128)
-    levels[opacity == 0] = mean.astype(np.uint8)
+    middle = np.iinfo(levels.dtype).max // 2 + 1
+    mean = np.rint(total / weight) if weight else np.full(3, middle)
+    levels[opacity == 0] = mean.astype(levels.dtype)
 
 
 @cache

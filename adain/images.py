@@ -4,8 +4,8 @@
     Pillow image ───────── from_image ──┴─ Picture ── resize_image ── the network
     file ── save_image ── encode_image ──── Picture ── gather_rows ── strips of its result
 
-A loaded picture is upright, in sRGB, of 8 bits a channel whatever its file holds. HEIC is read
-with the extra `heic`. Pictures are worked on strip by strip: beside the levels of a print,
+A loaded picture is upright, in sRGB, of 8 or 16 bits a channel as its file. HEIC is read with the
+extra `heic`. Pictures are worked on strip by strip: beside the levels of a print,
 nothing of its size is in memory.
 """
 
@@ -31,10 +31,12 @@ from torch.nn import functional as F
 from adain import deep
 from adain.conversion import (
     fill_clear,
+    is_srgb,
     scale_grey,
     split_alpha,
     srgb_conversion,
     srgb_profile,
+    turn_levels_upright,
     turn_upright,
 )
 from adain.errors import ImageError, ImageExistsError, ImageTooLargeError
@@ -218,6 +220,9 @@ def load_image(
 ) -> Picture:
     """Decode a picture: upright, in sRGB, transparency apart.
 
+    PNG and TIFF of 16 bits a channel are read as such; as 8 bits if they have another profile
+    than sRGB, a colour that is clear, or, in TIFF, LZW, tiles or planes.
+
     Args:
         source: Path of a file, its bytes, or a stream, which is read but not closed.
         limits: What to refuse before any pixel is decoded.
@@ -231,11 +236,11 @@ def load_image(
             too small or too thin.
     """
     name = picture_name(source, name)
-    with _opened(source, limits, name) as image:
+    with _opened(source, limits, name) as (image, data):
         if side is not None and side < max(image.size):
             scale = side / max(image.size)
             image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
-        return from_image(image, name)
+        return _read_deep(image, data, name) or from_image(image, name)
 
 
 def picture_name(source: Path | str | bytes | BinaryIO, name: str | None = None) -> str:
@@ -248,16 +253,13 @@ def from_image(image: Image.Image, name: str = "picture") -> Picture:
 
     16-bit grey is divided by 257. Modes I and F do not say what white is, so it is the smallest
     of 1 (F alone), 255 and 65535 that no value exceeds; if there is none, or a value is negative,
-    the range of the values is stretched to [0, 1]. Pillow reads 16-bit colour as 8-bit.
+    the range of the values is stretched to [0, 1]. Pillow has 16-bit colour as 8-bit.
 
     Raises:
         ImageError: If it cannot be decoded, or holds values that are not finite.
     """
     with _decoding(name):
-        colors, alpha = _decode(image, name)
-        levels = torch.from_numpy(colors).permute(2, 0, 1)[None]
-        opacity = None if alpha is None else torch.from_numpy(alpha)[None, None]
-        return Picture(levels, opacity, name, read_facts(image))
+        return _picture(*_decode(image, name), image, name)
 
 
 def resize_image(picture: Picture, max_side: int) -> Picture:
@@ -465,6 +467,7 @@ def save_image(
     overwrite: bool = False,
     bits: int = 8,
     notes: Notes = Notes(),
+    name: str | None = None,
 ) -> None:
     """Write an image file, whole or not at all.
 
@@ -476,12 +479,13 @@ def save_image(
         overwrite: Replace a file that exists.
         bits: 8 or 16; see `encode_image`.
         notes: What the file shall say; see `encode_image`.
+        name: What error messages call the file; by default its path.
 
     Raises:
         ImageExistsError: If the file exists and `overwrite` is false.
         ImageError: If it cannot be encoded or written; nothing is left behind then.
     """
-    name = one_line(str(destination))
+    name = one_line(name or str(destination))
     exists = f"{name}: exists already; choose another name or allow overwriting"
     if not overwrite and os.path.lexists(destination):
         raise ImageExistsError(exists)
@@ -573,7 +577,7 @@ _QUIET = _Quiet()
 @contextmanager
 def _opened(
     source: Path | str | bytes | BinaryIO, limits: ImageLimits, name: str
-) -> Iterator[Image.Image]:
+) -> Iterator[tuple[Image.Image, bytes]]:
     """Open a picture whose format and size are allowed; what fails while it is open is typed."""
     data = _read(source, limits, name)
     formats = FORMATS + (("HEIF",) if _reads_heif() else ())
@@ -581,7 +585,32 @@ def _opened(
         raise ImageError(f"{name}: is HEIC; install the extra: pip install 'adain[heic]'")
     with _decoding(name), Image.open(BytesIO(data), formats=formats) as image:
         _check_size(image.width, image.height, limits, name)
-        yield image
+        yield image, data
+
+
+def _read_deep(image: Image.Image, data: bytes, name: str) -> Picture | None:
+    """Read a file of 16 bits a channel in full; None if that is not possible, see `load_image`."""
+    levels = deep.read_levels(image, data)
+    if levels is None:
+        return None
+    channels = levels.shape[2]
+    if not is_srgb("L" if channels < 3 else "RGB", image.info.get("icc_profile")):
+        return None
+    levels = turn_levels_upright(levels, image)
+    colors = levels[..., :3] if channels > 2 else levels[..., :1].repeat(3, axis=2)
+    alpha = None if channels % 2 else levels[..., -1]
+    if alpha is None or alpha.min() == np.iinfo(alpha.dtype).max:
+        return _picture(colors, None, image, name)
+    fill_clear(colors, alpha)
+    return _picture(colors, alpha, image, name)
+
+
+def _picture(
+    colors: NDArray[Any], alpha: NDArray[Any] | None, image: Image.Image, name: str
+) -> Picture:
+    levels = torch.from_numpy(colors).permute(2, 0, 1)[None]
+    opacity = None if alpha is None else torch.from_numpy(alpha)[None, None]
+    return Picture(levels, opacity, name, read_facts(image))
 
 
 def _decode(image: Image.Image, name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:

@@ -337,16 +337,20 @@ class _Network:
                 Gram matrix, `(C,)`, are returned in its place.
         """
         share = (strip.bottom - strip.top) / strip.height
+        if weights is not None:
+            height = round(features.shape[2] / share)
+            weights = F.interpolate(_pad(weights), (height, features.shape[3]), mode="area")
+            part = weights[:, :, strip.rows(layer)]
+            share, weights = (part.sum() / weights.sum()).item(), part
+        if not share:
+            weights = None
         if raw:
-            measured = Moments(features.mean((0, 2, 3)), features.square().mean((0, 2, 3)))
+            counts = 1 if weights is None else weights / weights.mean()
+            mean, square = (
+                (counts * each).mean((0, 2, 3)) for each in (features, features.square())
+            )
+            measured = Moments(mean, square)
         else:
-            if weights is not None:
-                height = round(features.shape[2] / share)
-                weights = F.interpolate(_pad(weights), (height, features.shape[3]), mode="area")
-                part = weights[:, :, strip.rows(layer)]
-                share, weights = (part.sum() / weights.sum()).item(), part
-            if not share:
-                weights = None
             measured = measure_moments(features, self._head(layer), self.dtype, weights)
         return {"mean": measured.mean * share, "gram": measured.gram * share}
 
@@ -453,9 +457,10 @@ def measure_objective(
     Args:
         encoder: The perceptual network; its `embed` heads are used where it has them.
         photo: Shape `(1, 3, H, W)`, RGB in [0, 1].
-        style: Paintings, or a stored style, for the style loss `statistics`.
+        style: Paintings, or a stored style, for the style loss `statistics`; with regions one row
+            for each.
         config: The terms of the loss.
-        regions: How much each painting counts at each pixel, shape `(paintings, 1, H, W)`, each
+        regions: How much each style counts at each pixel, shape `(styles, 1, H, W)`, each
             somewhere; None mixes them everywhere. A region counts by its part of the picture.
         memory: Bytes for features; None is half of what is free.
 
@@ -468,22 +473,25 @@ def measure_objective(
     network = _Network(encoder, config.pooling, torch.bfloat16 if low else torch.float32, rows)
     content = network.content(photo, config.content_layer)
     if isinstance(style, StyleStatistics):
-        found = [Region(_statistics_targets(style.to(device)))]
+        targets = [_statistics_targets(row) for row in _rows(style.to(device))]
     else:
         longer = max(photo.shape[2:]) * config.style_scale
         paintings = [(_shrink(painting.to(device), longer), weight) for painting, weight in style]
-        if regions is None:
-            found = [Region(_painting_targets(network, paintings, config.style_loss))]
-        else:
-            found = [
-                Region(
-                    _painting_targets(network, [painting], config.style_loss),
-                    (weights.sum() / regions.sum()).item(),
-                    weights[None],
-                )
-                for painting, weights in zip(paintings, regions, strict=True)
-            ]
+        parts = [paintings] if regions is None else [[painting] for painting in paintings]
+        targets = [_painting_targets(network, part, config.style_loss) for part in parts]
+    if regions is None:
+        return Objective(network, config, content, [Region(targets[0])])
+    found = [
+        Region(target, (weights.sum() / regions.sum()).item(), weights[None])
+        for target, weights in zip(targets, regions, strict=True)
+    ]
     return Objective(network, config, content, found)
+
+
+def _rows(style: StyleStatistics) -> list[StyleStatistics]:
+    """Return a batch of styles `(N, C)` as styles `(1, C)`."""
+    widths = {layer: channels.mean.shape[1] for layer, channels in style.layers.items()}
+    return [StyleStatistics.from_vector(row, widths) for row in style.to_vector().split(1)]
 
 
 def _painting_targets(network: _Network, paintings: Paintings, kind: str) -> dict[str, StyleTarget]:

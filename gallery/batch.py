@@ -261,6 +261,9 @@ class Worker:
         self._journal = journal
         self._settings = _settings(plan.config)
         self._weights = _weights_digest(model)
+        # Once, or what the batch itself has come to hold would count as not free.
+        jobs = plan.batch.jobs or default_jobs()
+        self._memory = memory_limit(model, plan.config.memory) // jobs
 
     def __call__(self, job: Job) -> BatchStep:
         """Make a result unless it is complete; whatever fails is in the step."""
@@ -322,6 +325,7 @@ class Worker:
                 overwrite=True,
                 bits=config.bits,
                 notes=notes,
+                name=str(destination),
             )
             entry = Entry(
                 output=name,
@@ -363,8 +367,7 @@ class Worker:
             alpha=config.alpha,
             max_side=config.max_side,
             controls=config.controls,
-            memory=memory_limit(self._model, config.memory)
-            // (self._plan.batch.jobs or default_jobs()),
+            memory=self._memory,
         )
         return result, result_notes(photo, styles.slugs[number], config)
 

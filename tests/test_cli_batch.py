@@ -252,7 +252,7 @@ def test_a_full_disk_leaves_nothing_behind_and_the_next_run_goes_on(folder: Path
     process = start(folder, "--style", "mosaic.png", preexec_fn=limit)
     _, errors = finish(process)
     assert process.returncode == 4
-    assert "Traceback" not in errors and errors.count("cannot be written") == 2
+    assert "Traceback" not in errors and errors.count("mosaic.png: cannot be written") == 2
     assert results(folder / "out") == {JOURNAL}
     process = start(folder, "--style", "mosaic.png")
     assert finish(process)[1] == "adain: done=2 skipped=0 failed=0\n"

@@ -18,8 +18,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImageOps
 
+from adain.conversion import srgb_profile
 from adain.deep import write_png
 from adain.errors import ImageError, ImageExistsError, ImageTooLargeError
 from adain.images import (
@@ -175,13 +176,27 @@ def test_values_that_are_not_finite_are_refused(value: float) -> None:
         from_image(Image.fromarray(values), "scan")
 
 
-def test_16_bit_color_is_read_as_8_bit() -> None:
-    rows = np.concatenate(
-        [np.zeros((HEIGHT, 1), ">u2"), (COLORS.astype(">u2") * 257).reshape(HEIGHT, -1)], axis=1
-    ).view(np.uint8)
-    filters = np.delete(rows, 1, axis=1)  # One filter byte a row, not two.
-    picture = load_image(png(WIDTH, HEIGHT, depth=16, kind=2, rows=filters.tobytes()))
-    assert np.array_equal(levels(picture).round(), COLORS)
+@pytest.mark.parametrize("orientation", [3, 6, 7])
+def test_16_bits_are_turned_upright(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = np.arange(HEIGHT * WIDTH, dtype=np.uint16).reshape(HEIGHT, WIDTH)
+    data = encoded(Image.fromarray(stored), "PNG", exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(BytesIO(data))))
+    np.testing.assert_array_equal(load_image(data)[:][..., 1], expected)
+
+
+def test_16_bits_of_another_profile_are_converted_in_8() -> None:
+    colors = np.full((HEIGHT, WIDTH, 3), (40000, 20000, 9001), np.uint16)
+    found = []
+    for primaries in (SRGB_TO_XYZ, ADOBE_RGB_TO_XYZ):
+        buffer = BytesIO()
+        profile = icc_profile(b"RGB ", 2.2, primaries)
+        write_png(buffer, [colors], colors.shape, profile, Notes())
+        found.append(load_image(buffer.getvalue()).levels.dtype)
+    write_png(buffer := BytesIO(), [colors], colors.shape, srgb_profile(), Notes())
+    assert load_image(buffer.getvalue()).levels.dtype == torch.uint16
+    assert found == [torch.uint8, torch.uint8]
 
 
 def test_adobe_cmyk_jpeg_is_not_inverted() -> None:
