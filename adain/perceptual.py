@@ -530,8 +530,8 @@ def _padded_side(side: int, margin: int = MARGIN) -> int:
 def _pad(image: Tensor, margin: int = MARGIN) -> Tensor:
     """Mirror a picture into its margin, and continue it to whole positions."""
     height, width = (side + 2 * margin for side in image.shape[2:])
-    right = _padded_side(image.shape[3], margin) - width
     bottom = _padded_side(image.shape[2], margin) - height
+    right = _padded_side(image.shape[3], margin) - width
     mirrored = F.pad(image, (margin,) * 4, mode="reflect")
     return F.pad(mirrored, (0, right, 0, bottom), mode="replicate")
 

@@ -131,7 +131,7 @@ def test_little_memory_gives_the_same_picture(run: Run, monkeypatch: pytest.Monk
     assert run(*size, "-o", "whole.png").exit_code == 0
     # As if features took so much that a strip of 32 rows, and 80 around it, takes 2 GB.
     monkeypatch.setattr(use_case, "resident_memory", lambda: 0)
-    monkeypatch.setattr("adain.perceptual.FEATURE_BYTES", 2e9 / (192 * 64 * 72.5))
+    monkeypatch.setattr("adain.perceptual.FEATURE_BYTES", 2e9 / (192 * 80 * 72.5))
     result = run(*size, "--memory", "2G", "-o", "strips.png")
     assert result.exit_code == 0, result.stderr
     assert np.abs(pixels("strips.png") - pixels("whole.png")).max() <= 2
