@@ -172,11 +172,12 @@ def optimize_image(
         encoder: The perceptual network to `relu5_1`, frozen: an `Encoder`, whose `embed` heads
             are used if it has them, or another that is called as it is.
         photo: Shape `(1, 3, H, W)`, RGB in [0, 1], sides of at least 16 pixels.
-        style: Paintings with weights, or a stored style, which needs the style loss `statistics`.
+        style: Paintings with weights, or a stored style, which needs the style loss `statistics`;
+            with regions one row for each.
         config: How.
         start: Picture of the photo's shape to begin with; None begins with seeded noise.
-        regions: How much each painting counts at each pixel, shape `(paintings, 1, H, W)` in
-            [0, 1]; None mixes them everywhere. Needs the style loss `wasserstein` or `gram`.
+        regions: How much each style counts at each pixel, shape `(styles, 1, H, W)` in [0, 1];
+            None mixes them everywhere.
         resume: Where an earlier run with the same arguments was.
         memory: Bytes that may be used beside the arguments; None is about half of what is free.
         on_step: Called after each step.
@@ -188,7 +189,7 @@ def optimize_image(
         OptimizationError: If not even the start has a finite loss.
     """
     _check_arguments(photo, style, config, start)
-    _check_regions(photo, style, config, regions)
+    _check_regions(photo, style, regions)
     if memory is not None:
         memory -= STATE_BYTES * photo.shape[2] * photo.shape[3]
     strip_rows(encoder, photo.shape[2], photo.shape[3], memory)  # Refuses before the work.
@@ -450,13 +451,12 @@ def _check_arguments(
 
 
 def _check_regions(
-    photo: Tensor, style: Paintings | StyleStatistics, config: GatysConfig, regions: Tensor | None
+    photo: Tensor, style: Paintings | StyleStatistics, regions: Tensor | None
 ) -> None:
     if regions is None:
         return
-    if isinstance(style, StyleStatistics) or config.loss.style_loss == "statistics":
-        raise ValueError("regions need paintings and the style loss 'wasserstein' or 'gram'")
-    expected = (len(style), 1, *photo.shape[2:])
+    count = len(style.to_vector() if isinstance(style, StyleStatistics) else style)
+    expected = (count, 1, *photo.shape[2:])
     if regions.shape != expected:
         raise ValueError(f"expected regions of shape {expected}, got {tuple(regions.shape)}")
     if not (

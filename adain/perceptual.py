@@ -38,6 +38,10 @@ AVERAGE_GAIN = 1.6
 STRIDE = 16
 """Pixels per position at relu5_1; sides are padded to a multiple of it, at least to two."""
 
+MARGIN = 8
+"""Pixels that a picture to be optimised is continued by on each side. The outermost ones are else
+seen by fewer positions than all others, and a frame of stray colours costs next to nothing."""
+
 REACH = 80
 """Pixels around a strip that its features depend on: 70 at relu5_1 of VGG-19, whole strides."""
 
@@ -333,22 +337,26 @@ class _Network:
                 Gram matrix, `(C,)`, are returned in its place.
         """
         share = (strip.bottom - strip.top) / strip.height
+        if weights is not None:
+            height = round(features.shape[2] / share)
+            weights = F.interpolate(_pad(weights), (height, features.shape[3]), mode="area")
+            part = weights[:, :, strip.rows(layer)]
+            share, weights = (part.sum() / weights.sum()).item(), part
+        if not share:
+            weights = None
         if raw:
-            measured = Moments(features.mean((0, 2, 3)), features.square().mean((0, 2, 3)))
+            counts = 1 if weights is None else weights / weights.mean()
+            mean, square = (
+                (counts * each).mean((0, 2, 3)) for each in (features, features.square())
+            )
+            measured = Moments(mean, square)
         else:
-            if weights is not None:
-                height = round(features.shape[2] / share)
-                weights = F.interpolate(_pad(weights), (height, features.shape[3]), mode="area")
-                part = weights[:, :, strip.rows(layer)]
-                share, weights = (part.sum() / weights.sum()).item(), part
-            if not share:
-                weights = None
             measured = measure_moments(features, self._head(layer), self.dtype, weights)
         return {"mean": measured.mean * share, "gram": measured.gram * share}
 
     def painting_moments(self, painting: Tensor) -> dict[str, Moments]:
         """Return the moments of a whole picture at every layer."""
-        padded = _pad(painting)
+        padded = _pad(painting, margin=0)
 
         def parts(strip: _Strip) -> dict[str, Tensor]:
             features = self.features(padded[:, :, strip.seen], strip)
@@ -365,7 +373,7 @@ class _Network:
 
     def painting_statistics(self, painting: Tensor) -> StyleStatistics:
         """Return the statistics of a whole picture."""
-        padded = _pad(painting)
+        padded = _pad(painting, margin=0)
         found: dict[str, ChannelMoments] = {}
         for strip in self.strips(padded.shape[2]):
             features = self.features(padded[:, :, strip.seen], strip)
@@ -411,15 +419,15 @@ def strip_rows(encoder: nn.Module, height: int, width: int, memory: int | None) 
     device = next(encoder.parameters()).device
     if memory is None:
         memory = free_memory(device) // 2
-    height, width = height + -height % STRIDE, width + -width % STRIDE
-    row = width * bytes_per_pixel(encoder)
+    padded = _padded_side(height)
+    row = _padded_side(width) * bytes_per_pixel(encoder)
     affordable = memory // row
-    if affordable >= height:
-        return height
+    if affordable >= padded:
+        return padded
     rows = (affordable - 2 * REACH) // STRIDE * STRIDE
     if rows >= STRIDE and isinstance(encoder, Encoder):
         return int(rows)
-    least = row * (2 * REACH + STRIDE if isinstance(encoder, Encoder) else height)
+    least = row * (2 * REACH + STRIDE if isinstance(encoder, Encoder) else padded)
     raise ImageTooLargeError(
         f"to render {width}x{height} pixels takes {least / 2**20:.0f} MiB for features, and "
         f"{max(memory, 0) / 2**20:.0f} MiB are left; allow more, or give a smaller max-side"
@@ -449,9 +457,10 @@ def measure_objective(
     Args:
         encoder: The perceptual network; its `embed` heads are used where it has them.
         photo: Shape `(1, 3, H, W)`, RGB in [0, 1].
-        style: Paintings, or a stored style, for the style loss `statistics`.
+        style: Paintings, or a stored style, for the style loss `statistics`; with regions one row
+            for each.
         config: The terms of the loss.
-        regions: How much each painting counts at each pixel, shape `(paintings, 1, H, W)`, each
+        regions: How much each style counts at each pixel, shape `(styles, 1, H, W)`, each
             somewhere; None mixes them everywhere. A region counts by its part of the picture.
         memory: Bytes for features; None is half of what is free.
 
@@ -464,22 +473,25 @@ def measure_objective(
     network = _Network(encoder, config.pooling, torch.bfloat16 if low else torch.float32, rows)
     content = network.content(photo, config.content_layer)
     if isinstance(style, StyleStatistics):
-        found = [Region(_statistics_targets(style.to(device)))]
+        targets = [_statistics_targets(row) for row in _rows(style.to(device))]
     else:
         longer = max(photo.shape[2:]) * config.style_scale
         paintings = [(_shrink(painting.to(device), longer), weight) for painting, weight in style]
-        if regions is None:
-            found = [Region(_painting_targets(network, paintings, config.style_loss))]
-        else:
-            found = [
-                Region(
-                    _painting_targets(network, [painting], config.style_loss),
-                    (weights.sum() / regions.sum()).item(),
-                    weights[None],
-                )
-                for painting, weights in zip(paintings, regions, strict=True)
-            ]
+        parts = [paintings] if regions is None else [[painting] for painting in paintings]
+        targets = [_painting_targets(network, part, config.style_loss) for part in parts]
+    if regions is None:
+        return Objective(network, config, content, [Region(targets[0])])
+    found = [
+        Region(target, (weights.sum() / regions.sum()).item(), weights[None])
+        for target, weights in zip(targets, regions, strict=True)
+    ]
     return Objective(network, config, content, found)
+
+
+def _rows(style: StyleStatistics) -> list[StyleStatistics]:
+    """Return a batch of styles `(N, C)` as styles `(1, C)`."""
+    widths = {layer: channels.mean.shape[1] for layer, channels in style.layers.items()}
+    return [StyleStatistics.from_vector(row, widths) for row in style.to_vector().split(1)]
 
 
 def _painting_targets(network: _Network, paintings: Paintings, kind: str) -> dict[str, StyleTarget]:
@@ -510,11 +522,17 @@ def _statistics_targets(style: StyleStatistics) -> dict[str, StyleTarget]:
     }
 
 
-def _pad(image: Tensor) -> Tensor:
-    height, width = (max(side, 2 * STRIDE) for side in image.shape[2:])
-    bottom, right = height + -height % STRIDE, width + -width % STRIDE
-    padding = (0, right - image.shape[3], 0, bottom - image.shape[2])
-    return F.pad(image, padding, mode="replicate") if any(padding) else image
+def _padded_side(side: int, margin: int = MARGIN) -> int:
+    side = max(side + 2 * margin, 2 * STRIDE)
+    return side + -side % STRIDE
+
+
+def _pad(image: Tensor, margin: int = MARGIN) -> Tensor:
+    """Mirror a picture into its margin, and continue it to whole positions."""
+    height, width = (side + 2 * margin for side in image.shape[2:])
+    rest = (0, _padded_side(image.shape[3], margin) - width)
+    rest += (0, _padded_side(image.shape[2], margin) - height)
+    return F.pad(F.pad(image, (margin,) * 4, mode="reflect"), rest, mode="replicate")
 
 
 def _average_pool(features: Tensor) -> Tensor:

@@ -140,10 +140,10 @@ class Client:
             photo: A picture file.
             styles: Names of the gallery, with positive weights.
             painting: A picture file whose style to take, or to mix with the others.
-            masks: Where each style goes, the painting last; the service needs the pictures of all.
+            masks: Where each style goes, the painting last.
             on_change: Told how the job is, about twice a second.
-            settings: `alpha`, `feather`, `content_weight`, `style_weight`, `time_limit` in
-                seconds, `max_side`, `format` and `quality`.
+            settings: `content_weight`, `style_weight`, `time_limit` in seconds, and those of
+                `stylize` but `stroke` and `strength`.
 
         Returns:
             A picture file.

@@ -4,6 +4,7 @@ It has what styles differ in: flat and graded areas, hard and soft edges, fine t
 dark, warm and cold colours.
 """
 
+import math
 from functools import cache
 from typing import Any
 
@@ -41,7 +42,8 @@ def example_picture(width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.floa
     y, x = np.mgrid[:rows, :columns] / rows
     generator = np.random.default_rng(7)
     picture = _wall(x, y)
-    picture = np.where((y > TABLE)[..., None], _table(x, y), picture)
+    below = y[:, 0] > TABLE
+    picture[below] = _table(x[below], y[below])
     picture = _jug(picture, x, y, generator)
     for center_x, center_y, radius, color in sorted(FRUIT, key=lambda fruit: fruit[1]):
         picture = _fruit(picture, x, y, (center_x, center_y, radius), color)
@@ -76,15 +78,20 @@ def _table(x: Layer, y: Layer) -> Layer:
 
 
 def _jug(picture: Layer, x: Layer, y: Layer, generator: np.random.Generator) -> Layer:
+    picture = picture.copy()
     for _ in range(46):
         angle, length = generator.uniform(-1.25, 1.25), generator.uniform(0.05, 0.28)
         tip = 0.98 + length * np.sin(angle), 0.33 - length * np.cos(angle)
-        u = (x - tip[0]) * np.cos(angle) + (y - tip[1]) * np.sin(angle)
-        v = -(x - tip[0]) * np.sin(angle) + (y - tip[1]) * np.cos(angle)
+        near = _around(*tip, 0.08, len(y))
+        across, down = x[near] - tip[0], y[near] - tip[1]
+        u = across * np.cos(angle) + down * np.sin(angle)
+        v = -across * np.sin(angle) + down * np.cos(angle)
         leaf = (u / 0.02) ** 2 + (v / 0.075) ** 2 < 1
         shade = 0.5 + 0.5 * np.tanh(60 * u) + 0.3 * generator.normal()
         green = _mix(_color("#1d3b26"), _color("#9fb84a"), np.clip(shade, 0, 1))
-        picture = np.where(leaf[..., None], green, picture)
+        picture[near][leaf] = green[leaf]
+    near = _around(0.98, 0.55, 0.24, len(y))
+    x, y = x[near], y[near]
     body = np.clip((y - 0.33) / 0.43, 0, 1)
     half = 0.055 + 0.075 * np.sin(np.pi * body**0.8) ** 1.5
     across = (x - 0.98) / half
@@ -93,7 +100,8 @@ def _jug(picture: Layer, x: Layer, y: Layer, generator: np.random.Generator) -> 
     glaze = _mix(_color("#20313d"), _color("#e8e2d0"), light)
     band = (np.abs(body - 0.45) < 0.05) | (np.abs(body - 0.6) < 0.015)
     glaze = np.where(band[..., None], glaze * _color("#6f93d8"), glaze)
-    return np.where(inside[..., None], glaze, picture)
+    picture[near][inside] = glaze[inside]
+    return picture
 
 
 def _fruit(
@@ -104,6 +112,8 @@ def _fruit(
     u, v = (x - center_x) / radius, (y - center_y) / radius
     shadow = np.exp(-(((u - 0.55) / 1.25) ** 2) - ((v - 0.85) / 0.38) ** 2) * (y > TABLE)
     picture = picture * (1 - 0.75 * shadow[..., None])
+    near = _around(center_x, center_y, radius, len(y))
+    u, v = u[near], v[near]
     w = np.sqrt(1 - _squash(np.hypot(u, v)))
     light = np.clip(-0.55 * u - 0.6 * v + 0.58 * w, 0, 1)
     skin = _mix(_color(color) * 0.22, _color(color), 0.12 + 1.05 * light)
@@ -111,7 +121,19 @@ def _fruit(
     skin = _mix(skin, _color("#f6dd8a"), 0.25 * spots)
     gloss = np.exp(-(((u + 0.38) / 0.2) ** 2) - ((v + 0.42) / 0.16) ** 2)
     skin = _mix(skin, _color("#fffaf0"), 0.85 * gloss)
-    return np.where((np.hypot(u, v) < 1)[..., None], skin, picture)
+    ball = np.hypot(u, v) < 1
+    picture[near][ball] = skin[ball]
+    return picture
+
+
+def _around(x: float, y: float, radius: float, rows: int) -> tuple[slice, slice]:
+    """Return the rows and columns within a radius, all in heights of the picture."""
+
+    def span(center: float) -> slice:
+        low, high = (center - radius) * rows, (center + radius) * rows
+        return slice(max(0, math.floor(low)), max(0, math.ceil(high) + 1))
+
+    return span(y), span(x)
 
 
 def _noise(rows: int, columns: int, step: int, generator: np.random.Generator) -> Layer:

@@ -220,6 +220,14 @@ def lay_over(photo: Tensor, painted: Tensor, regions: Tensor) -> Tensor:
     return (photo * (1 - covered) + (painted * regions).sum(0, keepdim=True)).clamp(0, 1)
 
 
+def finish_render(job: RenderJob, pixels: Tensor) -> Tensor:
+    """Return optimised pixels as they are kept: finished, and on the photo where no style goes."""
+    finished = finish_pixels(job.photo, pixels, job.controls)
+    if job.regions is None:
+        return finished
+    return lay_over(job.photo.pixels.to(finished), finished, job.regions)
+
+
 def total_steps(job: RenderJob) -> int:
     """Return how many steps a job takes at most."""
     scales = len(scale_sizes(job.photo.height, job.photo.width, job.config.min_side))
@@ -277,10 +285,7 @@ class Recorder:
             write_file(self.animation, encode_animation(self.frames))
 
     def _save(self, pixels: Tensor) -> None:
-        finished = finish_pixels(self.job.photo, pixels, self.job.controls)
-        if self.job.regions is not None:
-            finished = lay_over(self.job.photo.pixels.to(finished), finished, self.job.regions)
-        image = to_image(finished, self.job.photo.transparency)
+        image = to_image(finish_render(self.job, pixels), self.job.photo.transparency)
         quality = self.config.jpeg_quality
         save_image(image, self.output, jpeg_quality=quality, overwrite=self.replace)
         self.replace = True  # The file is this run's own now.

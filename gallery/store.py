@@ -400,15 +400,20 @@ class Gallery:
             yield session
 
 
-def open_gallery(url: str) -> Gallery:
+def open_gallery(url: str, may_be_new: bool = False) -> Gallery:
     """Open the gallery; as long as the default database is not there, the starter gallery.
+
+    Args:
+        url: The database.
+        may_be_new: Take the starter gallery for any database that is not there.
 
     Raises:
         SchemaError: If its tables are older or newer than this program.
-        DatabaseError: If it cannot be read, or is missing and not the default one.
+        DatabaseError: If it cannot be read, or is missing and may not be.
     """
     engine = connect(url)
-    if not database_exists(engine) and url == database_url(default_database()):
+    may_be_new = may_be_new or url == database_url(default_database())
+    if may_be_new and not database_exists(engine):
         return starter_gallery()
     check_schema(engine)
     return Gallery(engine)

@@ -86,6 +86,8 @@ def postgresql_server() -> Iterator[str]:
     with TemporaryDirectory(prefix="pg") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", folder)
         server = pgserver.get_server(Path(folder, "data"))
+        # What a test kills is never the server, and syncing takes it minutes on a slow disk.
+        server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf()")
         yield server.get_uri()
         server.cleanup()
 

@@ -9,20 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gallery.catalogues import (
-    AIC_API,
-    Entry,
+from gallery.catalogues import AIC_API, Entry, fetch_entries, find_entries, read_records
+from gallery.errors import DownloadError, ManifestError
+from gallery.museums import (
     aic_row,
     cleveland_row,
-    fetch_entries,
-    find_entries,
     met_number,
     met_row,
     nga_image_is_open,
     nga_row,
-    read_records,
 )
-from gallery.errors import DownloadError, ManifestError
 from gallery.paintings import read_facts
 
 PAINTING = "painting"

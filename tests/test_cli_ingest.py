@@ -51,11 +51,12 @@ def test_json_tells_what_became_of_each(run: Run) -> None:
     assert result.stderr.count("\n") == 2
 
 
-def test_a_dry_run_makes_no_database(run: Run, database: Path) -> None:
-    result = run(".", "--dry-run")
+@pytest.mark.parametrize("place", [(), ("--database", "new.db")])
+def test_a_dry_run_makes_no_database(run: Run, database: Path, place: tuple[str, ...]) -> None:
+    result = run(".", "--dry-run", *place)
     assert (result.exit_code, result.stderr) == (0, "adain: new=2 known=0 failed=0\n")
     assert [Path(line).name for line in result.stdout.splitlines()] == ["moon.png", "sun.png"]
-    assert not database.exists()
+    assert not database.exists() and not Path("new.db").exists()
 
 
 def test_similar_pictures_are_noted(run: Run) -> None:

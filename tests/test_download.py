@@ -12,7 +12,8 @@ import pytest
 
 from adain.errors import ImageTooLargeError
 from gallery import download as module
-from gallery.download import DownloadConfig, Downloader, is_public
+from gallery.connections import is_public
+from gallery.download import DownloadConfig, Downloader
 from gallery.errors import DownloadError
 
 BODY = bytes(range(256)) * 400

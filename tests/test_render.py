@@ -421,6 +421,8 @@ def test_files_that_exist_are_found_before_the_work(run: Run) -> None:
         (("-o", "-"), 2, "a render needs files"),
         (("--init", "nowhere.png"), 4, "nowhere.png: cannot be read"),
         (("--plot", "no/where.png"), 4, "no: no such folder"),
+        (("--plot", "losses.txt"), 2, "losses.txt: no format has this suffix"),
+        (("--animate", "steps.gif"), 2, "steps.gif: animations are WebP"),
         (("--style", "no such painting"), 5, "no such painting"),
         (("--content-weight", "1e6", "--model", "none"), 7, "no model named"),
     ],

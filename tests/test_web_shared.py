@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
 
 import numpy as np
@@ -33,20 +33,22 @@ def shared(request: pytest.FixtureRequest) -> None:
 
 
 @contextmanager
-def serving() -> Iterator[tuple[subprocess.Popen[str], str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gallery", "serve", "--port", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    try:
-        assert process.stdout
-        yield process, process.stdout.readline().strip()
-    finally:
-        process.kill()
-        process.communicate()
+def serving(count: int) -> Iterator[list[tuple[subprocess.Popen[str], str]]]:
+    """Servers that were started at the same time, with their addresses."""
+    with ExitStack() as stack:
+        servers = []
+        for _ in range(count):
+            server = subprocess.Popen(
+                [sys.executable, "-m", "gallery", "serve", "--port", "0"],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+            )
+            stack.callback(server.communicate)
+            stack.callback(server.kill)
+            servers.append(server)
+        yield [(server, server.stdout.readline().strip()) for server in servers if server.stdout]
 
 
 def picture(width: int, height: int, seed: int = 0) -> bytes:
@@ -80,7 +82,7 @@ def size(root: str, where: str) -> tuple[int, int]:
 
 
 def test_a_job_is_seen_followed_and_cancelled_by_every_server(shared: None) -> None:
-    with serving() as (_, one), serving() as (_, other):
+    with serving(2) as [(_, one), (_, other)]:
         where = submit(one, RENDER, picture(400, 300))
         wait_for(lambda: len(requests.get(other + where).json()["losses"]) > 2)
         assert requests.get(f"{other}{where}/preview").status_code == 200
@@ -100,7 +102,7 @@ def test_a_job_is_seen_followed_and_cancelled_by_every_server(shared: None) -> N
 @contextmanager
 def rendering() -> Iterator[tuple[subprocess.Popen[str], str, str, str]]:
     """Two servers and a render: the one that works on it, its address, the other's, the job."""
-    with serving() as (first, one), serving() as (second, other):
+    with serving(2) as [(first, one), (second, other)]:
         where = submit(one, RENDER, picture(400, 300))
         wait_for(lambda: len(requests.get(one + where).json()["losses"]) > 2)
         wait_for(lambda: paints(one) or paints(other))
@@ -136,19 +138,18 @@ def test_a_server_that_is_killed_leaves_its_job_to_the_other(shared: None) -> No
 
 def test_nothing_that_was_acknowledged_is_lost_whenever_a_server_dies(shared: None) -> None:
     chance, accepted, sent = random.Random(0), list[tuple[str, int]](), 0
-    with serving() as (_, other):
-        for _ in range(3):
-            with serving() as (killed, one):
-                timer = threading.Timer(chance.uniform(0.1, 1.0), killed.kill)
-                timer.start()
-                with suppress(requests.RequestException):
-                    while killed.poll() is None:
-                        sent += 1
-                        answer = requests.post(one + JOBS, data=picture(64 + sent, 48), timeout=30)
-                        if answer.status_code == 202:
-                            accepted.append((answer.headers["Location"], 64 + sent))
-                timer.join()
-        assert len(accepted) > 3
+    with serving(4) as [(_, other), *dying]:
+        for killed, one in dying:
+            timer = threading.Timer(chance.uniform(0.1, 1.0), killed.kill)
+            with suppress(requests.RequestException):
+                while killed.poll() is None:
+                    sent += 1
+                    answer = requests.post(one + JOBS, data=picture(64 + sent, 48), timeout=30)
+                    if answer.status_code == 202:
+                        accepted.append((answer.headers["Location"], 64 + sent))
+                        if timer.ident is None:  # Not before there is something to lose.
+                            timer.start()
+            timer.join()
         wait_for(lambda: all(state(other, where) == "done" for where, _ in accepted))
         for where, width in accepted:
             assert size(other, where) == (width, 48)

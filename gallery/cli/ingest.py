@@ -82,7 +82,8 @@ def ingest(
         downloader = Downloader(DownloadConfig(contact))
     remote = Remote(downloader.download, keep) if fetch else None
     keep_freed_memory()
-    gallery = (open_gallery if dry_run else make_gallery)(database_url(database))
+    url = database_url(database)
+    gallery = open_gallery(url, may_be_new=True) if dry_run else make_gallery(url)
     model = load_model(device=model_device)
     candidates = [found for path in sources for found in find_candidates(path, recursive, remote)]
     if keep is not None and not dry_run:

@@ -155,6 +155,7 @@ def render(
         limit = None if memory is None else parse_memory(memory)
     slug, files, measure = _find_style(style, database, controls)
     target = _plan(photo, f"{slug}.render", output, format)
+    _refuse_suffixes(plot, animate)
     _refuse_existing([None if resume else target, plot, animate], overwrite)
     if plot:
         _refuse_to_draw()
@@ -251,6 +252,17 @@ def _plan(photo: str, slug: str, output: str | None, format: str | None) -> Path
         if photo == "-" or planned.path is None:
             raise OutputError("a render needs files: its checkpoint lies beside the result")
     return planned.path
+
+
+def _refuse_suffixes(plot: Path | None, animate: Path | None) -> None:
+    """Refuse names that no picture could be written to at the end of a long run."""
+    from adain.images import WRITABLE
+
+    with usage():
+        if plot and plot.suffix.lower() not in WRITABLE:
+            raise OutputError(f"{plot}: no format has this suffix; use .png or .jpg")
+        if animate and animate.suffix.lower() != ".webp":
+            raise OutputError(f"{animate}: animations are WebP; use .webp")
 
 
 def _refuse_existing(files: Sequence[Path | None], overwrite: bool) -> None:

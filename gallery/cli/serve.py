@@ -23,6 +23,9 @@ KeyFile = Annotated[
 ]
 HOST, PORT = "127.0.0.1", 8110
 
+STATEMENT_SECONDS = 5
+"""How long PostgreSQL may take for a question to the gallery."""
+
 
 def serve(
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = HOST,
@@ -106,6 +109,20 @@ def _default_keys() -> Path:
     return user_data_path("adain", appauthor=False) / "keys.json"
 
 
+def _hurried(url: str) -> str:
+    """Return the URL of a database whose questions, on PostgreSQL, end after some seconds.
+
+    SQLite has no such limit; it answers what the service may ask in milliseconds.
+    """
+    from sqlalchemy.engine import make_url
+
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "postgresql" or "options" in parsed.query:
+        return url
+    option = {"options": f"-c statement_timeout={STATEMENT_SECONDS}s"}
+    return parsed.update_query_dict(option).render_as_string(hide_password=False)
+
+
 def _serve(
     config: "ServeConfig", model: str, device: str, database: str | None, key_file: Path
 ) -> None:
@@ -113,7 +130,7 @@ def _serve(
     from adain.weights import load_model
     from gallery.database import open_database
     from gallery.jobs import Jobs
-    from gallery.store import make_gallery
+    from gallery.store import Gallery, make_gallery
     from gallery.web.app import create_app
     from gallery.web.keys import load_keys
     from gallery.web.server import Server, address, listen
@@ -124,7 +141,8 @@ def _serve(
         place = choose_device(device)
     url = database_url(database)
     with listen(config) as listener, ExitStack() as stack:
-        gallery = stack.enter_context(closing(make_gallery(url)))
+        make_gallery(url).close()  # New tables may take longer than questions.
+        gallery = stack.enter_context(closing(Gallery(open_database(_hurried(url)))))
         jobs = stack.enter_context(closing(Jobs(open_database(url), config.jobs)))
         keep_freed_memory()
         network = load_model(model, place)

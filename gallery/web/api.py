@@ -71,7 +71,8 @@ def create_api(studio: Studio) -> APIRouter:
     """Return the routes of the API."""
     api = APIRouter(prefix=ROOT)
     _add_painting(api, studio)
-    _add_gallery(api, studio)
+    _add_paintings(api, studio)
+    _add_groups(api, studio)
     _add_pictures(api, studio)
     _add_operations(api, studio)
     return api
@@ -113,7 +114,7 @@ def _timed(
     return begun, studio.paint(order, upload, named)
 
 
-def _add_gallery(api: APIRouter, studio: Studio) -> None:
+def _add_paintings(api: APIRouter, studio: Studio) -> None:
     gallery = studio.gallery
 
     @api.get(
@@ -187,6 +188,10 @@ def _add_gallery(api: APIRouter, studio: Studio) -> None:
             )
 
         return _cached(request, await studio.read(query))
+
+
+def _add_groups(api: APIRouter, studio: Studio) -> None:
+    gallery = studio.gallery
 
     @api.get(
         "/artists",

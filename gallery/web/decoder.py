@@ -36,8 +36,8 @@ from adain.images import (
 MEMORY = 2 * 2**30
 """Bytes that decoding a picture may take."""
 
-SECONDS = 15.0
-"""How long decoding a picture may take."""
+SECONDS = 10.0
+"""How long decoding a picture may take; the largest takes about one on a quiet core."""
 
 LIFE = 2000
 """Pictures after which a new process begins, whatever the libraries of the old one lost."""

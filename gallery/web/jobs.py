@@ -18,7 +18,7 @@ from gallery.jobs import OPEN, Job, Jobs, Task
 from gallery.web.documents import ROOT, JobDocument, LossDocument
 from gallery.web.orders import JobOrder
 from gallery.web.problems import Problem, documented, translate
-from gallery.web.renders import Interrupted, Watched, check_regions, render_photo
+from gallery.web.renders import Interrupted, Watched, render_photo
 from gallery.web.studio import Painted, Studio
 from gallery.web.uploads import BODY, Upload, read_upload
 from gallery.web.worker import Priority
@@ -160,8 +160,6 @@ def create_job_api(studio: Studio, jobs: Jobs, runner: JobRunner) -> APIRouter:
         upload = await read_upload(request)
         order.weights(upload)
         await studio.styles(order.references)  # Mistakes are told now rather than later.
-        if order.method == "render" and upload.masks:
-            check_regions(await studio.pictures(order.references))
         add = partial(jobs.add, order.model_dump(), upload.photo, upload.painting, _files(upload))
         job = await run_in_threadpool(add)
         runner.wake()

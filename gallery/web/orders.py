@@ -127,12 +127,15 @@ class JobOrder(Order):
 
     method: Literal["stylize", "render"] = Field(
         "stylize",
-        description="`render` optimises the picture: slower and better. Of the parameters it takes "
-        "style, alpha, feather, content_weight, style_weight, time_limit, max_side, format and "
-        "quality; masks only if the pictures of all styles are at hand or sent along.",
+        description="`render` optimises the picture: slower and better. It takes all but stroke "
+        "and strength.",
     )
-    content_weight: float = Field(
-        0.5, description="Of a render: keeps what the photo shows.", ge=0, le=1000
+    content_weight: float | None = Field(
+        None,
+        description="Of a render: keeps what the photo shows. By default 0.5, or 0.02 where of a "
+        "painting only statistics are at hand.",
+        ge=0,
+        le=1000,
     )
     style_weight: float = Field(1.0, description="Of a render: takes the style.", gt=0, le=1000)
     time_limit: float = Field(120, description="Of a render, in seconds.", ge=1, le=600)

@@ -13,19 +13,25 @@ from torch import Tensor
 
 from adain.gatys import Checkpoint, GatysConfig, Rendering, Step
 from adain.images import Picture, encode_image, load_image, resize_image, to_image
-from adain.normalization import StyleStatistics, interpolate_styles
+from adain.normalization import StyleStatistics
 from adain.perceptual import STYLE_LOSSES, LossConfig, Paintings
 from gallery.checkpoints import load_checkpoint, save_checkpoint
 from gallery.errors import CheckpointError, MaskError
 from gallery.masks import region_weights
-from gallery.render import RenderJob, lay_over, render_job, total_steps
+from gallery.render import RenderJob, finish_render, lay_over, render_job, total_steps
 from gallery.web.orders import JobOrder
-from gallery.web.problems import Problem
-from gallery.web.studio import Painted, Studio
+from gallery.web.studio import Painted, Studio, join_styles
 from gallery.web.uploads import Upload
 
 MAX_SIDE = 1024
 """Longest side of a render in pixels."""
+
+STORED_CONTENT_WEIGHT = 0.02
+"""Default where of a painting only statistics are at hand.
+
+Their loss is smaller than that of pictures; at the weight for those a render is hardly more than a
+photo in other colours, with fringes.
+"""
 
 PREVIEW_SIDE = 512
 """Longest side of its previews."""
@@ -111,7 +117,7 @@ def render_photo(
         studio: The network.
         order: What to make of it.
         upload: The photo, and a painting if one was sent along.
-        pictures: Those of the paintings of `order`, if all are at hand.
+        pictures: Those of the paintings of `order`, if all are at hand; else statistics do.
         named: Their statistics.
         checkpoint: Of an earlier attempt.
         watched: Told what happens.
@@ -120,7 +126,6 @@ def render_photo(
         Interrupted: If `watched` stopped it.
         ImageError: If a picture cannot be read, or is too large.
         MaskError: If a mask does not fit, or a style has no place.
-        Problem: If there are masks but not the pictures of all styles.
         OptimizationError: If not even the start has a finite loss.
     """
     began = time.perf_counter()
@@ -129,21 +134,9 @@ def render_photo(
     rendering = _render(studio, job, resume, watched)
     if rendering.ended == "stopped":
         raise Interrupted(_pack(rendering.checkpoint))
-    image = to_image(_shown(job, rendering.image).cpu(), job.photo.transparency)
+    image = to_image(finish_render(job, rendering.image).cpu(), job.photo.transparency)
     data = encode_image(image, order.format, order.quality)
     return Painted(data, f"image/{order.format}", time.perf_counter() - began)
-
-
-def check_regions(pictures: Sequence[Path] | None) -> Sequence[Path]:
-    """Return the pictures of the styles, which masks need.
-
-    Raises:
-        Problem: If they are not at hand.
-    """
-    if pictures is None:
-        detail = "mask: a render takes masks only where the pictures of all its styles are at hand"
-        raise Problem("mask-mismatch", detail)
-    return pictures
 
 
 def _prepare(
@@ -159,9 +152,7 @@ def _prepare(
     photo = resize_image(original, side)
     photo = Picture(photo.pixels.to(model.device), photo.transparency, photo.name)
     weights, styles = order.weights(upload), studio.each(upload, named)
-    if upload.masks:
-        check_regions(pictures)
-    mixture = styles[0] if len(styles) == 1 else interpolate_styles(styles, weights)
+    mixture = join_styles(styles, None if upload.masks else weights)
     style: Paintings | StyleStatistics = mixture
     if pictures is not None:
         paintings = [load_image(path, name="painting") for path in pictures]
@@ -171,8 +162,9 @@ def _prepare(
             (painting.pixels.to(model.device), weight)
             for painting, weight in zip(paintings, weights, strict=True)
         ]
+    content_weight = LossConfig.content_weight if style is not mixture else STORED_CONTENT_WEIGHT
     loss = LossConfig(
-        order.content_weight,
+        content_weight if order.content_weight is None else order.content_weight,
         order.style_weight,
         style_loss=STYLE_LOSSES[-1 if style is mixture else 0],
     )
@@ -184,7 +176,8 @@ def _prepare(
     else:
         passes = [model.stylize(photo.pixels, each, order.alpha) for each in styles]
         start = lay_over(photo.pixels, torch.cat(passes), regions)
-    return RenderJob(photo, style, start, config, RUN, model.encoder, regions=regions)
+    controls = order.controls()
+    return RenderJob(photo, style, start, config, RUN, model.encoder, controls, regions)
 
 
 def _regions(studio: Studio, upload: Upload, styles: int, photo: Picture, feather: float) -> Tensor:
@@ -195,11 +188,6 @@ def _regions(studio: Studio, upload: Upload, styles: int, photo: Picture, feathe
     if not (regions.amax((1, 2, 3)) > 0).all():
         raise MaskError("a style has no place in the masks; leave it away")
     return regions
-
-
-def _shown(job: RenderJob, image: Tensor) -> Tensor:
-    """Return a picture as it is shown: on the photo, where no style goes."""
-    return image if job.regions is None else lay_over(job.photo.pixels, image, job.regions)
 
 
 def _render(
@@ -215,7 +203,8 @@ def _render(
         now = time.monotonic()
         if now >= previewed + PREVIEW_SECONDS:
             previewed = now
-            small = resize_image(Picture(_shown(job, step.preview()).cpu()), PREVIEW_SIDE)
+            shown = finish_render(job, step.preview()).cpu()
+            small = resize_image(Picture(shown), PREVIEW_SIDE)
             watched.keep("preview", encode_image(to_image(small.pixels), "jpeg", 85))
         if now >= saved + CHECKPOINT_SECONDS:
             saved = now

@@ -16,7 +16,11 @@ DRAIN_SECONDS = 20
 """How long requests that were accepted may take once the server was told to stop."""
 
 CONNECTIONS = 512
-"""Beyond these, it answers 503 at once."""
+"""Beyond these, it answers 503 at once.
+
+Not fewer: a browser holds six, most of them idle, and this 503 is uvicorn's own, which says neither
+why nor when to come back. What requests may bring, wait and take is bounded by `ServeConfig`.
+"""
 
 
 class ServeError(GalleryError):

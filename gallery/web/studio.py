@@ -98,15 +98,13 @@ class Studio:
         styles = [stored_style(self.model, self.gallery, target) for target in targets]
         return "+".join(target.slug for target in targets) or "painting", styles
 
-    async def pictures(self, references: Sequence[Reference]) -> list[Path] | None:
-        """Return the pictures of paintings, None if one is not at hand. Raises as `styles`."""
-        paths, _ = await self.read(partial(self._pictures, references))
-        return paths
-
     def pictures_now(
         self, references: Sequence[Reference]
     ) -> tuple[list[Path] | None, list[StyleStatistics]]:
-        """Return the same and their statistics, from a thread that may wait."""
+        """Return the pictures of paintings, None if one is not at hand, and their statistics.
+
+        From a thread that may wait. Raises as `styles`.
+        """
         return self._reader.submit(self._pictures, references).result()
 
     def _pictures(
@@ -194,10 +192,8 @@ class Studio:
         self, order: Order, upload: Upload, named: Sequence[StyleStatistics]
     ) -> StyleStatistics:
         """Return all styles of an order as one, or one beside the other if masks part them."""
-        weights, styles = order.weights(upload), self.each(upload, named)
-        if upload.masks:
-            return concatenate_styles(styles)
-        return styles[0] if len(styles) == 1 else interpolate_styles(styles, weights)
+        weights = order.weights(upload)
+        return join_styles(self.each(upload, named), None if upload.masks else weights)
 
     def each(self, upload: Upload, named: Sequence[StyleStatistics]) -> list[StyleStatistics]:
         """Return the named styles, and that of the painting that was sent along."""
@@ -217,8 +213,14 @@ class Studio:
         return masks, strength
 
 
-def concatenate_styles(styles: Sequence[StyleStatistics]) -> StyleStatistics:
-    """Return styles `(1, C)` as a batch `(N, C)`."""
+def join_styles(
+    styles: Sequence[StyleStatistics], weights: Sequence[float] | None
+) -> StyleStatistics:
+    """Return styles `(1, C)` mixed by weights, or without weights as a batch `(N, C)`."""
+    if len(styles) == 1:
+        return styles[0]
+    if weights is not None:
+        return interpolate_styles(styles, weights)
     widths = {layer: value.mean.shape[1] for layer, value in styles[0].layers.items()}
     return StyleStatistics.from_vector(torch.cat([each.to_vector() for each in styles]), widths)
 

@@ -225,19 +225,8 @@ export class Brush {
 
   // Strokes
 
-  #box() {
-    const box = this.canvas.getBoundingClientRect();
-    const style = getComputedStyle(this.canvas);
-    const zoom = box.width / this.canvas.offsetWidth;
-    const top = parseFloat(style.paddingTop) * zoom;
-    const height = box.height - top - parseFloat(style.paddingBottom) * zoom;
-    const scale = Math.min(box.width / this.canvas.width, height / this.canvas.height);
-    const [w, h] = [this.canvas.width * scale, this.canvas.height * scale];
-    return { left: box.left + (box.width - w) / 2, top: box.top + top + (height - h) / 2, width: w, height: h };
-  }
-
   #place(event) {
-    const box = this.#box();
+    const box = this.canvas.getBoundingClientRect();
     this.#at = { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height };
   }
 
@@ -324,7 +313,7 @@ export class Brush {
     const tip = byId("tip");
     tip.hidden = !this.isOn;
     if (tip.hidden) return;
-    const box = this.#box();
+    const box = this.canvas.getBoundingClientRect();
     const stage = byId("stage").getBoundingClientRect();
     const wide = (Number(byId("brush-size").value) / 100) * Math.max(box.width, box.height);
     tip.style.width = tip.style.height = `${wide}px`;

@@ -13,12 +13,16 @@ export class Easel {
     this.after = byId("after");
     this.before = byId("before");
     this.split = byId("split");
+    this.after.addEventListener("load", () => {
+      if (!byId("live-bar").hidden) this.#shape(this.after.naturalWidth, this.after.naturalHeight);
+    });
     this.split.addEventListener("input", () => this.#uncover());
     byId("compare").addEventListener("click", () => this.compare());
     byId("zoom-in").addEventListener("click", () => this.zoom(1.5));
     byId("zoom-out").addEventListener("click", () => this.zoom(1 / 1.5));
     byId("full").addEventListener("click", () => this.fullScreen());
     if (!document.fullscreenEnabled) byId("full").hidden = true;
+    document.addEventListener("fullscreenchange", () => byId("full").setAttribute("aria-pressed", String(!!document.fullscreenElement)));
     this.stage.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     this.stage.addEventListener("dblclick", () => this.zoom(this.#zoom > 1 ? 0 : 2.5));
     this.#drag();
@@ -38,17 +42,18 @@ export class Easel {
     this.before.alt = "The photo";
     this.after.src = this.before.src;
     this.after.alt = "The photo, not painted yet";
+    this.#shape(photo.width, photo.height);
     this.zoom(0);
     this.cover(0);
   }
 
-  show(blob, title) {
+  show(blob, title, draft = false) {
     const url = URL.createObjectURL(blob);
     const old = this.#url;
     this.#url = url;
     this.after.src = url;
     this.after.alt = `The photo, painted in the style of ${title}`;
-    this.stage.dataset.state = "painted";
+    this.stage.dataset.state = draft ? "draft" : "painted";
     if (old) this.after.addEventListener("load", () => URL.revokeObjectURL(old), { once: true });
   }
 
@@ -94,6 +99,10 @@ export class Easel {
     else byId("easel").requestFullscreen().catch(() => {});
   }
 
+  #shape(width, height) {
+    this.stage.style.setProperty("--ratio", width / height);
+  }
+
   #uncover() {
     const value = Number(this.split.value);
     this.stage.style.setProperty("--split", `${value}%`);
@@ -103,7 +112,7 @@ export class Easel {
   }
 
   #place() {
-    const { clientWidth: width, clientHeight: height } = this.stage;
+    const { offsetWidth: width, offsetHeight: height } = byId("canvas");
     const room = (this.#zoom - 1) / 2;
     this.#x = Math.max(-room * width, Math.min(room * width, this.#x));
     this.#y = Math.max(-room * height, Math.min(room * height, this.#y));

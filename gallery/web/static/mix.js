@@ -1,4 +1,4 @@
-// The styles in use, up to four, with their shares; for three also a triangle.
+// The styles in use, up to four, with their shares; two have a balance, three a triangle.
 
 import { showPicture } from "./api.js";
 
@@ -22,6 +22,13 @@ export class Mix {
     });
     this.pad.addEventListener("pointerup", (event) => this.#point(event, false));
     this.pad.addEventListener("keydown", (event) => this.#step(event));
+    byId("balance").addEventListener("input", () => {
+      const second = Number(byId("balance").value);
+      this.parts[0].weight = Math.round(100 * (1 - second)) / 100;
+      this.parts[1].weight = second;
+      this.#place();
+      this.changed(true);
+    });
   }
 
   get title() {
@@ -60,15 +67,17 @@ export class Mix {
   lock(on) {
     byId("mix").classList.toggle("locked", on);
     for (const part of this.parts) if (part.share) part.share.disabled = on;
+    byId("balance-box").hidden = on || this.parts.length !== 2;
     byId("pad-box").hidden = on || this.parts.length !== 3;
   }
 
   #draw() {
     byId("mix").replaceChildren(...this.parts.map((part) => this.#row(part)));
-    byId("pad-box").hidden = this.parts.length !== 3;
+    this.lock(false);
     this.parts.slice(0, 3).forEach((part, i) => {
       byId(`pad-${i}`).textContent = part.name.length > 14 ? `${part.name.slice(0, 13)}…` : part.name;
     });
+    this.parts.slice(0, 2).forEach((part, i) => (byId(`balance-${i}`).textContent = part.name));
     this.#place();
   }
 
@@ -83,7 +92,7 @@ export class Mix {
     }
     const middle = document.createElement("div");
     middle.append(text("name", part.name));
-    if (this.parts.length > 1) {
+    if (this.parts.length > 2) {
       const share = document.createElement("input");
       Object.assign(share, { type: "range", min: 0, max: 1, step: 0.05, value: part.weight });
       share.setAttribute("aria-label", `Share of ${part.name}`);
@@ -121,8 +130,13 @@ export class Mix {
   }
 
   #place() {
-    if (this.parts.length !== 3) return;
     const sum = this.parts.reduce((all, part) => all + part.weight, 0) || 1;
+    if (this.parts.length === 2) {
+      const second = this.parts[1].weight / sum;
+      byId("balance").value = second;
+      byId("balance").setAttribute("aria-valuetext", `${Math.round(100 * second)} percent ${this.parts[1].name}`);
+    }
+    if (this.parts.length !== 3) return;
     const at = (axis) => this.parts.reduce((all, part, i) => all + (part.weight / sum) * CORNERS[i][axis], 0);
     byId("pad-point").setAttribute("cx", at(0));
     byId("pad-point").setAttribute("cy", at(1));

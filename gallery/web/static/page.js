@@ -38,10 +38,6 @@ const inside = new Inside({ failed: (error) => notice("inside", error) });
 const render = new Render({
   grown: ({ blob, title }) => growing && easel.show(blob, title),
   done: rendered,
-  mixed: () => {
-    if (growing) growing.strokes = [];
-    say("A best picture with regions needs the pictures of its paintings, which are not here; this one mixes the styles everywhere.");
-  },
   failed: (error) => notice("render", error),
   say,
 });
@@ -80,7 +76,7 @@ function paint(moving = false) {
   growing = null;
   gallery.mark(mix.parts.map((part) => part.style));
   brush.use(mix.parts);
-  mix.lock(brush.isPainted);
+  mix.lock(brush.isPainted && !live.isOn);
   byId("brush").hidden = byId("best").hidden = byId("inside").hidden = live.isOn || !photo;
   if (photo && mix.parts.length && !live.isOn) {
     const strokes = brush.isPainted ? [...brush.strokes] : [];
@@ -95,7 +91,7 @@ function wish() {
 
 function painted({ blob, settings, moving, milliseconds }) {
   if (settings.photo !== photo || growing) return;
-  easel.show(blob, settings.title);
+  easel.show(blob, settings.title, moving);
   if (moving) return;
   last = { blob, settings };
   inside.look(photo, settings.parts);
@@ -113,7 +109,7 @@ async function best() {
   const isUsed = (i) => i === 0 || !masks.length || strokes.some((stroke) => stroke.style === parts[i].style);
   growing = { parts, values, photo, strokes, title: mix.title, best: true };
   const used = { parts: parts.filter((_, i) => isUsed(i)), masks: masks.filter((_, i) => isUsed(i)) };
-  await render.start({ photo, ...used, alpha: values.alpha, title: mix.title });
+  await render.start({ photo, ...used, values, title: mix.title });
 }
 
 function rendered(picture) {
@@ -241,10 +237,9 @@ function describe(painting, weight) {
 }
 
 function addPart(part) {
-  if (mix.parts.length >= MAX_PARTS && !mix.parts.some((each) => each.style === part.style)) {
-    say("Four styles are the most that can be mixed; the last one was replaced.");
-  }
+  const isFull = mix.parts.length >= MAX_PARTS && !mix.parts.some((each) => each.style === part.style);
   mix.toggle(part);
+  notice("mix", isFull ? new Error("Four styles are the most that can be mixed; the last one was replaced.") : null);
   say(`Mixing ${mix.title}.`);
 }
 

@@ -15,8 +15,8 @@ export class Render {
   #result = null;
   #stem = "photo";
 
-  constructor({ grown, done, mixed, failed, say }) {
-    Object.assign(this, { grown, done, mixed, failed, say });
+  constructor({ grown, done, failed, say }) {
+    Object.assign(this, { grown, done, failed, say });
     byId("render-stop").addEventListener("click", () => this.#cancel());
     byId("render-close").addEventListener("click", () => this.#close());
     byId("render-save").addEventListener("click", () => this.#save());
@@ -28,8 +28,8 @@ export class Render {
     return this.#job !== null;
   }
 
-  async start({ photo, parts, masks, alpha, title }) {
-    const { query, body } = order({ photo: photo.file, parts, masks, alpha, method: "render", time_limit: SECONDS, max_side: SIDE, format: "png" });
+  async start({ photo, parts, masks, values, title }) {
+    const { query, body } = order({ photo: photo.file, parts, masks, ...values, method: "render", time_limit: SECONDS, max_side: SIDE, format: "png" });
     byId("best").disabled = true;
     try {
       const { id } = await (await request(`/jobs?${query}`, { method: "POST", body })).json();
@@ -39,12 +39,7 @@ export class Render {
       this.failed(null);
     } catch (error) {
       byId("best").disabled = false;
-      if (masks.length && error.code === "mask-mismatch") {
-        this.mixed();
-        await this.start({ photo, parts, masks: [], alpha, title });
-      } else {
-        this.failed(error);
-      }
+      this.failed(error);
     }
   }
 
@@ -154,7 +149,8 @@ export class Render {
     const points = losses.map((loss, i) => `${(200 * i) / last},${5 + 50 * ((high - loss) / (high - low || 1))}`);
     byId("loss-line").setAttribute("points", points.join(" "));
     const first = this.#losses[0];
-    const words = first ? `Loss: from ${first.loss.toPrecision(2)} to ${this.#losses.at(-1).loss.toPrecision(2)}` : "";
+    const grew = this.#losses.some((point) => point.scale !== first.scale) ? "; it leaps where a larger picture begins" : "";
+    const words = first ? `Loss: from ${first.loss.toPrecision(2)} to ${this.#losses.at(-1).loss.toPrecision(2)}${grew}` : "";
     byId("loss").setAttribute("aria-label", words || "Loss");
     byId("loss-text").textContent = words;
   }
