@@ -21,6 +21,9 @@ FORMATS = ("png", "tiff")
 PIECE = 2**20
 """Bytes that are decompressed at a time."""
 
+STRIP_ROWS = 64
+"""Rows that are joined at a time."""
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 Strips = Iterable[NDArray[Any]]
@@ -74,11 +77,22 @@ def _read_png(image: Image.Image, data: bytes) -> NDArray[np.uint16] | None:
     for part in _compressed(_lower_bytes(data, line, height), zlib.Z_NO_COMPRESSION):
         _write_chunk(lower, b"IDAT", part)
     _write_chunk(lower, b"IEND", b"")
-    upper = np.asarray(image)  # Of grey with transparency, some versions make colours.
-    levels = (upper[..., [0, -1]] if channels == 2 else upper).astype(np.uint16)
-    levels *= 256
-    levels += np.asarray(Image.open(lower))
+    levels = np.empty((height, width, channels), np.uint16)
+    for top, strip in _strips(Image.open(lower)):
+        levels[top : top + len(strip)] = strip
+    lower.close()  # Before the upper bytes are decoded.
+    for top, strip in _strips(image):
+        # Of grey with transparency, some versions of Pillow make colours.
+        upper = strip[..., [0, -1]] if channels == 2 else strip
+        levels[top : top + len(strip)] += upper.astype(np.uint16) * 256
     return levels
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Yield the rows of an image and the number of the first of them."""
+    for top in range(0, image.height, STRIP_ROWS):
+        box = (0, top, image.width, min(top + STRIP_ROWS, image.height))
+        yield top, np.asarray(image.crop(box))
 
 
 def _lower_bytes(data: bytes, line: int, height: int) -> Iterator[bytes]:

@@ -386,6 +386,19 @@ def test_a_print_in_strips_is_the_picture_in_one_piece(
     assert np.abs(opaque - written).max() <= (0.51 if bits == 8 else 1.01)
 
 
+@pytest.mark.parametrize("stroke", [1, 2])
+def test_what_a_style_leaves_alone_keeps_16_bits(
+    tiny_model: StyleTransferModel, style: StyleStatistics, stroke: float
+) -> None:
+    levels = np.random.default_rng(0).integers(0, 65536, (40, 30, 3), dtype=np.uint16)
+    original = Picture(torch.from_numpy(levels).permute(2, 0, 1)[None])
+    photo = load_image(encode_image(original, "png", bits=16))
+    controls = Controls(stroke=stroke)
+    result = stylize_picture(tiny_model, photo, style, alpha=0, controls=controls)
+    again = load_image(encode_image(result, "tiff", bits=16))
+    np.testing.assert_array_equal(again[:], levels)
+
+
 def test_transparency_is_put_back(tiny_model: StyleTransferModel, style: StyleStatistics) -> None:
     photo = picture(40, 30, "RGBA")
     image = stylize_photo(tiny_model, photo, style)
