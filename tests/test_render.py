@@ -389,9 +389,10 @@ def test_a_checkpoint_that_cannot_be_used_gives_one_line(run: Run, damage: str) 
 
 
 def test_files_that_exist_are_found_before_the_work(run: Run) -> None:
-    for option in ("-o", "--plot", "--animate"):
-        result = run(*QUICK, option, "c.png")
-        assert result.exit_code == 4 and "c.png: exists already" in result.stderr
+    Path("c.webp").touch()
+    for option, name in (("-o", "c.png"), ("--plot", "c.png"), ("--animate", "c.webp")):
+        result = run(*QUICK, option, name)
+        assert result.exit_code == 4 and f"{name}: exists already" in result.stderr
     assert run(*QUICK, "-o", "c.png", "--overwrite").exit_code == 0
 
 
