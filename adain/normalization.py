@@ -47,6 +47,11 @@ class StyleStatistics:
             }
         )
 
+    def split(self) -> "list[StyleStatistics]":
+        """Return each style of a batch by itself."""
+        widths = {layer: statistics.mean.shape[1] for layer, statistics in self.layers.items()}
+        return [self.from_vector(vector, widths) for vector in self.to_vector().split(1)]
+
     def to_vector(self) -> Tensor:
         """Return every number as one `(N, D)` float32 tensor: mean, then std, layer by layer."""
         parts = [part for layer in self.layers.values() for part in (layer.mean, layer.std)]

@@ -20,7 +20,7 @@ from adain.quality import structural_similarity
 from gallery.config import CompareConfig
 from gallery.previews import preview
 from gallery.references import Reference, find_target
-from gallery.render import prepare_render, render_job, total_steps
+from gallery.render import STORED_LOSS, prepare_render, render_job, total_steps
 from gallery.service import Measure
 from gallery.sheets import Cell, Section, make_sheet
 from gallery.store import Gallery
@@ -104,7 +104,7 @@ def compare(
         start = time.perf_counter()
         image = model.stylize(pixels, style, alpha)
         rows.append(row(f"alpha {alpha:g}", image, time.perf_counter() - start))
-    loss = LossConfig() if files else LossConfig(style_loss="statistics")
+    loss = LossConfig() if files else STORED_LOSS
     done = 0
     for steps in config.steps:
         gatys = GatysConfig(loss, first_iterations=steps, iterations=steps)

@@ -19,7 +19,7 @@ from adain.gatys import Checkpoint, GatysConfig, Rendering, Step, optimize_image
 from adain.images import Picture, load_image, resize_image, save_image, to_image
 from adain.model import StyleTransferModel
 from adain.normalization import StyleStatistics
-from adain.perceptual import Paintings, resize_pixels
+from adain.perceptual import LossConfig, Paintings, resize_pixels
 from adain.pretrained import load_network
 from gallery.checkpoints import Run, checkpoint_path, save_checkpoint
 from gallery.config import Controls, RenderConfig
@@ -28,7 +28,7 @@ from gallery.files import write_file
 from gallery.masks import region_weights
 from gallery.paintings import Painting
 from gallery.references import Reference, find_target
-from gallery.service import finish_pixels, measure_style
+from gallery.service import finish_pixels
 from gallery.store import Gallery
 
 FRAMES = 48
@@ -38,6 +38,14 @@ FRAME_SIDE = 512
 """Longest side of a frame in pixels."""
 
 FRAME_MILLISECONDS = 80
+
+
+STORED_LOSS = LossConfig(content_weight=0.02, style_loss="statistics")
+"""For styles of which only statistics are at hand.
+
+Their loss is smaller than that of pictures: at the content weight for those, a render is hardly
+more than a photo in other colours, with fringes.
+"""
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,7 @@ def prepare_render(
         model: Makes the one-pass start.
         photo: A picture file.
         files: The paintings, with weights; None renders with statistics alone.
-        measure: Gives the statistics of the style.
+        measure: Gives the statistics of the style `(1, C)`, or with masks of each style `(N, C)`.
         config: How to optimise.
         init: `one-pass`, `photo`, `noise`, or the path of a picture, which is stretched to the
             photo's size.
@@ -123,11 +131,8 @@ def prepare_render(
         StylesError: If the style is neither measured nor at hand.
         WeightsError: If the network is not here.
         MaskError: If a mask does not fit.
-        ValueError: If statistics alone are to be compared by another network than theirs, or by
-            masks.
+        ValueError: If statistics alone are to be compared by another network than theirs.
     """
-    if controls.masks and files is None:
-        raise ValueError("masks need pictures of the styles")
     if network and files is None:
         raise ValueError(
             f"network {network} needs pictures of the style; its statistics are of another"
@@ -142,18 +147,18 @@ def prepare_render(
         style = [(load_image(file).pixels.to(model.device), weight) for file, weight in files]
     pixels = picture.pixels.to(model.device)
     regions = None
-    if controls.masks and files:
+    if controls.masks:
+        count = len(style.to_vector()) if isinstance(style, StyleStatistics) else len(style)
         masks = [load_image(mask) for mask in controls.masks]
         feather = controls.feather * picture.width / original.width
         size = (picture.height, picture.width)
-        regions = region_weights(masks, len(files), picture, size, feather).to(pixels)
+        regions = region_weights(masks, count, picture, size, feather).to(pixels)
         if not (regions.amax((1, 2, 3)) > 0).all():
             raise MaskError("a style has no place in the masks; leave it away")
-    if init == "one-pass" and regions is not None and files:
-        passes = [model.stylize(pixels, measure_style(model, file)) for file, _ in files]
-        start = lay_over(pixels, torch.cat(passes), regions)
-    elif init == "one-pass":
-        start = model.stylize(pixels, measure(model))
+    if init == "one-pass":
+        measured = style if isinstance(style, StyleStatistics) else measure(model)
+        passes = [model.stylize(pixels, each) for each in measured.split()]
+        start = passes[0] if regions is None else lay_over(pixels, torch.cat(passes), regions)
     elif init == "photo":
         start = pixels
     elif init == "noise":

@@ -51,7 +51,14 @@ def render(
     init: Annotated[
         str, typer.Option(metavar="START", help="one-pass, photo, noise, or a picture.")
     ] = DEFAULTS.init,
-    content_weight: Annotated[float, typer.Option(help="Keeps what the photo shows.")] = 0.5,
+    content_weight: Annotated[
+        float | None,
+        typer.Option(
+            help="Keeps what the photo shows. By default 0.5, or 0.02 where only statistics of a "
+            "painting are at hand.",
+            show_default=False,
+        ),
+    ] = None,
     style_weight: Annotated[float, typer.Option(help="Takes the painting's style.")] = 1.0,
     mask: options.Masks = None,
     feather: options.Feather = LOOK.feather,
@@ -164,24 +171,23 @@ def render(
 
     from adain.device import choose_device, keep_freed_memory
     from adain.gatys import GatysConfig
-    from adain.perceptual import STYLE_LOSSES, LossConfig, check_choice
+    from adain.perceptual import LossConfig, check_choice
     from adain.pretrained import NETWORKS
     from adain.weights import load_model
     from gallery.checkpoints import checkpoint_path, load_checkpoint
-    from gallery.render import Recorder, prepare_render, render_job
+    from gallery.render import STORED_LOSS, Recorder, prepare_render, render_job
 
     with usage():
         if network:
             check_choice("network", network, NETWORKS)
             if files is None:
                 raise ValueError(f"network {network} needs a picture of {slug}; give one")
-        if controls.masks and (files is None or style_loss == STYLE_LOSSES[-1]):
-            raise ValueError(
-                "masks need pictures of all styles, and the style loss wasserstein or gram"
-            )
-        chosen_loss = style_loss or STYLE_LOSSES[0 if files else -1]
+        default = LossConfig() if files else STORED_LOSS
+        chosen_loss = style_loss or default.style_loss
         if files is None and chosen_loss != "statistics":
             raise ValueError(f"style-loss {chosen_loss} needs a picture of {slug}; give one")
+        if content_weight is None:
+            content_weight = default.content_weight
         loss = LossConfig(
             content_weight, style_weight, tv_weight, shares, content_layer, chosen_loss,
             style_scale, pooling, precision,
@@ -239,7 +245,7 @@ def _find_style(
         if controls.masks and any(reference.weight != 1 for reference in references):
             raise ValueError("masks say where styles go; leave their weights away")
     gallery = cache(lambda: open_gallery(database_url(database)))
-    slug, measure = find_style(references, gallery)
+    slug, measure = find_style(references, gallery, separate=bool(controls.masks))
     return slug, painting_files(references, gallery), measure
 
 

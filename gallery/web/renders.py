@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,24 +15,17 @@ from torch import Tensor
 from adain.gatys import Checkpoint, GatysConfig, Rendering, Step
 from adain.images import Picture, encode_image, load_image, resize_image, to_image
 from adain.normalization import StyleStatistics
-from adain.perceptual import STYLE_LOSSES, LossConfig, Paintings
+from adain.perceptual import LossConfig, Paintings
 from gallery.checkpoints import load_checkpoint, save_checkpoint
 from gallery.errors import CheckpointError, MaskError
 from gallery.masks import region_weights
-from gallery.render import RenderJob, finish_render, lay_over, render_job, total_steps
+from gallery.render import STORED_LOSS, RenderJob, finish_render, lay_over, render_job, total_steps
 from gallery.web.orders import JobOrder
 from gallery.web.studio import Painted, Studio, join_styles
 from gallery.web.uploads import Upload
 
 MAX_SIDE = 1024
 """Longest side of a render in pixels."""
-
-STORED_CONTENT_WEIGHT = 0.02
-"""Default where of a painting only statistics are at hand.
-
-Their loss is smaller than that of pictures; at the weight for those a render is hardly more than a
-photo in other colours, with fringes.
-"""
 
 PREVIEW_SIDE = 512
 """Longest side of its previews."""
@@ -162,12 +156,10 @@ def _prepare(
             (painting.pixels.to(model.device), weight)
             for painting, weight in zip(paintings, weights, strict=True)
         ]
-    content_weight = LossConfig.content_weight if style is not mixture else STORED_CONTENT_WEIGHT
-    loss = LossConfig(
-        content_weight if order.content_weight is None else order.content_weight,
-        order.style_weight,
-        style_loss=STYLE_LOSSES[-1 if style is mixture else 0],
-    )
+    loss = STORED_LOSS if style is mixture else LossConfig()
+    if order.content_weight is not None:
+        loss = replace(loss, content_weight=order.content_weight)
+    loss = replace(loss, style_weight=order.style_weight)
     config = GatysConfig(loss, time_limit=order.time_limit)
     feather = order.feather * photo.width / original.width
     regions = _regions(studio, upload, len(styles), photo, feather) if upload.masks else None
