@@ -60,7 +60,7 @@ MAX_SLUG = 120
 UNTOUCHED = 0.1
 """Strength below which the photo itself fades in, to be whole at 0."""
 
-STRIP_PIXELS = 2**20
+STRIP_PIXELS = 2**18
 """Pixels that are changed at a time after that."""
 
 WINDOW_SHARE = 1 / 32

@@ -29,10 +29,10 @@ def draw(path: Path, width: int, height: int) -> Path:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is that of /proc")
 def test_the_command_keeps_to_its_limit_of_memory(tmp_path: Path) -> None:
-    photo = draw(tmp_path / "photo.jpg", 2400, 1600)
-    limited = peak(photo, "--stroke", "0", "--memory", "800M")
+    photo = draw(tmp_path / "photo.jpg", 3000, 2000)
+    limited = peak(photo, "--stroke", "0", "--memory", "900M")
     free = peak(photo, "--stroke", "0", "--memory", "8G")
-    assert limited <= 840 * MEBIBYTE < free, "the limit must be less than what is taken without"
+    assert limited <= 900 * MEBIBYTE < free, "the limit must be less than what is taken without"
 
 
 @pytest.mark.slow
