@@ -37,7 +37,7 @@ DEFAULT_MODEL = "compact"
 
 SHA256 = {
     SHIPPED_ENCODER: "cf7f57fbb69cbad1ad60c11e8af578d45251b1064934203c1bd56d63b8a0fbca",
-    SHIPPED_DECODER: "b8763d1798bf0b6b378695b0973bd96bd84791e951a143c4f78700c5a4b1eb74",
+    SHIPPED_DECODER: "1915d7394661ae93389dbc65b5f1788bb4e80798c0fc4a70ad9ee57a6bed4179",
 }
 """Pinned digests of the shipped files."""
 
