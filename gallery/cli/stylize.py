@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 DEFAULTS = StylizeConfig()
 LOOK = DEFAULTS.controls
 
-MEMORY_SHARE = 0.9
+MEMORY_SHARE = 0.95
 """Share of the limit of memory that is planned with: code is loaded and blocks leave gaps."""
 
 RANDOM = "random"
