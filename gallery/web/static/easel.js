@@ -59,6 +59,7 @@ export class Easel {
 
   // Shows frames of a camera in place of a photo, or stops to.
   live(on) {
+    this.stage.dataset.state = "live";
     byId("welcome").hidden = true;
     byId("live-bar").hidden = !on;
     this.after.hidden = false;
