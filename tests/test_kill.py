@@ -1,5 +1,6 @@
 """An ingest that is killed at any moment loses nothing that it has acknowledged."""
 
+import contextlib
 import json
 import os
 import random
@@ -97,7 +98,8 @@ class Runs:
             while len(self.acknowledged()) - before < until and not self._ended(0.002):
                 pass
             if not self._ended(pause):
-                os.kill(process, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # It may end at this very moment.
+                    os.kill(process, signal.SIGKILL)
         return int(self._read())
 
     def close(self) -> None:
