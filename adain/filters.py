@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from adain.images import RowReader
+
 STRIP_PIXELS = 2**20
 """Pixels that are filtered at a time."""
 
@@ -16,9 +18,6 @@ FINE_RADIUS = 32
 
 BLOCK_RADIUS = 16
 """Radius of a larger window in blocks: the memory grows with its square."""
-
-RowReader = Callable[[int, int], Tensor]
-"""What gives rows `(1, C, bottom - top, W)` of a picture for `top` and `bottom`."""
 
 SMOOTH_REACH = 8
 """Pixels away that `smooth` looks, at its own radius."""

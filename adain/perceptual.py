@@ -473,7 +473,7 @@ def measure_objective(
     network = _Network(encoder, config.pooling, torch.bfloat16 if low else torch.float32, rows)
     content = network.content(photo, config.content_layer)
     if isinstance(style, StyleStatistics):
-        targets = [_statistics_targets(row) for row in _rows(style.to(device))]
+        targets = [_statistics_targets(row) for row in style.to(device).split()]
     else:
         longer = max(photo.shape[2:]) * config.style_scale
         paintings = [(_shrink(painting.to(device), longer), weight) for painting, weight in style]
@@ -486,12 +486,6 @@ def measure_objective(
         for target, weights in zip(targets, regions, strict=True)
     ]
     return Objective(network, config, content, found)
-
-
-def _rows(style: StyleStatistics) -> list[StyleStatistics]:
-    """Return a batch of styles `(N, C)` as styles `(1, C)`."""
-    widths = {layer: channels.mean.shape[1] for layer, channels in style.layers.items()}
-    return [StyleStatistics.from_vector(row, widths) for row in style.to_vector().split(1)]
 
 
 def _painting_targets(network: _Network, paintings: Paintings, kind: str) -> dict[str, StyleTarget]:

@@ -151,14 +151,10 @@ def prepare_render(
         count = len(style.to_vector()) if isinstance(style, StyleStatistics) else len(style)
         masks = [load_image(mask) for mask in controls.masks]
         feather = controls.feather * picture.width / original.width
-        size = (picture.height, picture.width)
-        regions = region_weights(masks, count, picture, size, feather).to(pixels)
-        if not (regions.amax((1, 2, 3)) > 0).all():
-            raise MaskError("a style has no place in the masks; leave it away")
+        regions = place_styles(masks, count, picture, feather).to(pixels)
     if init == "one-pass":
         measured = style if isinstance(style, StyleStatistics) else measure(model)
-        passes = [model.stylize(pixels, each) for each in measured.split()]
-        start = passes[0] if regions is None else lay_over(pixels, torch.cat(passes), regions)
+        start = one_pass(model, pixels, measured, regions)
     elif init == "photo":
         start = pixels
     elif init == "noise":
@@ -216,6 +212,30 @@ def render_job(
         raise ImageTooLargeError(
             f"{job.photo.name}: not enough memory to render {size} pixels; give a smaller max-side"
         ) from error
+
+
+def place_styles(masks: Sequence[Picture], styles: int, photo: Picture, feather: float) -> Tensor:
+    """Return how much each style counts at each pixel of a photo, `(styles, 1, H, W)`.
+
+    Raises:
+        MaskError: If the masks do not fit, or a style has no place in them.
+    """
+    regions = region_weights(masks, styles, photo, (photo.height, photo.width), feather)
+    if not (regions.amax((1, 2, 3)) > 0).all():
+        raise MaskError("a style has no place in the masks; leave it away")
+    return regions
+
+
+def one_pass(
+    model: StyleTransferModel,
+    photo: Tensor,
+    style: StyleStatistics,
+    regions: Tensor | None,
+    alpha: float = 1.0,
+) -> Tensor:
+    """Return what a render begins with: a photo `(1, 3, H, W)` in a style, or in one a region."""
+    passes = [model.stylize(photo, each, alpha) for each in style.split()]
+    return passes[0] if regions is None else lay_over(photo, torch.cat(passes), regions)
 
 
 def lay_over(photo: Tensor, painted: Tensor, regions: Tensor) -> Tensor:

@@ -167,7 +167,7 @@ def stylize_picture(
             pixel = 3 * result_type(*size).itemsize + maps * share_bytes(size)
             memory -= pixel * working.height * working.width
         work = painter or partial(stylize_rows, model, memory=memory, progress=progress)
-        styles = [_unpack_vector(model, vector) for vector in style.to_vector().cpu().split(1)]
+        styles = style.to("cpu").split()
         painted = _repaint(work, photo, working, styles, alpha, controls)
         if side > max(working.width, working.height):
             result = resize_image(photo, side)
@@ -434,11 +434,21 @@ def find_style(
 
     def mix(model: StyleTransferModel) -> StyleStatistics:
         styles = [measure(model) for _, measure in parts]
-        if separate:
-            return _unpack_vector(model, torch.cat([style.to_vector() for style in styles]))
-        return interpolate_styles(styles, [reference.weight for reference in references])
+        return join_styles(styles, None if separate else [each.weight for each in references])
 
     return slug, mix
+
+
+def join_styles(
+    styles: Sequence[StyleStatistics], weights: Sequence[float] | None
+) -> StyleStatistics:
+    """Return styles `(1, C)` mixed by weights, or without weights as a batch `(N, C)`."""
+    if len(styles) == 1:
+        return styles[0]
+    if weights is not None:
+        return interpolate_styles(styles, weights)
+    widths = {layer: value.mean.shape[1] for layer, value in styles[0].layers.items()}
+    return StyleStatistics.from_vector(torch.cat([each.to_vector() for each in styles]), widths)
 
 
 def pool_vectors(model: StyleTransferModel, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -447,9 +457,5 @@ def pool_vectors(model: StyleTransferModel, vectors: NDArray[np.float32]) -> NDA
 
 
 def _unpack(model: StyleTransferModel, vectors: NDArray[np.float32]) -> StyleStatistics:
-    return _unpack_vector(model, torch.from_numpy(vectors))
-
-
-def _unpack_vector(model: StyleTransferModel, vectors: Tensor) -> StyleStatistics:
     widths = {layer: model.encoder.widths[layer] for layer in STYLE_LAYERS}
-    return StyleStatistics.from_vector(vectors, widths)
+    return StyleStatistics.from_vector(torch.from_numpy(vectors), widths)

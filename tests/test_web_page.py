@@ -106,6 +106,14 @@ def photo(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.fixture
+def small(tmp_path: Path) -> str:
+    """A photo that is rendered fast."""
+    path = tmp_path / "small.png"
+    Image.open(BytesIO(example_file())).resize((96, 64)).save(path)
+    return str(path)
+
+
 def wait_until(page: "Page", condition: str) -> None:
     """Wait for a condition; the page's own waiting would need eval, which the CSP forbids."""
     until = time.monotonic() + 60
@@ -284,12 +292,10 @@ def test_live_painting_stops_and_begins_again(
 
 
 def test_the_best_picture_is_a_job_that_outlives_the_page(
-    url: str, open_page: Callable[..., "Page"], tmp_path: Path
+    url: str, open_page: Callable[..., "Page"], small: str
 ) -> None:
-    small = tmp_path / "small.png"
-    Image.open(BytesIO(example_file())).resize((96, 64)).save(small)
     page = open_page(f"{url}#style=irises")
-    page.set_input_files("#file", str(small))
+    page.set_input_files("#file", small)
     settle(page)
     page.click("#best")
     wait_until(page, "localStorage.getItem('adain-render') !== null")
@@ -456,12 +462,10 @@ def test_a_link_says_what_the_brush_painted(
 
 
 def test_the_best_picture_has_regions(
-    url: str, open_page: Callable[..., "Page"], tmp_path: Path
+    url: str, open_page: Callable[..., "Page"], small: str
 ) -> None:
-    small = tmp_path / "small.png"
-    Image.open(BytesIO(example_file())).resize((96, 64)).save(small)
     page = open_page(f"{url}#style=irises")
-    page.set_input_files("#file", str(small))
+    page.set_input_files("#file", small)
     settle(page)
     page.click("#brush")
     page.locator("#brush-size").fill("40")

@@ -26,9 +26,6 @@ DEFAULTS = StylizeConfig()
 LOOK = Controls()
 BATCH = BatchConfig()
 
-RANDOM = "random"
-"""As a style: all paintings of the gallery."""
-
 EXAMPLES = """\b
 Examples:
   adain batch holiday/ painted/ --style irises --style senecio
@@ -124,7 +121,7 @@ def batch(
     """
     with usage():
         config = options.stylize_config(ctx.params)
-        chosen = assign or ("random" if style == [RANDOM] else BATCH.assign)
+        chosen = assign or ("random" if style == [options.RANDOM] else BATCH.assign)
         batch = BatchConfig(
             recursive,
             tuple(include or ()),
@@ -242,7 +239,7 @@ def _find_styles(
     from gallery.service import find_style
     from gallery.store import open_gallery
 
-    if texts == [RANDOM]:
+    if texts == [options.RANDOM]:
         gallery = open_gallery(database_url(database))
         numbers, vectors = gallery.vectors(network.fingerprint)
         return Styles(tuple(painting.slug for painting in gallery.pictures(numbers)), vectors)
@@ -250,7 +247,7 @@ def _find_styles(
         references = parse_references(texts)
         if any(reference.weight != 1 for reference in references):
             raise ValueError("styles of a batch have no weights; each one gives its own results")
-        if RANDOM in texts:
+        if options.RANDOM in texts:
             raise ValueError("'--style random' stands for all paintings; give it alone")
     found = [
         find_style([each], lambda: open_gallery(database_url(database)), side=side)

@@ -11,6 +11,9 @@ from adain.errors import ImageExistsError
 from gallery.config import COLOR_MODES, Controls, StylizeConfig, parse_memory
 from gallery.errors import OutputError
 
+RANDOM = "random"
+"""As a style: paintings of the gallery by chance."""
+
 Database = Annotated[
     str | None,
     typer.Option(

@@ -131,12 +131,8 @@ def render(
     animate: Annotated[
         Path | None, typer.Option(metavar="FILE.webp", help="Make an animation of the steps.")
     ] = None,
-    format: Annotated[
-        str | None, typer.Option(metavar="F", help="jpg, png, webp, tiff, bmp or avif.")
-    ] = None,
-    jpeg_quality: Annotated[
-        int, typer.Option(metavar="Q", help="1 to 100; for WebP and AVIF too.")
-    ] = DEFAULTS.jpeg_quality,
+    format: options.Format = None,
+    jpeg_quality: options.JpegQuality = DEFAULTS.jpeg_quality,
     overwrite: options.Overwrite = DEFAULTS.overwrite,
     model: options.Model = "compact",
     database: Database = None,

@@ -35,9 +35,6 @@ LOOK = DEFAULTS.controls
 MEMORY_SHARE = 0.95
 """Share of the limit of memory that is planned with: code is loaded and blocks leave gaps."""
 
-RANDOM = "random"
-"""As a style: any painting of the gallery."""
-
 EXAMPLES = """\b
 Examples:
   adain stylize harbour.jpg --style irises
@@ -124,17 +121,17 @@ def stylize(
     """
     with usage():
         config = options.stylize_config(ctx.params)
-        options.refuse_seed(seed, style == [RANDOM])
+        options.refuse_seed(seed, style == [options.RANDOM])
     if [*style, *photos].count("-") > 1:
         raise typer.BadParameter("'-' can be one photo or one style, not both")
     if server is not None:
-        if style == [RANDOM]:
+        if style == [options.RANDOM]:
             raise typer.BadParameter("'--style random' works without --server only")
         from gallery.cli.remote import stylize_remotely
 
         key = options.read_key(key_file)
         stylize_remotely(server, key, photos, style, output, config, as_json, quiet)
-    if style == [RANDOM]:
+    if style == [options.RANDOM]:
         style = [_draw_style(database, seed)]
     slug, measure = _find_style(style, database, config)
     files = _find_paintings(style, database) if quality != "fast" else None

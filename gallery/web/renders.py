@@ -9,19 +9,24 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from adain.gatys import Checkpoint, GatysConfig, Rendering, Step
 from adain.images import Picture, encode_image, load_image, resize_image, to_image
 from adain.normalization import StyleStatistics
 from adain.perceptual import LossConfig, Paintings
 from gallery.checkpoints import load_checkpoint, save_checkpoint
-from gallery.errors import CheckpointError, MaskError
-from gallery.masks import region_weights
-from gallery.render import STORED_LOSS, RenderJob, finish_render, lay_over, render_job, total_steps
+from gallery.errors import CheckpointError
+from gallery.render import (
+    STORED_LOSS,
+    RenderJob,
+    finish_render,
+    one_pass,
+    place_styles,
+    render_job,
+    total_steps,
+)
+from gallery.service import join_styles
 from gallery.web.orders import JobOrder
-from gallery.web.studio import Painted, Studio, join_styles
+from gallery.web.studio import Painted, Studio
 from gallery.web.uploads import Upload
 
 MAX_SIDE = 1024
@@ -161,25 +166,14 @@ def _prepare(
         loss = replace(loss, content_weight=order.content_weight)
     loss = replace(loss, style_weight=order.style_weight)
     config = GatysConfig(loss, time_limit=order.time_limit)
-    feather = order.feather * photo.width / original.width
-    regions = _regions(studio, upload, len(styles), photo, feather) if upload.masks else None
-    if regions is None:
-        start = model.stylize(photo.pixels, mixture, order.alpha)
-    else:
-        passes = [model.stylize(photo.pixels, each, order.alpha) for each in styles]
-        start = lay_over(photo.pixels, torch.cat(passes), regions)
+    regions = None
+    if upload.masks:
+        masks = [studio.load(mask, f"mask {i + 1}") for i, mask in enumerate(upload.masks)]
+        feather = order.feather * photo.width / original.width
+        regions = place_styles(masks, len(styles), photo, feather).to(photo.pixels)
+    start = one_pass(model, photo.pixels, mixture, regions, order.alpha)
     controls = order.controls()
     return RenderJob(photo, style, start, config, RUN, model.encoder, controls, regions)
-
-
-def _regions(studio: Studio, upload: Upload, styles: int, photo: Picture, feather: float) -> Tensor:
-    """Return how much each style counts at each pixel, shape `(styles, 1, H, W)`."""
-    masks = [studio.load(mask, f"mask {i + 1}") for i, mask in enumerate(upload.masks)]
-    size = (photo.height, photo.width)
-    regions = region_weights(masks, styles, photo, size, feather).to(photo.pixels)
-    if not (regions.amax((1, 2, 3)) > 0).all():
-        raise MaskError("a style has no place in the masks; leave it away")
-    return regions
 
 
 def _render(

@@ -9,16 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import torch
 from starlette.requests import Request
 
 from adain.images import ImageLimits, Picture, encode_image, resize_shorter_side, to_image
 from adain.model import StyleTransferModel
-from adain.normalization import StyleStatistics, interpolate_styles
+from adain.normalization import StyleStatistics
 from gallery.config import STYLE_SIDE
 from gallery.paintings import Painting
 from gallery.references import Reference, find_target
-from gallery.service import stored_style, stylize_picture
+from gallery.service import join_styles, stored_style, stylize_picture
 from gallery.store import Gallery
 from gallery.web.decoder import Decoder
 from gallery.web.metrics import Metrics
@@ -211,18 +210,6 @@ class Studio:
         masks = tuple(clean(mask, limits, f"mask {i + 1}") for i, mask in enumerate(upload.masks))
         strength = upload.strength and clean(upload.strength, limits, "strength")
         return masks, strength
-
-
-def join_styles(
-    styles: Sequence[StyleStatistics], weights: Sequence[float] | None
-) -> StyleStatistics:
-    """Return styles `(1, C)` mixed by weights, or without weights as a batch `(N, C)`."""
-    if len(styles) == 1:
-        return styles[0]
-    if weights is not None:
-        return interpolate_styles(styles, weights)
-    widths = {layer: value.mean.shape[1] for layer, value in styles[0].layers.items()}
-    return StyleStatistics.from_vector(torch.cat([each.to_vector() for each in styles]), widths)
 
 
 async def _wait(future: "Future[T]") -> T:

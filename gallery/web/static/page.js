@@ -28,7 +28,7 @@ const painter = new Painter({ painted, working: (on) => (byId("working").hidden 
 const live = new Live({
   settings: () => ({ parts: mix.parts, ...controls.values }),
   show: (blob, rate, way) => {
-    easel.show(blob, mix.title);
+    easel.show(blob, mix.title, true);
     byId("rate").textContent = `${rate.toFixed(1)} per second`;
     byId("rate").dataset.way = way;
   },
