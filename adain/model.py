@@ -6,6 +6,7 @@ image (N, 3, H, W) in [0, 1]
             └─ Decoder ──── image (N, 3, H, W) in [0, 1]
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from adain.normalization import (
     StyleField,
     StyleStatistics,
     channel_statistics,
+    limit_gain,
     normalization_affine,
     style_statistics,
 )
@@ -217,11 +219,18 @@ DECODER_TABLE: DecoderTable = (
 
 
 class Decoder(nn.Module):
-    """Normalized features to an image, as a `DecoderTable` says."""
+    """Normalized features to an image, as a `DecoderTable` says.
 
-    def __init__(self, table: DecoderTable = DECODER_TABLE) -> None:
+    Attributes:
+        max_gain: What `adain.normalization.limit_gain` holds its features to, if anything does.
+    """
+
+    def __init__(self, table: DecoderTable = DECODER_TABLE, max_gain: float | None = None) -> None:
         super().__init__()
+        if max_gain is not None and not 1 <= max_gain < math.inf:
+            raise ValueError(f"the limit of the gain must be at least 1, got {max_gain}")
         self.table = table
+        self.max_gain = max_gain
         self.layers = tuple(row[1] for row in table if row[0] in ("start", "add"))
         for i, (operation, *arguments) in enumerate(table):
             if operation == "conv":
@@ -345,30 +354,41 @@ class StyleTransferModel(nn.Module):
         if isinstance(style, StyleField):
             style.check_size(*image.shape[2:])
             content = {layer: channel_statistics(value) for layer, value in features.items()}
-            blends = field_affines(content, style, alpha)
+            blends = field_affines(content, style, alpha, self.decoder.max_gain)
             for layer, value in features.items():
                 shares = layer_shares(style, layer, 0, value.shape[2])
                 features[layer] = blends[layer].apply(value, shares)
             result: Tensor = self.decoder(features)
         else:
-            result = self.decoder(features, normalization_affines(features, style, alpha))
+            affines = normalization_affines(features, style, alpha, self.decoder.max_gain)
+            result = self.decoder(features, affines)
         return result.clamp_(0, 1)[:, :, : image.shape[2], : image.shape[3]]
 
 
 def normalization_affines(
-    features: Mapping[str, Tensor], style: StyleStatistics, alpha: float = 1.0
+    features: Mapping[str, Tensor],
+    style: StyleStatistics,
+    alpha: float = 1.0,
+    max_gain: float | None = None,
 ) -> dict[str, ChannelAffine]:
     """Return the affine map of adaptive instance normalization at each layer."""
     content = {layer: channel_statistics(value) for layer, value in features.items()}
-    return content_affines(content, style, alpha)
+    return content_affines(content, style, alpha, max_gain)
 
 
 def content_affines(
-    content: Mapping[str, ChannelStatistics], style: StyleStatistics, alpha: float = 1.0
+    content: Mapping[str, ChannelStatistics],
+    style: StyleStatistics,
+    alpha: float = 1.0,
+    max_gain: float | None = None,
 ) -> dict[str, ChannelAffine]:
     """Return the affine map at each layer of a photo whose statistics are known."""
     if not -100 <= alpha <= 100:
         raise ValueError(f"alpha must be a finite number near [0, 1], got {alpha}")
+    if max_gain is not None:
+        style = StyleStatistics(
+            {layer: limit_gain(style[layer], content[layer], max_gain) for layer in content}
+        )
     return {
         layer: normalization_affine(channels, style[layer], alpha)
         for layer, channels in content.items()
@@ -376,10 +396,13 @@ def content_affines(
 
 
 def field_affines(
-    content: Mapping[str, ChannelStatistics], field: StyleField, alpha: float = 1.0
+    content: Mapping[str, ChannelStatistics],
+    field: StyleField,
+    alpha: float = 1.0,
+    max_gain: float | None = None,
 ) -> dict[str, BlendedAffine]:
     """Return what the affine maps of the styles of a field are blended from, at each layer."""
-    affines = [content_affines(content, style, alpha) for style in field.styles]
+    affines = [content_affines(content, style, alpha, max_gain) for style in field.styles]
     return {layer: BlendedAffine.of([each[layer] for each in affines]) for layer in content}
 
 
@@ -401,10 +424,13 @@ def layer_scale(layer: str) -> int:
 
 
 def normalize_features(
-    features: Mapping[str, Tensor], style: StyleStatistics, alpha: float = 1.0
+    features: Mapping[str, Tensor],
+    style: StyleStatistics,
+    alpha: float = 1.0,
+    max_gain: float | None = None,
 ) -> dict[str, Tensor]:
     """Apply adaptive instance normalization at every layer, to the degree `alpha`."""
-    affines = normalization_affines(features, style, alpha)
+    affines = normalization_affines(features, style, alpha, max_gain)
     return {layer: affines[layer].apply(value) for layer, value in features.items()}
 
 

@@ -315,6 +315,24 @@ def normalization_affine(
     return ChannelAffine(scale, shift)
 
 
+def limit_gain(
+    style: ChannelStatistics, content: ChannelStatistics, limit: float
+) -> ChannelStatistics:
+    """Return a style that amplifies no channel of the content far more than the layer as a whole.
+
+    A channel that is all but silent in a photo would be raised until the one patch that stirs it
+    becomes a blot of colour.
+
+    Args:
+        style: Statistics of shape `(N, C)` or `(1, C)`.
+        content: Statistics of the content features, shape `(N, C)`.
+        limit: Largest gain of a channel, as a multiple of the ratio of the norms of all standard
+            deviations.
+    """
+    gain = style.std.norm(dim=1, keepdim=True) / content.std.norm(dim=1, keepdim=True)
+    return ChannelStatistics(style.mean, style.std.minimum(limit * gain * content.std))
+
+
 def adaptive_instance_normalization(
     features: Tensor,
     style: ChannelStatistics,

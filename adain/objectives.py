@@ -205,6 +205,10 @@ def _feature_sheet(
     return torch.cat([torch.cat(row, dim=2) for row in rows], dim=1)
 
 
+MAX_GAIN = 2.0
+"""Limit of the gain of new decoders: a smaller one takes the strength from the style."""
+
+
 def initial_decoder(table: DecoderTable = DECODER_TABLE) -> Decoder:
     """Return a decoder of random weights that makes a nearly grey image.
 
@@ -212,7 +216,7 @@ def initial_decoder(table: DecoderTable = DECODER_TABLE) -> Decoder:
     starts several times out of range, and the first thousand steps go into taking it back: after
     120 steps of pure reconstruction the error was 30 times larger.
     """
-    decoder = Decoder(table)
+    decoder = Decoder(table, MAX_GAIN)
     for module in decoder.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
@@ -286,9 +290,7 @@ class DecoderTraining(Objective):
         with torch.no_grad():
             paintings = torch.cat([photos[:count], paintings[count:]])
             style_features = self.encoder(paintings, STYLE_LAYERS)
-            targets = normalize_features(
-                self.encoder(photos, STYLE_LAYERS), style_statistics(style_features)
-            )
+            targets = self._normalize(photos, style_features)
             embedded_style = style_statistics(self._embed_some(style_features))
             embedded_target = self.encoder.embed({"relu4_1": targets["relu4_1"]})["relu4_1"]
         result = self.decoder(targets)
@@ -315,6 +317,13 @@ class DecoderTraining(Objective):
         )
         return {"loss": loss, **losses}
 
+    def _normalize(self, photos: Tensor, style: dict[str, Tensor]) -> dict[str, Tensor]:
+        return normalize_features(
+            self.encoder(photos, STYLE_LAYERS),
+            style_statistics(style),
+            max_gain=self.decoder.max_gain,
+        )
+
     def _embed_some(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """Embed features, at relu1_1 those of every second row and column.
 
@@ -336,9 +345,7 @@ class DecoderTraining(Objective):
         for i, photo in enumerate(photos.split(1)):
             painting = paintings[i % len(paintings)][None]
             style_features = self.encoder(painting, STYLE_LAYERS)
-            targets = normalize_features(
-                self.encoder(photo, STYLE_LAYERS), style_statistics(style_features)
-            )
+            targets = self._normalize(photo, style_features)
             result = self.decoder(targets).clamp(0, 1)
             embedded = self.encoder.embed(self.encoder(result, STYLE_LAYERS))
             embedded_style = style_statistics(self.encoder.embed(style_features))
@@ -354,7 +361,7 @@ class DecoderTraining(Objective):
 
     def export(self, folder: Path, facts: dict[str, str]) -> None:
         """Write `decoder.safetensors`."""
-        decoder = Decoder(self.decoder.table)
+        decoder = Decoder(self.decoder.table, self.decoder.max_gain)
         state: dict[str, Tensor] = {}
         for name, module in self.decoder.named_children():
             state |= _plain_state(name, module)

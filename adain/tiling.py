@@ -194,7 +194,7 @@ def _stylize(
     strips = _photo_strips(photo, plan.rows, model.device, progress)
     padded = height + -height % STRIDE
     content, kept = _measure(model, strips, padded, plan.kept)
-    styles = _layer_styles(content, style, alpha)
+    styles = _layer_styles(content, style, alpha, model.decoder.max_gain)
     strips = _photo_strips(photo, plan.rows, model.device)
     features = {layer: _take(queue) for layer, queue in kept.items()}
     features |= _features(model, strips, padded, [name for name in content if name not in kept])
@@ -599,10 +599,13 @@ class _Blended:
 
 
 def _layer_styles(
-    content: Mapping[str, ChannelStatistics], style: StyleStatistics | StyleField, alpha: float
+    content: Mapping[str, ChannelStatistics],
+    style: StyleStatistics | StyleField,
+    alpha: float,
+    max_gain: float | None,
 ) -> _LayerStyles:
     if isinstance(style, StyleField):
-        blends = field_affines(content, style, alpha)
+        blends = field_affines(content, style, alpha, max_gain)
         return {layer: _Blended(layer, affine, style) for layer, affine in blends.items()}
-    affines = content_affines(content, style, alpha)
+    affines = content_affines(content, style, alpha, max_gain)
     return {layer: _Uniform(affine) for layer, affine in affines.items()}

@@ -136,7 +136,8 @@ def load_decoder(path: Path) -> tuple[Decoder, dict[str, str]]:
     rows = _architecture(path, metadata, list)
     try:
         with torch.device("meta"):
-            decoder = Decoder(tuple(tuple(row) for row in rows))
+            gain = float(metadata["max_gain"]) if "max_gain" in metadata else None
+            decoder = Decoder(tuple(tuple(row) for row in rows), gain)
     except (TypeError, ValueError, IndexError, RuntimeError) as error:
         raise WeightsError(f"{path.name}: its architecture makes no decoder ({error})") from error
     _fill(decoder, tensors, path)
@@ -167,6 +168,8 @@ def save_decoder(
 ) -> None:
     """Write a decoder file, atomically; `fingerprint` is that of its encoder."""
     metadata = {"format": DECODER_FORMAT, "architecture": json.dumps(decoder.table)}
+    if decoder.max_gain is not None:
+        metadata["max_gain"] = str(decoder.max_gain)
     _save(decoder, path, {**metadata, "encoder": fingerprint, **(facts or {})}, dtype)
 
 

@@ -79,9 +79,18 @@ def test_one_pass_equals_its_stages(
 ) -> None:
     photos = image(48, 32, n=2)
     style = tiny_model.measure_style(image(n=styles, seed=1))
-    stages = tiny_model.decode(normalize_features(tiny_model.encode(photos), style, alpha))
+    features = normalize_features(tiny_model.encode(photos), style, alpha, max_gain=1.2)
+    stages = tiny_model.decode(features)
+    unlimited = tiny_model.decode(normalize_features(tiny_model.encode(photos), style, alpha))
     result = tiny_model.stylize(photos, style, alpha)
     torch.testing.assert_close(result, stages, atol=1e-5, rtol=1e-4)
+    assert alpha == 0 or not torch.allclose(result, unlimited, atol=1e-4)
+
+
+@pytest.mark.parametrize("gain", [0.5, float("nan"), float("inf")])
+def test_a_limit_that_limits_nothing_or_everything_is_refused(gain: float) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        Decoder(SMALL, gain)
 
 
 def test_an_unknown_operation_is_named() -> None:

@@ -13,6 +13,7 @@ from adain.normalization import (
     adaptive_instance_normalization,
     channel_statistics,
     interpolate_styles,
+    limit_gain,
     normalization_affine,
     pool_styles,
     style_statistics,
@@ -40,6 +41,17 @@ def test_statistics_equal_the_definition_in_float64() -> None:
     torch.testing.assert_close(measured.mean.double(), exact.mean(2), atol=1e-6, rtol=1e-6)
     expected = (exact.var(2, correction=0) + EPS).sqrt()
     torch.testing.assert_close(measured.std.double(), expected, atol=1e-6, rtol=1e-6)
+
+
+def test_only_channels_that_would_be_amplified_far_more_than_the_layer_are_limited() -> None:
+    content = ChannelStatistics(torch.zeros(1, 4), torch.tensor([[4.0, 2.0, 2.0, 0.1]]))
+    style = ChannelStatistics(torch.ones(1, 4), torch.tensor([[2.0, 1.0, 2.0, 3.0]]))
+    gain = style.std.norm() / content.std.norm()
+    limited = limit_gain(style, content, 2.0)
+    torch.testing.assert_close(limited.std[0, :3], style.std[0, :3])
+    torch.testing.assert_close(limited.std[0, 3], 2 * gain * 0.1)
+    assert torch.equal(limited.mean, style.mean)
+    assert torch.equal(limit_gain(style, content, 1000.0).std, style.std)
 
 
 def test_statistics_stay_exact_far_from_zero() -> None:

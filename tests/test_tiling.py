@@ -59,7 +59,10 @@ TABLES: tuple[DecoderTable, ...] = (
 @cache
 def small_model(table: int) -> StyleTransferModel:
     torch.manual_seed(table)
-    encoder, decoder = Encoder(EncoderConfig((4, 4, 8, 8), ())), Decoder(TABLES[table])
+    encoder, decoder = (
+        Encoder(EncoderConfig((4, 4, 8, 8), ())),
+        Decoder(TABLES[table], max_gain=1.2),
+    )
     for parameter in [*encoder.parameters(), *decoder.parameters()]:
         if parameter.ndim == 4:  # So that what is deep is seen in the result, too.
             torch.nn.init.kaiming_normal_(parameter, nonlinearity="relu")

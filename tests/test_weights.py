@@ -144,6 +144,26 @@ def test_a_hostile_decoder_table_gives_one_line(tmp_path: Path, table: list[obje
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("gain", ["", "nan", "0", "x"])
+def test_a_hostile_limit_of_the_gain_gives_one_line(
+    tiny_model: StyleTransferModel, tmp_path: Path, gain: str
+) -> None:
+    path = tmp_path / "d.safetensors"
+    save_decoder(tiny_model.decoder, path, "0", {"max_gain": gain})
+    with pytest.raises(WeightsError, match=r"^d\.safetensors: its architecture makes no decoder"):
+        load_decoder(path)
+
+
+def test_a_decoder_keeps_its_limit_of_the_gain(
+    tiny_model: StyleTransferModel, tmp_path: Path
+) -> None:
+    path = tmp_path / "d.safetensors"
+    for gain in (1.2, None):
+        tiny_model.decoder.max_gain = gain
+        save_decoder(tiny_model.decoder, path, "0")
+        assert load_decoder(path)[0].max_gain == gain
+
+
 def test_unknown_names_list_the_known(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="there are: compact"):
         load_model("huge")

@@ -108,6 +108,13 @@ def decoder(
     start: Annotated[
         Path | None, typer.Option(help="Decoder file to train further; new weights by default.")
     ] = None,
+    max_gain: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            help="No channel is amplified more than its layer times this; 2, or that of --start.",
+        ),
+    ] = None,
     steps: Steps = 9000,
     batch_size: Batch = 8,
     crop: Crop = 160,
@@ -146,7 +153,7 @@ def decoder(
     --paintings paintings/ -o runs/decoder
     """
     from adain.data import center_crops, find_pictures
-    from adain.objectives import DecoderLosses, DecoderTraining
+    from adain.objectives import DecoderLosses, DecoderTraining, initial_decoder
     from adain.training import TrainingConfig
     from adain.weights import load_decoder, load_encoder
 
@@ -171,7 +178,9 @@ def decoder(
             chroma_weight,
             palette_weight,
         )
-        initial = load_decoder(start)[0] if start else None
+        initial = load_decoder(start)[0] if start else initial_decoder()
+        if max_gain is not None:
+            initial.max_gain = max_gain
         return DecoderTraining(loaded, *crops, initial, weights)
 
     _train(objective, train_pictures, config, output, resume, device)
