@@ -44,9 +44,9 @@ class GatysConfig:
 
     Attributes:
         loss: What for.
-        optimizer: `pyramid-lbfgs`, `pyramid` (Adam on several sizes), `lbfgs`, `adam` or
-            `gradient-descent`.
-        learning_rate: Length of (first) steps, in parts of the range of a pixel.
+        optimizer: `pyramid` (Adam on several sizes, with steps that get shorter),
+            `pyramid-lbfgs`, `lbfgs`, `adam` or `gradient-descent`.
+        learning_rate: Mean or first length of steps, in parts of the range of a pixel.
         averaging: Decay of the average over pictures that is the result; 0 takes the last one.
         min_side: About the longer side of the first scale in pixels; each next one doubles it.
         first_iterations: Steps at the first scale.
@@ -58,13 +58,13 @@ class GatysConfig:
     """
 
     loss: LossConfig = LossConfig()
-    optimizer: str = "pyramid-lbfgs"
-    learning_rate: float = 0.02
+    optimizer: str = "pyramid"
+    learning_rate: float = 0.015
     averaging: float = 0.5
     min_side: int = 256
     first_iterations: int = 40
-    iterations: int = 120
-    tolerance: float = 0.01
+    iterations: int = 180
+    tolerance: float = 0.003
     patience: int = 20
     time_limit: float | None = None
     seed: int = 0
@@ -336,7 +336,8 @@ class _Run:
             measured, gradient = objective.evaluate(point.tensors["image"])
             if math.isfinite(measured["loss"]) and torch.isfinite(gradient).all():
                 good, losses, note = point, measured, ""
-                point = _advance(point, measured["loss"], gradient, self.config)
+                progress = self._progress(point)
+                point = _advance(point, measured["loss"], gradient, self.config, progress)
                 iterations += 1
             elif good is None and not iterations:
                 raise OptimizationError(
@@ -354,6 +355,14 @@ class _Run:
                 point = _restore(good, point.rate / 2)
             self._report(point, losses, note)
         return _Outcome(point, "finished", iterations, losses)
+
+    def _progress(self, point: Checkpoint) -> float:
+        """Return the share of the scale's steps, or of its time if that is more, that is used."""
+        used = point.iteration / self.pyramid.budget(point.scale)
+        if self.config.time_limit is None:
+            return used
+        begin, end = [0.0, *self.deadlines][point.scale : point.scale + 2]
+        return min(1.0, max(used, (time.perf_counter() - self.began - begin) / (end - begin)))
 
     def _finished(self, point: Checkpoint) -> bool:
         """Return whether the steps are used up, or the loss falls no more."""
@@ -393,11 +402,14 @@ def _beginning(scale: int, image: Tensor, state: State, rate: float) -> Checkpoi
     return Checkpoint(scale, 0, rate, {name: lay_out(value) for name, value in tensors.items()})
 
 
-def _advance(point: Checkpoint, loss: float, gradient: Tensor, config: GatysConfig) -> Checkpoint:
+def _advance(
+    point: Checkpoint, loss: float, gradient: Tensor, config: GatysConfig, progress: float
+) -> Checkpoint:
     """Return the point after one step of the optimiser."""
     optimizer = OPTIMIZERS[config.optimizer](rate=point.rate)
     tensors = point.tensors
-    image, state = optimizer.step(tensors["image"], loss, gradient, _optimizer_state(point))
+    before = _optimizer_state(point)
+    image, state = optimizer.step(tensors["image"], loss, gradient, before, progress)
     losses = torch.cat([tensors["losses"], torch.tensor([loss], dtype=torch.float64)])
     # Without its factor the average would lean towards the first picture of the scale.
     decay = config.averaging * (1 - config.averaging**point.iteration)

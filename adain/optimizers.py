@@ -1,7 +1,8 @@
 """Optimisers of one picture: pure steps on a state that can be saved and enlarged.
 
-A step takes the picture, its loss and gradient, and the state (named tensors, at first none), and
-returns the next picture with the next state. One evaluation of the loss makes one step.
+A step takes the picture, its loss and gradient, the state (named tensors, at first none) and the
+share of all steps that are done, and returns the next picture with the next state. One evaluation
+of the loss makes one step.
 """
 
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ class GradientDescent:
     rate: float = 0.02
 
     def step(
-        self, image: Tensor, loss: float, gradient: Tensor, state: State
+        self, image: Tensor, loss: float, gradient: Tensor, state: State, progress: float = 0
     ) -> tuple[Tensor, State]:
         """Return the next picture in [0, 1] and the next state."""
         # A mean over positions spreads over more pixels as a picture grows.
@@ -46,14 +47,16 @@ class Adam:
         rate: About the length of a step, in parts of the range of a pixel.
         decays: Of the averages of the gradient and of its square.
         levels: Sizes that a step is the sum of: the picture's, half of it, a quarter, ...
+        falling: Whether the length falls evenly, from twice `rate` to nothing.
     """
 
     rate: float = 0.02
     decays: tuple[float, float] = (0.9, 0.99)
     levels: int = 1
+    falling: bool = False
 
     def step(
-        self, image: Tensor, loss: float, gradient: Tensor, state: State
+        self, image: Tensor, loss: float, gradient: Tensor, state: State, progress: float = 0
     ) -> tuple[Tensor, State]:
         """Return the next picture in [0, 1] and the next state."""
         first, second = self.decays
@@ -71,7 +74,8 @@ class Adam:
             root = (square / (1 - second ** steps.item())).sqrt().clamp_min(1e-30)
             direction = mean / (1 - first ** steps.item()) / root
             change = change + _resize(direction, (image.shape[2], image.shape[3]))
-        return (image - self.rate / self.levels**0.5 * change).clamp(0, 1), following
+        rate = self.rate * (2 - 2 * progress if self.falling else 1)
+        return (image - rate / self.levels**0.5 * change).clamp(0, 1), following
 
     def enlarge(self, state: State, size: tuple[int, int]) -> State:
         """Return the state for a picture of another height and width."""
@@ -91,11 +95,13 @@ class PyramidAdam(Adam):
     """Adam on a picture that is the sum of pictures of several sizes.
 
     Kolkin et al. (CVPR 2019) optimise a Laplacian pyramid so. What many pixels want together
-    moves as fast as what each wants alone: at equal steps the loss was lower than that of plain
-    Adam and of L-BFGS, and the picture less noisy.
+    moves as fast as what each wants alone, and long steps at first lead to where short ones do
+    not: after 150 steps the loss was that of 500 of plain Adam, and lower than that of L-BFGS.
     """
 
+    decays: tuple[float, float] = (0.9, 0.9)
     levels: int = 4
+    falling: bool = True
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,7 @@ class Lbfgs:
     retries: int = 4
 
     def step(
-        self, image: Tensor, loss: float, gradient: Tensor, state: State
+        self, image: Tensor, loss: float, gradient: Tensor, state: State, progress: float = 0
     ) -> tuple[Tensor, State]:
         """Return the next picture in [0, 1] and the next state."""
         retries = int(state.get("retries", torch.zeros(())))
@@ -248,8 +254,8 @@ class PyramidLbfgs(Lbfgs):
 Optimizer = GradientDescent | Adam | Lbfgs
 
 OPTIMIZERS: Mapping[str, type[Optimizer]] = {
-    "pyramid-lbfgs": PyramidLbfgs,
     "pyramid": PyramidAdam,
+    "pyramid-lbfgs": PyramidLbfgs,
     "lbfgs": Lbfgs,
     "adam": Adam,
     "gradient-descent": GradientDescent,

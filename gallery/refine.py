@@ -12,10 +12,10 @@ from adain.model import StyleTransferModel
 from adain.normalization import StyleField, StyleStatistics
 from adain.perceptual import Paintings
 from gallery.config import Controls
-from gallery.render import RenderJob, render_job, total_steps
+from gallery.render import STORED_LOSS, RenderJob, render_job, total_steps
 from gallery.service import Painter, stylize_picture
 
-CONFIG = GatysConfig()
+CONFIG = GatysConfig(iterations=100)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _painter(
 ) -> Painter:
     """Return what renders a picture from its one pass on."""
     if paintings is None:
-        config = replace(config, loss=replace(config.loss, style_loss="statistics"))
+        config = replace(config, loss=STORED_LOSS)
 
     def paint(
         picture: Picture, style: StyleStatistics | StyleField, alpha: float

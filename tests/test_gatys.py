@@ -18,7 +18,7 @@ from adain.gatys import (
 )
 from adain.model import Encoder
 from adain.normalization import style_statistics
-from adain.optimizers import OPTIMIZERS
+from adain.optimizers import OPTIMIZERS, PyramidAdam, State
 from adain.perceptual import REACH, LossConfig, Objective, bytes_per_pixel, measure_objective
 
 Optimize = Callable[..., Rendering]
@@ -305,6 +305,28 @@ def test_the_time_limit_is_shared_among_the_scales(
     # Of 20 seconds a quarter of 40 steps in 40 / 4 + 30 leaves 5 for the first scale.
     assert [step.scale for step in steps] == [0] * 5 + [1] * 15
     assert (result.ended, result.seconds) == ("time limit", 20)
+
+
+@pytest.mark.parametrize("seconds", [None, 20.0])
+def test_the_optimiser_knows_what_steps_or_time_are_left(
+    optimize: Optimize, monkeypatch: pytest.MonkeyPatch, seconds: float | None
+) -> None:
+    now, seen = 0.0, []
+
+    class Watched(PyramidAdam):
+        def step(
+            self, image: Tensor, loss: float, gradient: Tensor, state: State, progress: float = 0
+        ) -> tuple[Tensor, State]:
+            nonlocal now
+            now += 1
+            seen.append(progress)
+            return super().step(image, loss, gradient, state, progress)
+
+    monkeypatch.setattr("adain.gatys.time.perf_counter", lambda: now)
+    monkeypatch.setattr("adain.gatys.OPTIMIZERS", {"pyramid": Watched})
+    optimize(replace(CONFIG, first_iterations=40, iterations=30, time_limit=seconds))
+    scales = (5, 15) if seconds else (40, 30)
+    assert seen == pytest.approx([i / count for count in scales for i in range(count)])
 
 
 def test_no_time_at_all_gives_the_start(optimize: Optimize) -> None:

@@ -23,10 +23,10 @@ def descend(
     optimizer: Optimizer, image: Tensor, steps: int, state: Mapping[str, Tensor] | None = None
 ) -> tuple[list[float], Tensor, Mapping[str, Tensor]]:
     losses, state = [], state or {}
-    for _ in range(steps):
+    for step in range(steps):
         loss, gradient = bowl(image)
         losses.append(loss)
-        image, state = optimizer.step(image, loss, gradient, state)
+        image, state = optimizer.step(image, loss, gradient, state, step / steps)
     return losses, image, state
 
 
@@ -71,8 +71,22 @@ def test_adam_is_that_of_torch() -> None:
 def test_a_pyramid_of_one_level_is_adam() -> None:
     image = torch.full_like(TARGET, 0.5)
     _, plain, _ = descend(Adam(), image, 5)
-    _, pyramid, _ = descend(PyramidAdam(levels=1), image, 5)
+    _, pyramid, _ = descend(PyramidAdam(levels=1, decays=(0.9, 0.99), falling=False), image, 5)
     assert torch.equal(plain, pyramid)
+
+
+def test_steps_of_a_pyramid_fall_from_twice_the_rate_to_nothing() -> None:
+    image = torch.full_like(TARGET, 0.5)
+    loss, gradient = bowl(image)
+
+    def length(progress: float, falling: bool = True) -> float:
+        optimizer = PyramidAdam(falling=falling)
+        step = optimizer.step(image, loss, gradient, {}, progress)[0] - image
+        return float(step.norm())
+
+    assert length(0) == pytest.approx(2 * length(0.5))
+    assert length(0.5) == pytest.approx(length(0.9, falling=False))
+    assert length(1) == 0
 
 
 def test_a_pyramid_moves_what_pixels_want_together_faster() -> None:

@@ -94,16 +94,16 @@ def render(
     ] = None,
     pooling: Annotated[str, typer.Option(help="max or average.")] = "max",
     optimizer: Annotated[
-        str, typer.Option(help="pyramid-lbfgs, pyramid, lbfgs, adam or gradient-descent.")
-    ] = "pyramid-lbfgs",
-    learning_rate: Annotated[float, typer.Option(help="Length of (first) steps.")] = 0.02,
+        str, typer.Option(help="pyramid, pyramid-lbfgs, lbfgs, adam or gradient-descent.")
+    ] = "pyramid",
+    learning_rate: Annotated[float, typer.Option(help="Mean or first length of steps.")] = 0.015,
     averaging: Annotated[float, typer.Option(help="Decay of the average over steps.")] = 0.5,
     min_side: Annotated[int, typer.Option(metavar="PX", help="Side of the first scale.")] = 256,
     first_iterations: Annotated[int, typer.Option(help="Steps at the first scale.")] = 40,
-    iterations: Annotated[int, typer.Option(help="Steps at each other scale.")] = 120,
+    iterations: Annotated[int, typer.Option(help="Steps at each other scale.")] = 180,
     tolerance: Annotated[
         float, typer.Option(help="Smaller progress than this part ends a scale.")
-    ] = 0.01,
+    ] = 0.003,
     patience: Annotated[int, typer.Option(help="Steps that progress is measured over.")] = 20,
     time_limit: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="For all scales together.")
