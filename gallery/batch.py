@@ -32,8 +32,7 @@ from adain.device import release_memory, resident_memory
 from adain.errors import ImageError, ImageExistsError
 from adain.images import SUFFIXES, Picture, load_image, resize_shorter_side, save_image
 from adain.metadata import Notes
-from adain.model import STYLE_LAYERS, StyleTransferModel
-from adain.normalization import StyleStatistics
+from adain.model import StyleTransferModel
 from adain.strokes import needed_side
 from adain.tiling import memory_limit
 from gallery.config import STYLE_SIDE, BatchConfig, StylizeConfig
@@ -42,7 +41,7 @@ from gallery.ingest import read_file
 from gallery.journal import JOURNAL, Entry, Journal, file_digest, file_stamp, photo_stamp
 from gallery.outputs import plan_outputs
 from gallery.provenance import result_notes
-from gallery.service import stylize_picture
+from gallery.service import stylize_picture, unpack_vectors
 from gallery.similar import nearest
 
 MAX_JOBS = 8
@@ -356,14 +355,12 @@ class Worker:
     def _stylize(self, data: bytes, number: int, name: str) -> tuple[Picture, Notes]:
         """Repaint a photo: the one call that all photos of all batches go through."""
         config, styles = self._plan.config, self._plan.styles
-        vector = torch.from_numpy(styles.vectors[number : number + 1])
-        widths = {layer: self._model.encoder.widths[layer] for layer in STYLE_LAYERS}
         side = config.max_side and needed_side(config.max_side, config.controls.stroke)
         photo = load_image(data, name=name, side=side)
         result = stylize_picture(
             self._model,
             photo,
-            StyleStatistics.from_vector(vector, widths),
+            unpack_vectors(self._model, styles.vectors[number : number + 1]),
             alpha=config.alpha,
             max_side=config.max_side,
             controls=config.controls,

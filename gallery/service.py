@@ -374,10 +374,10 @@ def stored_style(
         return measure_style(model, Path(target.path), side=side)
     if isinstance(target, Group):
         vector = gallery.pooled(target, model.fingerprint, partial(pool_vectors, model))
-        return _unpack(model, vector)
+        return unpack_vectors(model, vector)
     stored = gallery.vector(target, model.fingerprint)
     if stored is not None:
-        return _unpack(model, stored)
+        return unpack_vectors(model, stored)
     if target.path is None:
         raise StylesError(
             f"{target.slug}: not measured by encoder {model.fingerprint}, and its picture is not "
@@ -453,9 +453,10 @@ def join_styles(
 
 def pool_vectors(model: StyleTransferModel, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the style vector `(1, D)` of many paintings, `(N, D)`, together."""
-    return pool_styles(_unpack(model, vectors)).to_vector().numpy()
+    return pool_styles(unpack_vectors(model, vectors)).to_vector().numpy()
 
 
-def _unpack(model: StyleTransferModel, vectors: NDArray[np.float32]) -> StyleStatistics:
+def unpack_vectors(model: StyleTransferModel, vectors: NDArray[np.float32]) -> StyleStatistics:
+    """Return the styles of style vectors `(N, D)`."""
     widths = {layer: model.encoder.widths[layer] for layer in STYLE_LAYERS}
     return StyleStatistics.from_vector(torch.from_numpy(vectors), widths)

@@ -363,6 +363,7 @@ function connectLive() {
     }
     if (brush.isOn) brush.toggle(false);
     easel.live(true);
+    byId("rate").textContent = "";
     byId("palette").hidden = false;
     paint();
     say("Painting what the camera sees.");
