@@ -37,7 +37,7 @@ DEFAULT_MODEL = "compact"
 
 SHA256 = {
     SHIPPED_ENCODER: "cf7f57fbb69cbad1ad60c11e8af578d45251b1064934203c1bd56d63b8a0fbca",
-    SHIPPED_DECODER: "1915d7394661ae93389dbc65b5f1788bb4e80798c0fc4a70ad9ee57a6bed4179",
+    SHIPPED_DECODER: "a3f7c0fe9fe90c23504fc7e0e544c6b2f1d3df3dc3aa6030efcf5292f558436f",
 }
 """Pinned digests of the shipped files."""
 
