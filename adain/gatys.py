@@ -111,6 +111,7 @@ class Step:
         size: Height and width in pixels.
         iteration: Steps done at this scale, from 1.
         iterations: How many there may be.
+        done: Steps of all scales that are used up; one that ended early leaves some out.
         seconds: Since the run began.
         losses: `content`, `style` and `tv` before weighting, and their weighted sum `loss`.
         note: What a person should know, or nothing.
@@ -123,6 +124,7 @@ class Step:
     size: tuple[int, int]
     iteration: int
     iterations: int
+    done: int
     seconds: float
     losses: Mapping[str, float]
     note: str
@@ -231,6 +233,15 @@ def scale_sizes(height: int, width: int, min_side: int) -> list[tuple[int, int]]
     ]
 
 
+def scale_steps(config: GatysConfig, scales: int) -> list[int]:
+    """Return the steps that each scale may take.
+
+    >>> scale_steps(GatysConfig(first_iterations=40, iterations=180), 3)
+    [40, 180, 180]
+    """
+    return [config.first_iterations] + [config.iterations] * (scales - 1)
+
+
 @dataclass(frozen=True)
 class _Pyramid:
     """The pictures of a run at every scale."""
@@ -248,9 +259,10 @@ class _Pyramid:
         """Return the photo at a scale."""
         return resize_pixels(self.photo, self.sizes[scale]).clamp(0, 1)
 
-    def budget(self, scale: int) -> int:
-        """Return the steps that a scale may take."""
-        return self.config.iterations if scale else self.config.first_iterations
+    @property
+    def steps(self) -> list[int]:
+        """Return the steps that each scale may take."""
+        return scale_steps(self.config, len(self.sizes))
 
     def deadlines(self, first: int) -> list[float]:
         """Return by when each scale must end, in seconds from the start at scale `first`.
@@ -261,8 +273,10 @@ class _Pyramid:
         if self.config.time_limit is None:
             return [math.inf] * len(self.sizes)
         costs = [
-            height * width * self.budget(scale) if scale >= first else 0
-            for scale, (height, width) in enumerate(self.sizes)
+            height * width * steps if scale >= first else 0
+            for scale, (steps, (height, width)) in enumerate(
+                zip(self.steps, self.sizes, strict=True)
+            )
         ]
         return [
             self.config.time_limit * sum(costs[: scale + 1]) / sum(costs)
@@ -358,7 +372,7 @@ class _Run:
 
     def _progress(self, point: Checkpoint) -> float:
         """Return the share of the scale's steps, or of its time if that is more, that is used."""
-        used = point.iteration / self.pyramid.budget(point.scale)
+        used = point.iteration / self.pyramid.steps[point.scale]
         if self.config.time_limit is None:
             return used
         begin, end = [0.0, *self.deadlines][point.scale : point.scale + 2]
@@ -366,7 +380,7 @@ class _Run:
 
     def _finished(self, point: Checkpoint) -> bool:
         """Return whether the steps are used up, or the loss falls no more."""
-        if point.iteration >= self.pyramid.budget(point.scale):
+        if point.iteration >= self.pyramid.steps[point.scale]:
             return True
         losses, patience = point.tensors["losses"], self.config.patience
         if len(losses) <= patience:
@@ -381,7 +395,8 @@ class _Run:
                 scales=len(self.pyramid.sizes),
                 size=self.pyramid.sizes[point.scale],
                 iteration=point.iteration,
-                iterations=self.pyramid.budget(point.scale),
+                iterations=self.pyramid.steps[point.scale],
+                done=sum(self.pyramid.steps[: point.scale]) + point.iteration,
                 seconds=time.perf_counter() - self.began,
                 losses=losses,
                 note=note,

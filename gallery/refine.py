@@ -121,8 +121,7 @@ def _painter(
         total = total_steps(job)
 
         def watch(step: Step) -> None:
-            before = config.first_iterations + (step.scale - 1) * config.iterations
-            progress(((before if step.scale else 0) + step.iteration) / total)
+            progress(step.done / total)
 
         yield render_job(model, job, on_step=watch).image.cpu()
 

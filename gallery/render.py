@@ -15,7 +15,15 @@ from torch import Tensor, nn
 
 from adain.device import is_out_of_memory, release_memory, resident_memory
 from adain.errors import ImageTooLargeError
-from adain.gatys import Checkpoint, GatysConfig, Rendering, Step, optimize_image, scale_sizes
+from adain.gatys import (
+    Checkpoint,
+    GatysConfig,
+    Rendering,
+    Step,
+    optimize_image,
+    scale_sizes,
+    scale_steps,
+)
 from adain.images import Picture, load_image, resize_image, save_image, to_image
 from adain.model import StyleTransferModel
 from adain.normalization import StyleStatistics
@@ -256,7 +264,7 @@ def finish_render(job: RenderJob, pixels: Tensor) -> Tensor:
 def total_steps(job: RenderJob) -> int:
     """Return how many steps a job takes at most."""
     scales = len(scale_sizes(job.photo.height, job.photo.width, job.config.min_side))
-    return job.config.first_iterations + (scales - 1) * job.config.iterations
+    return sum(scale_steps(job.config, scales))
 
 
 class Recorder:

@@ -307,11 +307,8 @@ def _progress(job: "RenderJob", hidden: bool) -> "Iterator[Callable[[Step], None
         def show(step: "Step") -> None:
             height, width = step.size
             figures = ", ".join(f"{name} {step.losses[name]:.3f}" for name in ("content", "style"))
-            # A scale that ended early leaves its steps out.
-            first, others = job.config.first_iterations, job.config.iterations
-            before = first + (step.scale - 1) * others if step.scale else 0
             description = f"{width}x{height} {figures}"
-            bar.update(task, completed=before + step.iteration, description=description)
+            bar.update(task, completed=step.done, description=description)
             if step.note and not hidden:
                 complain(step.note)
 

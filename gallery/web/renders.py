@@ -179,13 +179,12 @@ def _prepare(
 def _render(
     studio: Studio, job: RenderJob, resume: Checkpoint | None, watched: Watched
 ) -> Rendering:
-    steps, config = total_steps(job), job.config
+    steps = total_steps(job)
     previewed = saved = time.monotonic() - PREVIEW_SECONDS
 
     def watch(step: Step) -> None:
         nonlocal previewed, saved
-        before = config.first_iterations + (step.scale - 1) * config.iterations if step.scale else 0
-        watched.tell((before + step.iteration) / steps, step.scale, dict(step.losses))
+        watched.tell(step.done / steps, step.scale, dict(step.losses))
         now = time.monotonic()
         if now >= previewed + PREVIEW_SECONDS:
             previewed = now
