@@ -112,6 +112,7 @@ def decoder(
         float | None,
         typer.Option(
             min=1,
+            max=1000,
             help="No channel is amplified more than its layer times this; 2, or that of --start.",
         ),
     ] = None,
