@@ -113,7 +113,7 @@ def compare(
         every = total_steps(job) // steps * sum(config.steps)
 
         def watch(step: Step, done: int = done, every: int = every) -> None:
-            on_share((done + step.scale * step.iterations + step.iteration) / every)
+            on_share((done + step.done) / every)
 
         rendering = render_job(model, job, on_step=watch)
         seconds = time.perf_counter() - start

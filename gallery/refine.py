@@ -16,6 +16,7 @@ from gallery.render import STORED_LOSS, RenderJob, render_job, total_steps
 from gallery.service import Painter, stylize_picture
 
 CONFIG = GatysConfig(iterations=100)
+"""Fewer steps than `adain render` takes: here photos may be many."""
 
 
 @dataclass(frozen=True)
