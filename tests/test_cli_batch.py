@@ -314,12 +314,17 @@ def test_a_watched_folder_is_served_until_ctrl_c(folder: Path) -> None:
     assert not list((folder / "out").rglob(".adain*"))
 
 
-def test_ctrl_c_ends_a_run_with_what_is_begun(folder: Path, photos: int) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_interrupted_ends_what_is_begun(
+    folder: Path, photos: int, number: signal.Signals
+) -> None:
     process = start(folder, "--style", "mosaic.png")
     wait_for(lambda: len(list((folder / "out").glob("*.png"))) >= 3, process)
-    process.send_signal(signal.SIGINT)
-    _, errors = finish(process)
-    assert (process.returncode, "Traceback" in errors) == (130, False)
+    process.send_signal(number)
+    output, errors = finish(process)
+    assert process.returncode == 130
+    done = len(output.split())
+    assert errors == f"adain: done={done} skipped=0 failed=0\nadain: interrupted\n"
     assert not list((folder / "out").rglob(".adain*"))
 
 

@@ -4,6 +4,7 @@ A command imports what is heavy (torch, the network) inside its function, so tha
 `--version` and mistakes in an option answer at once.
 """
 
+import signal
 import sys
 from importlib import metadata
 from io import TextIOWrapper
@@ -78,6 +79,8 @@ def options(
 
 def main() -> None:
     """Run the command."""
+    # What stops a job on a cluster or a container ends like Ctrl-C: with a summary, and tidy.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if isinstance(sys.stdout, TextIOWrapper):
         # A file name need not be valid text; this prints its very bytes.
         sys.stdout.reconfigure(errors="surrogateescape")
