@@ -29,7 +29,7 @@ from adain.model import (
 )
 from adain.normalization import style_statistics
 from adain.pretrained import fold_preprocessing
-from adain.quality import structural_similarity
+from adain.quality import coarse_pairs, coarse_similarity, structural_similarity
 from adain.training import Objective
 from adain.weights import encoder_fingerprint, read_weights, save_decoder, save_encoder
 
@@ -238,8 +238,11 @@ class DecoderLosses:
         style_weight: Distance of the result's embedded channel statistics to the painting's.
         structure_weight: Structural dissimilarity of the result to the photo: light and dark stay
             where they were, and what is flat in the photo stays flat.
+        coarse_structure_weight: The same of areas, at a half, a quarter and an eighth of the size,
+            brightness aside; against blots, halos and dark areas of which only outlines stay.
         identity_weight: Difference of the pixels where a photo is painted in its own style.
         tv_weight: Total variation of the result where the photo is flat; against hatching.
+        coarse_tv_weight: The same at these sizes; against blots.
         chroma_weight: Curvature of the result's colours; against coloured dots and fringes.
         palette_weight: Distance of the result's colours to the painting's; against a grey wash.
         identities: Photos of each batch that are painted in their own style.
@@ -248,8 +251,10 @@ class DecoderLosses:
     content_weight: float = 2.0
     style_weight: float = 10.0
     structure_weight: float = 2.0
+    coarse_structure_weight: float = 3.6
     identity_weight: float = 30.0
     tv_weight: float = 200.0
+    coarse_tv_weight: float = 240.0
     chroma_weight: float = 1500.0
     palette_weight: float = 100.0
     identities: int = 1
@@ -295,26 +300,27 @@ class DecoderTraining(Objective):
             embedded_target = self.encoder.embed({"relu4_1": targets["relu4_1"]})["relu4_1"]
         result = self.decoder(targets)
         embedded = self._embed_some(self.encoder(result, STYLE_LAYERS))
+        result = result.float()
         losses = {
             "content": content_loss(embedded["relu4_1"].float(), embedded_target.float()),
             "style": torch.stack(
                 [style_loss(value, embedded_style[layer]) for layer, value in embedded.items()]
             ).sum(),
             "structure": 1 - structural_similarity(result, photos).mean(),
-            "identity": F.mse_loss(result[:count].float(), photos[:count]),
-            "tv": total_variation_loss(result.float(), guide=photos),
-            "palette": palette_loss(result.float(), paintings),
-            "chroma": chroma_curvature_loss(result.float()),
+            "coarse_structure": 1 - coarse_similarity(result, photos).mean(),
+            "identity": F.mse_loss(result[:count], photos[:count]),
+            "tv": total_variation_loss(result, guide=photos),
+            "coarse_tv": torch.stack(
+                [
+                    total_variation_loss(small, guide=guide)
+                    for small, guide in coarse_pairs(result, photos)
+                ]
+            ).mean(),
+            "palette": palette_loss(result, paintings),
+            "chroma": chroma_curvature_loss(result),
         }
-        loss = (
-            weights.content_weight * losses["content"]
-            + weights.style_weight * losses["style"]
-            + weights.structure_weight * losses["structure"]
-            + weights.identity_weight * losses["identity"]
-            + weights.tv_weight * losses["tv"]
-            + weights.palette_weight * losses["palette"]
-            + weights.chroma_weight * losses["chroma"]
-        )
+        weighted = [getattr(weights, f"{name}_weight") * value for name, value in losses.items()]
+        loss = torch.stack(weighted).sum()
         return {"loss": loss, **losses}
 
     def _normalize(self, photos: Tensor, style: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -31,6 +31,9 @@ WINDOW = 11
 SIGMA = 1.5
 """Standard deviation of that window in pixels."""
 
+COARSE_SCALES = (2, 4, 8)
+"""Parts of the size at which structure is compared besides the full one."""
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -60,6 +63,7 @@ class Quality:
         gram_loss: Distance of the Gram matrices to the painting's, summed over layers.
         content_loss: Distance of the features at `CONTENT_LAYER` to the photo's.
         ssim: Structural similarity to the photo, 1 for the photo itself.
+        coarse_similarity: That of areas, brightness aside.
         palette_loss: Distance of the colours to the painting's.
         chroma_curvature: Coloured dots and fringes; paintings and photos have next to none.
     """
@@ -68,6 +72,7 @@ class Quality:
     gram_loss: float
     content_loss: float
     ssim: float
+    coarse_similarity: float
     palette_loss: float
     chroma_curvature: float
 
@@ -108,6 +113,7 @@ def measure_quality(judge: Encoder, result: Tensor, reference: Reference) -> Qua
         ),
         content_loss=content_loss(features[CONTENT_LAYER], reference.content).item(),
         ssim=structural_similarity(result, reference.photo).item(),
+        coarse_similarity=coarse_similarity(result, reference.photo).item(),
         palette_loss=palette_loss(result, reference.painting).item(),
         chroma_curvature=chroma_curvature_loss(result).item(),
     )
@@ -139,6 +145,36 @@ def structural_similarity(image: Tensor, target: Tensor) -> Tensor:
     Raises:
         ValueError: If the shapes differ or a side is too small.
     """
+    luminance, structure = _similarity(image, target)
+    return (luminance * structure).mean(dim=(1, 2))
+
+
+def coarse_similarity(image: Tensor, target: Tensor) -> Tensor:
+    """Return whether areas of two pictures are light or dark in the same places, `(N,)`.
+
+    The mean over `COARSE_SCALES` of structural similarity's second factor, which leaves
+    brightness out; multi-scale structural similarity (Wang, Simoncelli and Bovik, Asilomar 2003)
+    multiplies these. At most 1.
+
+    Args:
+        image: Shape `(N, 3, H, W)`, RGB in [0, 1], sides of at least 22 pixels.
+        target: The same shape.
+    """
+    factors = [_similarity(*pair)[1].mean(dim=(1, 2)) for pair in coarse_pairs(image, target)]
+    return torch.stack(factors).mean(0)
+
+
+def coarse_pairs(image: Tensor, target: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Return two pictures at each of `COARSE_SCALES` at which they hold a window."""
+    return [
+        (F.avg_pool2d(image, scale), F.avg_pool2d(target, scale))
+        for scale in COARSE_SCALES
+        if min(image.shape[2:]) >= scale * WINDOW
+    ]
+
+
+def _similarity(image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the two factors of equation 13 at every position, each `(N, H - 10, W - 10)`."""
     if image.shape != target.shape or image.ndim != 4 or image.shape[1] != 3:
         shapes = f"{tuple(image.shape)} and {tuple(target.shape)}"
         raise ValueError(f"expected two equal shapes (N, 3, H, W), got {shapes}")
@@ -154,8 +190,8 @@ def structural_similarity(image: Tensor, target: Tensor) -> Tensor:
     covariance = xy - mean_x * mean_y
     c1, c2 = 0.01**2, 0.03**2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x * mean_x + mean_y * mean_y + c1)
-    contrast_structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
-    return (luminance * contrast_structure).mean(dim=(1, 2))
+    structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
+    return luminance, structure
 
 
 def _luminance(image: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ from adain.quality import Quality
 def quality_table(rows: Mapping[str, tuple[Quality, float | None]]) -> list[str]:
     """Return the lines of a Markdown table of qualities and milliseconds by name."""
     lines = [
-        "| | style loss | Gram loss | content loss | SSIM to photo | palette, 1e-3 "
+        "| | style loss | Gram loss | content loss | SSIM to photo | of areas | palette, 1e-3 "
         "| coloured dots, 1e-4 | ms |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, (quality, milliseconds) in rows.items():
         losses = (quality.style_loss, quality.gram_loss, quality.content_loss)
@@ -19,6 +19,7 @@ def quality_table(rows: Mapping[str, tuple[Quality, float | None]]) -> list[str]
             name,
             *(f"{loss:.4g}" for loss in losses),
             f"{quality.ssim:.3f}",
+            f"{quality.coarse_similarity:.3f}",
             *(f"{color:.2f}" for color in colors),
             "" if milliseconds is None else f"{milliseconds:.1f}",
         ]

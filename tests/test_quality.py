@@ -3,9 +3,11 @@ from dataclasses import astuple
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from adain.model import Encoder, EncoderConfig
 from adain.quality import (
+    coarse_similarity,
     judge_features,
     measure_quality,
     measure_reference,
@@ -59,6 +61,28 @@ def test_similarity_is_symmetric_and_falls_with_noise() -> None:
         for strength in (0, 0.05, 0.2, 0.8)
     ]
     assert similarities == sorted(similarities, reverse=True)
+
+
+def test_coarse_similarity_sees_areas_and_neither_brightness_nor_fine_texture() -> None:
+    # A dark square on a light ground; hollow, only its outline stays dark.
+    photo, hollow = torch.full((2, 1, 3, 96, 96), 0.8)
+    photo[..., 24:72, 24:72] = 0.2
+    hollow[..., 24:72, 24:72] = 0.2
+    hollow[..., 28:68, 28:68] = 0.8
+    fine = torch.eye(2).repeat(48, 48) - 0.5
+    assert coarse_similarity(photo, photo).item() == pytest.approx(1)
+    assert coarse_similarity(photo + 0.2, photo).item() > 0.99
+    assert coarse_similarity(photo + 0.4 * fine, photo).item() > 0.99
+    assert structural_similarity(photo + 0.4 * fine, photo).item() < 0.3
+    assert structural_similarity(hollow, photo).item() > 0.6
+    assert coarse_similarity(hollow, photo).item() < 0.6
+
+
+def test_coarse_similarity_leaves_out_sizes_that_hold_no_window() -> None:
+    one, other = noise(0, size=32), noise(1, size=32)
+    halves = [F.avg_pool2d(image, 2) for image in (one, other)]
+    larger = [image.repeat_interleave(2, 2).repeat_interleave(2, 3) for image in halves]
+    torch.testing.assert_close(coarse_similarity(one, other), coarse_similarity(*larger))
 
 
 def test_each_picture_of_a_batch_is_compared_on_its_own() -> None:

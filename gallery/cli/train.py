@@ -126,12 +126,18 @@ def decoder(
     structure_weight: Annotated[
         float, typer.Option(min=0, help="Keeps light, dark and flat where the photo has them.")
     ] = 2.0,
+    coarse_structure_weight: Annotated[
+        float, typer.Option(min=0, help="Keeps areas light or dark as a whole.")
+    ] = 3.6,
     identity_weight: Annotated[
         float, typer.Option(min=0, help="Gives a photo back in its own style.")
     ] = 30.0,
     tv_weight: Annotated[
         float, typer.Option(min=0, help="Smooths what the photo has flat.")
     ] = 200.0,
+    coarse_tv_weight: Annotated[
+        float, typer.Option(min=0, help="Keeps blots out of what the photo has flat.")
+    ] = 240.0,
     chroma_weight: Annotated[
         float, typer.Option(min=0, help="Keeps coloured dots and fringes away.")
     ] = 1500.0,
@@ -174,8 +180,10 @@ def decoder(
             content_weight,
             style_weight,
             structure_weight,
+            coarse_structure_weight,
             identity_weight,
             tv_weight,
+            coarse_tv_weight,
             chroma_weight,
             palette_weight,
         )
