@@ -37,7 +37,7 @@ DEFAULT_MODEL = "compact"
 
 SHA256 = {
     SHIPPED_ENCODER: "cf7f57fbb69cbad1ad60c11e8af578d45251b1064934203c1bd56d63b8a0fbca",
-    SHIPPED_DECODER: "a3f7c0fe9fe90c23504fc7e0e544c6b2f1d3df3dc3aa6030efcf5292f558436f",
+    SHIPPED_DECODER: "421d8d73295647e8fefdd49a815c7abb360a08037952b264cc5be4b7675b8d8e",
 }
 """Pinned digests of the shipped files."""
 
