@@ -195,7 +195,9 @@ DecoderTable = tuple[tuple[Any, ...], ...]
     ("start", layer)             take the normalized features of a layer; the first row
     ("conv", inputs, outputs)    3x3 convolution with reflection padding, then ReLU
     ("upsample", mode)           double the size, "nearest" or "bilinear"
-    ("add", layer, inputs, outputs)   add a 1x1 convolution of the normalized features of a layer
+    ("add", layer, inputs, outputs)   add a 1x1 convolution of the normalized features of a layer,
+                                      or with twice its channels as inputs, of these and the
+                                      photo's own
     ("image", inputs)            3x3 convolution to RGB; the last row
 """
 
@@ -203,19 +205,23 @@ DECODER_TABLE: DecoderTable = (
     ("start", "relu4_1"),
     ("conv", 128, 64),
     ("upsample", "nearest"),
-    ("add", "relu3_1", 64, 64),
+    ("add", "relu3_1", 128, 64),
     ("conv", 64, 64),
     ("conv", 64, 64),
     ("conv", 64, 32),
     ("upsample", "nearest"),
-    ("add", "relu2_1", 32, 32),
+    ("add", "relu2_1", 64, 32),
     ("conv", 32, 16),
     ("upsample", "nearest"),
-    ("add", "relu1_1", 16, 16),
+    ("add", "relu1_1", 32, 16),
     ("conv", 16, 16),
     ("image", 16),
 )
-"""The shipped decoder: the encoder mirrored, with skips that keep the photo's drawing."""
+"""The shipped decoder: the encoder mirrored, with skips that keep the photo's drawing.
+
+Normalized features do not tell what is black in the photo from what is merely darker than most
+of it; the photo's own do, and as both come from the same numbers they cost nothing more.
+"""
 
 
 class Decoder(nn.Module):
@@ -245,47 +251,62 @@ class Decoder(nn.Module):
                 raise ValueError(f"unknown decoder operation {operation!r} in row {i}")
 
     def forward(
-        self, features: Mapping[str, Tensor], affines: Mapping[str, ChannelAffine] | None = None
+        self,
+        photo: Mapping[str, Tensor],
+        normalized: Mapping[str, Tensor] | Mapping[str, ChannelAffine],
     ) -> Tensor:
         """Return an image `(N, 3, H, W)`, unclamped.
 
         Args:
-            features: Normalized features at `self.layers`.
-            affines: If given, `features` are those of the photo, and these normalize them.
+            photo: Features of the photo at `self.layers`.
+            normalized: The same, normalized, or the maps that normalize them, which is faster.
         """
-        x = features[self.layers[0]]
-        if affines is not None:
-            x = affines[self.layers[0]].apply(x)
+        x = _normalize(photo[self.layers[0]], normalized[self.layers[0]])
         for i, (operation, *arguments) in enumerate(self.table):
             if operation == "conv":
                 x = F.relu(self.get_submodule(str(i))(x), inplace=True)
             elif operation == "upsample":
                 x = F.interpolate(x, scale_factor=2, mode=arguments[0])
             elif operation == "add":
-                projection, skip = self.get_submodule(str(i)), features[arguments[0]]
-                if affines is None:
-                    x = x.add_(projection(skip))
-                else:
-                    assert isinstance(projection, nn.Conv2d)
-                    x = add_normalized(x, skip, projection, affines[arguments[0]])
+                projection, layer = self.get_submodule(str(i)), arguments[0]
+                assert isinstance(projection, nn.Conv2d)
+                x = add_features(x, photo[layer], normalized[layer], projection)
             elif operation == "image":
                 x = self.get_submodule(str(i))(x)
         return x
 
 
-def add_normalized(
-    x: Tensor, features: Tensor, projection: nn.Conv2d, affine: ChannelAffine
-) -> Tensor:
-    """Add a 1x1 convolution of normalized features to `x`, in place.
+def _normalize(features: Tensor, normalized: Tensor | ChannelAffine) -> Tensor:
+    return normalized if isinstance(normalized, Tensor) else normalized.apply(features)
 
-    The scale goes into the kernel and the shift into the offset, so that neither the normalized
-    features nor the product is ever in memory: at full size that saves a tenth of the pass.
+
+def add_features(
+    x: Tensor, photo: Tensor, normalized: Tensor | ChannelAffine, projection: nn.Conv2d
+) -> Tensor:
+    """Add a 1x1 convolution of the features of a layer to `x`, in place.
+
+    Args:
+        x: Shape `(N, outputs, H, W)`.
+        photo: Features of the photo, `(N, C, H, W)`.
+        normalized: The same, normalized, or the map that normalizes them. Then the scale goes
+            into the kernel and the shift into the offset, so that neither the normalized features
+            nor the product is ever in memory: at full size that saves a tenth of the pass.
+        projection: Takes `C` inputs, or `2 C`: after the normalized features the photo's own.
     """
+    width = photo.shape[1]
+    if isinstance(normalized, Tensor):
+        if projection.in_channels > width:
+            normalized = torch.cat((normalized, photo), 1)
+        return x.add_(projection(normalized))
     assert projection.bias is not None
-    kernel = projection.weight[:, :, 0, 0]
-    scaled = kernel * affine.scale[:, None, :]
-    shift = projection.bias + affine.shift @ kernel.T
-    positions, sources = (value.permute(0, 2, 3, 1).flatten(1, 2) for value in (x, features))
+    kernel, own = projection.weight[:, :, 0, 0].split(
+        (width, projection.in_channels - width), dim=1
+    )
+    scaled = kernel * normalized.scale[:, None, :]
+    if own.shape[1]:
+        scaled = scaled + own
+    shift = projection.bias + normalized.shift @ kernel.T
+    positions, sources = (value.permute(0, 2, 3, 1).flatten(1, 2) for value in (x, photo))
     positions = positions.add_(shift[:, None, :]).baddbmm_(
         sources, scaled.transpose(1, 2).expand(len(x), -1, -1)
     )
@@ -322,9 +343,14 @@ class StyleTransferModel(nn.Module):
         features: dict[str, Tensor] = self.encoder(image, layers or self.decoder.layers)
         return features
 
-    def decode(self, features: Mapping[str, Tensor]) -> Tensor:
-        """Return the image `(N, 3, H, W)` in [0, 1] that normalized features stand for."""
-        image: Tensor = self.decoder(features)
+    def decode(self, photo: Mapping[str, Tensor], normalized: Mapping[str, Tensor]) -> Tensor:
+        """Return the image `(N, 3, H, W)` in [0, 1] that features stand for.
+
+        Args:
+            photo: Features of the photo at the layers that the decoder reads.
+            normalized: The same, normalized.
+        """
+        image: Tensor = self.decoder(photo, normalized)
         return image.clamp(0, 1)
 
     @torch.no_grad()
@@ -355,10 +381,11 @@ class StyleTransferModel(nn.Module):
             style.check_size(*image.shape[2:])
             content = {layer: channel_statistics(value) for layer, value in features.items()}
             blends = field_affines(content, style, alpha, self.decoder.max_gain)
-            for layer, value in features.items():
-                shares = layer_shares(style, layer, 0, value.shape[2])
-                features[layer] = blends[layer].apply(value, shares)
-            result: Tensor = self.decoder(features)
+            normalized = {
+                layer: blends[layer].apply(value, layer_shares(style, layer, 0, value.shape[2]))
+                for layer, value in features.items()
+            }
+            result: Tensor = self.decoder(features, normalized)
         else:
             affines = normalization_affines(features, style, alpha, self.decoder.max_gain)
             result = self.decoder(features, affines)

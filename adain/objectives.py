@@ -234,11 +234,11 @@ class DecoderLosses:
     """Weights of the decoder's loss terms.
 
     Attributes:
-        content_weight: Distance of the result's embedded features to the normalized ones.
+        content_weight: Distance of the result's embedded features to the photo's.
         style_weight: Distance of the result's embedded channel statistics to the painting's.
         structure_weight: Structural dissimilarity of the result to the photo: light and dark stay
             where they were, and what is flat in the photo stays flat.
-        coarse_structure_weight: The same of areas, at a half, a quarter and an eighth of the size,
+        coarse_structure_weight: The same of areas, from a half to a sixteenth of the size,
             brightness aside; against blots, halos and dark areas of which only outlines stay.
         identity_weight: Difference of the pixels where a photo is painted in its own style.
         tv_weight: Total variation of the result where the photo is flat; against hatching.
@@ -264,7 +264,9 @@ class DecoderTraining(Objective):
     """Teach a decoder to paint: the recipe of the AdaIN paper (section 5).
 
     Departures: the losses work on embedded features (on raw ones a narrow encoder steers
-    weakly), and some photos are painted in their own style, which must give them back.
+    weakly), some photos are painted in their own style, which must give them back, and content
+    is compared with the photo, not with its normalized features: these turn dark areas into
+    outlines and faint channels into blots, which the decoder shall not learn.
 
     Args:
         encoder: Frozen; its features are normalized and its embedded features judge.
@@ -295,14 +297,14 @@ class DecoderTraining(Objective):
         with torch.no_grad():
             paintings = torch.cat([photos[:count], paintings[count:]])
             style_features = self.encoder(paintings, STYLE_LAYERS)
-            targets = self._normalize(photos, style_features)
+            features, normalized = self._normalize(photos, style_features)
             embedded_style = style_statistics(self._embed_some(style_features))
-            embedded_target = self.encoder.embed({"relu4_1": targets["relu4_1"]})["relu4_1"]
-        result = self.decoder(targets)
+            embedded_content = self._embed_content(features)
+        result = self.decoder(features, normalized)
         embedded = self._embed_some(self.encoder(result, STYLE_LAYERS))
         result = result.float()
         losses = {
-            "content": content_loss(embedded["relu4_1"].float(), embedded_target.float()),
+            "content": content_loss(embedded["relu4_1"].float(), embedded_content.float()),
             "style": torch.stack(
                 [style_loss(value, embedded_style[layer]) for layer, value in embedded.items()]
             ).sum(),
@@ -323,12 +325,17 @@ class DecoderTraining(Objective):
         loss = torch.stack(weighted).sum()
         return {"loss": loss, **losses}
 
-    def _normalize(self, photos: Tensor, style: dict[str, Tensor]) -> dict[str, Tensor]:
-        return normalize_features(
-            self.encoder(photos, STYLE_LAYERS),
-            style_statistics(style),
-            max_gain=self.decoder.max_gain,
+    def _normalize(
+        self, photos: Tensor, style: dict[str, Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return the photos' features, and the same normalized."""
+        features = self.encoder(photos, STYLE_LAYERS)
+        return features, normalize_features(
+            features, style_statistics(style), max_gain=self.decoder.max_gain
         )
+
+    def _embed_content(self, features: dict[str, Tensor]) -> Tensor:
+        return self.encoder.embed({"relu4_1": features["relu4_1"]})["relu4_1"]
 
     def _embed_some(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """Embed features, at relu1_1 those of every second row and column.
@@ -351,12 +358,12 @@ class DecoderTraining(Objective):
         for i, photo in enumerate(photos.split(1)):
             painting = paintings[i % len(paintings)][None]
             style_features = self.encoder(painting, STYLE_LAYERS)
-            targets = self._normalize(photo, style_features)
-            result = self.decoder(targets).clamp(0, 1)
+            features, normalized = self._normalize(photo, style_features)
+            result = self.decoder(features, normalized).clamp(0, 1)
             embedded = self.encoder.embed(self.encoder(result, STYLE_LAYERS))
             embedded_style = style_statistics(self.encoder.embed(style_features))
-            target = self.encoder.embed({"relu4_1": targets["relu4_1"]})["relu4_1"]
-            sums["content"] += content_loss(embedded["relu4_1"], target).item()
+            content = self._embed_content(features)
+            sums["content"] += content_loss(embedded["relu4_1"], content).item()
             sums["style"] += sum(
                 style_loss(value, embedded_style[layer]).item() for layer, value in embedded.items()
             )

@@ -31,7 +31,7 @@ WINDOW = 11
 SIGMA = 1.5
 """Standard deviation of that window in pixels."""
 
-COARSE_SCALES = (2, 4, 8)
+COARSE_SCALES = (2, 4, 8, 16)
 """Parts of the size at which structure is compared besides the full one."""
 
 

@@ -33,7 +33,7 @@ from adain.model import (
     Decoder,
     Encoder,
     StyleTransferModel,
-    add_normalized,
+    add_features,
     content_affines,
     field_affines,
     halve,
@@ -514,7 +514,7 @@ def _start(features: Strips, style: "_LayerStyle") -> Strips:
 
 
 def _add(strips: Strips, features: Strips, style: "_LayerStyle", projection: nn.Conv2d) -> Strips:
-    """Add a 1x1 convolution of normalized features, whose strips may be cut otherwise."""
+    """Add a 1x1 convolution of features, whose strips may be cut otherwise."""
     top = 0
     piece: Tensor | None = None
     for strip in strips:
@@ -563,7 +563,7 @@ class _LayerStyle(Protocol):
         """Return normalized features."""
 
     def add(self, x: Tensor, features: Tensor, top: int, projection: nn.Conv2d) -> None:
-        """Add a 1x1 convolution of normalized features to `x`, in place."""
+        """Add a 1x1 convolution of features to `x`, in place, as `add_features`."""
 
 
 _LayerStyles = Mapping[str, _LayerStyle]
@@ -579,7 +579,7 @@ class _Uniform:
         return self.affine.apply(features)
 
     def add(self, x: Tensor, features: Tensor, top: int, projection: nn.Conv2d) -> None:
-        add_normalized(x, features, projection, self.affine)
+        add_features(x, features, self.affine, projection)
 
 
 @dataclass(frozen=True)
@@ -595,7 +595,7 @@ class _Blended:
         return self.affine.apply(features, shares)
 
     def add(self, x: Tensor, features: Tensor, top: int, projection: nn.Conv2d) -> None:
-        x.add_(projection(self.apply(features, top)))
+        add_features(x, features, self.apply(features, top), projection)
 
 
 def _layer_styles(

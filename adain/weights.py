@@ -37,7 +37,7 @@ DEFAULT_MODEL = "compact"
 
 SHA256 = {
     SHIPPED_ENCODER: "cf7f57fbb69cbad1ad60c11e8af578d45251b1064934203c1bd56d63b8a0fbca",
-    SHIPPED_DECODER: "421d8d73295647e8fefdd49a815c7abb360a08037952b264cc5be4b7675b8d8e",
+    SHIPPED_DECODER: "c4b737c93ea5c12a636bdbe4d597295f279a38a9c2d0ef7ef578c4e44a818e11",
 }
 """Pinned digests of the shipped files."""
 

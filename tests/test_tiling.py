@@ -35,7 +35,7 @@ TABLES: tuple[DecoderTable, ...] = (
         ("conv", 8, 6),
         ("conv", 6, 4),
         ("upsample", "nearest"),
-        ("add", "relu2_1", 4, 4),
+        ("add", "relu2_1", 8, 4),
         ("upsample", "nearest"),
         ("add", "relu1_1", 4, 4),
         ("conv", 4, 4),
@@ -47,13 +47,14 @@ TABLES: tuple[DecoderTable, ...] = (
         ("conv", 8, 4),
         ("upsample", "bilinear"),
         ("upsample", "nearest"),
-        ("add", "relu1_1", 4, 4),
+        ("add", "relu1_1", 8, 4),
         ("image", 4),
     ),
     (("start", "relu3_1"), ("upsample", "nearest"), ("upsample", "bilinear"), ("image", 8)),
     (("start", "relu1_1"), ("image", 4)),
 )
-"""With skips at every level; bilinear; shallow; without any scale."""
+"""With skips at every level, some of the photo's own features, too; bilinear; shallow; without any
+scale."""
 
 
 @cache
