@@ -261,7 +261,8 @@ class Decoder(nn.Module):
             photo: Features of the photo at `self.layers`.
             normalized: The same, normalized, or the maps that normalize them, which is faster.
         """
-        x = _normalize(photo[self.layers[0]], normalized[self.layers[0]])
+        start = normalized[self.layers[0]]
+        x = start if isinstance(start, Tensor) else start.apply(photo[self.layers[0]])
         for i, (operation, *arguments) in enumerate(self.table):
             if operation == "conv":
                 x = F.relu(self.get_submodule(str(i))(x), inplace=True)
@@ -274,10 +275,6 @@ class Decoder(nn.Module):
             elif operation == "image":
                 x = self.get_submodule(str(i))(x)
         return x
-
-
-def _normalize(features: Tensor, normalized: Tensor | ChannelAffine) -> Tensor:
-    return normalized if isinstance(normalized, Tensor) else normalized.apply(features)
 
 
 def add_features(

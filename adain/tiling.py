@@ -218,7 +218,10 @@ def fits_whole(
     """Return whether a photo is best stylized in one piece."""
     if model.device.type == "cpu" and width * height > WHOLE_PIXELS:
         return False
-    return width * height * sum(_bytes_per_pixel(model, field)) <= memory
+    features, work = _bytes_per_pixel(model, field)
+    if field:  # The normalized features stand beside the photo's own.
+        features *= 2
+    return width * height * (features + work) <= memory
 
 
 def plan_strips(

@@ -30,7 +30,7 @@ TINY_DECODER = (
     ("start", "relu4_1"),
     ("conv", 8, 8),
     ("upsample", "nearest"),
-    ("add", "relu3_1", 16, 8),
+    ("add", "relu3_1", 8, 8),
     ("conv", 8, 4),
     ("upsample", "bilinear"),
     ("upsample", "nearest"),

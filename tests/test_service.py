@@ -129,10 +129,9 @@ def test_a_preview_and_a_print_are_the_same_picture(
     preview = stylize_photo(lively_model, photo, styles[0], max_side=400)
     assert print_.size == size and preview.width == 400
     small = np.asarray(print_.resize(preview.size, Image.Resampling.BICUBIC), float)
-    difference = abs(small - np.asarray(preview)).mean()
-    assert difference < 2
+    assert abs(small - np.asarray(preview)).mean() < 2
     plain = stylize_photo(lively_model, photo, styles[0], max_side=400, controls=Controls(stroke=0))
-    assert abs(small - np.asarray(plain)).mean() > 3 * difference, "the rule changes little here"
+    assert abs(small - np.asarray(plain)).mean() > 4, "the rule makes no difference here"
 
 
 @pytest.mark.parametrize(
