@@ -479,6 +479,10 @@ def run_threads(
                     least = min(least, held)
                     if held > GROWTH * least:
                         release_memory()
+    except KeyboardInterrupt:
+        pool.shutdown(cancel_futures=True)
+        yield from (future.result() for future in waiting if not future.cancelled())
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)

@@ -439,6 +439,26 @@ def test_memory_that_grows_is_given_back(monkeypatch: pytest.MonkeyPatch) -> Non
     assert released == [4 * batch_module.CHECKED]
 
 
+def test_an_interrupted_batch_tells_of_all_that_it_finished() -> None:
+    begun: list[Job] = []
+    release = threading.Event()
+
+    def worker(job: Job) -> BatchStep:
+        begun.append(job)
+        if job.photo != "0":
+            assert release.wait(20)
+        return BatchStep(job, "done")
+
+    steps = run_threads(worker, [Job(str(i), 0) for i in range(9)], 2)
+    told = [next(steps)]
+    threading.Timer(0.2, release.set).start()
+    told.append(steps.throw(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        for step in steps:
+            told.append(step)
+    assert {step.job for step in told} == set(begun)
+
+
 def test_what_another_run_makes_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_module, "POLL", 0.01)
     tries: Counter[str] = Counter()
