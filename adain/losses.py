@@ -1,5 +1,6 @@
 """Losses as plain functions: `(features, target)`, in this order, targets measured beforehand."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -12,8 +13,31 @@ from adain.normalization import ChannelStatistics, channel_statistics
 WASSERSTEIN_RIDGE = 1e-4
 """Added to variances, as a part of the mean square of the style's channels."""
 
-PALETTE_SCALE = 4
-"""Pixels along the side of the squares whose mean colours make a picture's palette."""
+VARIANCE_FLOOR = 0.25
+"""Added to a painting's variance, as a part of that of all paintings of the batch."""
+
+PALETTE_SCALES = (2, 8)
+"""Pixels along the side of the squares whose mean colours make a picture's palettes."""
+
+GOLDEN = (1 + math.sqrt(5)) / 2
+
+PALETTE_DIRECTIONS = (
+    *((1.0, y, z) for y in (-1, 1) for z in (-1, 1)),
+    *((0, y / GOLDEN, GOLDEN) for y in (-1, 1)),
+    *((y / GOLDEN, GOLDEN, 0) for y in (-1, 1)),
+    *((GOLDEN, 0, y / GOLDEN) for y in (-1, 1)),
+)
+"""Directions along which colours are compared: the corners of a dodecahedron, opposite ones once.
+They weigh all shifts of colour alike, and one of them is grey."""
+
+STRAY_SCALES = (2, 4)
+"""Parts of the size at which colours are explained; dots and fringes are some pixels wide."""
+
+STRAY_WINDOW = 5
+"""Side of the windows at these sizes."""
+
+STRAY_RIDGE = 1e-3
+"""Variance of the photo that explains little."""
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the luma of ITU-R BT.601."""
@@ -115,32 +139,104 @@ def chroma_curvature_loss(image: Tensor) -> Tensor:
     Args:
         image: Shape `(N, 3, H, W)`, RGB in [0, 1].
     """
-    weights = torch.tensor(LUMINANCE, device=image.device).view(1, 3, 1, 1)
-    chroma = image[:, ::2] - (image * weights).sum(1, keepdim=True)
+    chroma = _chroma(image)
     down, across = (torch.diff(chroma, n=2, dim=dim).square().mean() for dim in (2, 3))
     return down + across
+
+
+def _chroma(image: Tensor) -> Tensor:
+    """Return red and blue less lightness, `(N, 2, H, W)`."""
+    weights = torch.tensor(LUMINANCE, device=image.device).view(1, 3, 1, 1)
+    return image[:, ::2] - (image * weights).sum(1, keepdim=True)
+
+
+def covariance_loss(features: Tensor, target: Tensor) -> Tensor:
+    """Return how far features are from a painting's, what goes together with what included.
+
+    The mean over the pairs of `wasserstein_loss`, as a part of the painting's variance. Means and
+    standard deviations alone let a channel be loud wherever it likes; paintings have few colours
+    that go with few textures.
+
+    Args:
+        features: Shape `(N, C, H, W)`.
+        target: Features of the paintings, `(N, C, H', W')`.
+    """
+    losses = []
+    for one, other in zip(features.split(1), target.split(1), strict=True):
+        with torch.no_grad():
+            distribution = NormalDistribution.of(measure_moments(other))
+            # A painting of one colour would make any difference endless.
+            floor = VARIANCE_FLOOR * target.var((0, 2, 3)).sum()
+        spread = distribution.covariance.trace() + floor
+        losses.append(wasserstein_loss(measure_moments(one), distribution) / spread)
+    return torch.stack(losses).mean()
 
 
 def palette_loss(image: Tensor, painting: Tensor) -> Tensor:
     """Return how far the colours of pictures are from those of paintings, place aside.
 
-    The mean over the pairs of the squared Wasserstein distance of the normal distributions of
-    their colours, at a `PALETTE_SCALE`th of the size: there contrast and variety have to come
-    from areas, not from texture.
+    Three times the sliced Wasserstein distance (Rabin et al., "Wasserstein Barycenter and Its
+    Application to Texture Mixing", SSVM 2011): along each of some directions through the colours,
+    the mean squared difference of the sorted values. That is the squared distance where all
+    colours are off by the same. The mean over `PALETTE_SCALES`: in the second, contrast and
+    variety have to come from areas, not from texture.
 
     Args:
         image: Shape `(N, 3, H, W)`, RGB in [0, 1].
         painting: Shape `(N, 3, H', W')`.
     """
-    with torch.no_grad():
-        targets = [NormalDistribution.of(moments) for moments in _color_moments(painting)]
-    pairs = zip(_color_moments(image), targets, strict=True)
-    return torch.stack([wasserstein_loss(*pair) for pair in pairs]).mean()
+    losses = []
+    for scale in PALETTE_SCALES:
+        one, other = (_slices(F.avg_pool2d(x, scale)) for x in (image, painting))
+        count = min(one.shape[2], other.shape[2])
+        one, other = (F.interpolate(x, count, mode="linear") for x in (one, other))
+        losses.append(3 * F.mse_loss(one, other))
+    return torch.stack(losses).mean()
 
 
-def _color_moments(images: Tensor) -> list[Moments]:
-    pooled = F.avg_pool2d(images, PALETTE_SCALE)
-    return [measure_moments(image) for image in pooled.split(1)]
+def _slices(image: Tensor) -> Tensor:
+    """Return the sorted colours `(N, D, H * W)` along `PALETTE_DIRECTIONS`."""
+    directions = torch.tensor(PALETTE_DIRECTIONS, device=image.device)
+    directions = directions / directions.norm(dim=1, keepdim=True)
+    values: Tensor = directions @ image.flatten(2)
+    return values.sort(dim=2).values
+
+
+def stray_color_loss(image: Tensor, photo: Tensor) -> Tensor:
+    """Return the variance of colours that no difference in the photo explains; blots and fringes.
+
+    In each window colours should be an affine function of the photo's, which a guided filter (He
+    et al., ECCV 2010) or the matting Laplacian (Levin et al., CVPR 2006) calls for: the variance
+    of the residual of the best one. Lightness is free, it has the strokes.
+
+    Args:
+        image: Shape `(N, 3, H, W)`, RGB in [0, 1], sides of at least 20 pixels.
+        photo: The same shape.
+    """
+    losses = [
+        _residual_variance(F.avg_pool2d(_chroma(image), scale), F.avg_pool2d(photo, scale)).mean()
+        for scale in STRAY_SCALES
+    ]
+    return torch.stack(losses).sum()
+
+
+def _residual_variance(values: Tensor, guide: Tensor) -> Tensor:
+    """Return the variance of `(N, C, H, W)` in each window beyond an affine function of `guide`."""
+    both = torch.cat((guide, values), 1)
+    products = both[:, :, None] * both[:, None]
+    mean, product = (
+        F.avg_pool2d(x, STRAY_WINDOW, stride=2) for x in (both, products.flatten(1, 2))
+    )
+    mean = mean.permute(0, 2, 3, 1)
+    covariance = product.permute(0, 2, 3, 1).unflatten(3, (both.shape[1], -1))
+    covariance = covariance - mean[..., :, None] * mean[..., None, :]
+    count = guide.shape[1]
+    shared, own = covariance[..., count:, :count], covariance[..., count:, count:]
+    ridge = STRAY_RIDGE * torch.eye(count, device=guide.device)
+    inverse = torch.linalg.inv(covariance[..., :count, :count] + ridge)
+    explained = (shared @ inverse * shared).sum((-2, -1))
+    residual: Tensor = own.diagonal(dim1=-2, dim2=-1).sum(-1) - explained
+    return residual
 
 
 def total_variation_loss(image: Tensor, guide: Tensor | None = None) -> Tensor:

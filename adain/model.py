@@ -1,6 +1,6 @@
 """The network: a VGG-19 encoder, a decoder described by a table, and the pass through both.
 
-image (N, 3, H, W) in [0, 1]
+image (N, 3, H, W) in [0, 1], recolored
   └─ Encoder ──────── features at relu1_1 ... relu4_1 (relu5_1 for losses)
        └─ adaptive instance normalization at the layers that the decoder reads
             └─ Decoder ──── image (N, 3, H, W) in [0, 1]
@@ -25,6 +25,13 @@ from adain.normalization import (
     limit_gain,
     normalization_affine,
     style_statistics,
+)
+from adain.recoloring import (
+    BlendedColorMap,
+    ColorMoments,
+    ColorStatistics,
+    StyleColors,
+    color_map,
 )
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
@@ -192,7 +199,8 @@ def halve(x: Tensor) -> Tensor:
 DecoderTable = tuple[tuple[Any, ...], ...]
 """Rows of a decoder, one operation each, first to last:
 
-    ("start", layer)             take the normalized features of a layer; the first row
+    ("start", layer, strength)   take the features of a layer, normalized to this degree, by
+                                 default wholly; the first row
     ("conv", inputs, outputs)    3x3 convolution with reflection padding, then ReLU
     ("upsample", mode)           double the size, "nearest" or "bilinear"
     ("add", layer, inputs, outputs)   add a 1x1 convolution of the normalized features of a layer,
@@ -202,7 +210,7 @@ DecoderTable = tuple[tuple[Any, ...], ...]
 """
 
 DECODER_TABLE: DecoderTable = (
-    ("start", "relu4_1"),
+    ("start", "relu4_1", 0.35),
     ("conv", 128, 64),
     ("upsample", "nearest"),
     ("add", "relu3_1", 128, 64),
@@ -229,15 +237,26 @@ class Decoder(nn.Module):
 
     Attributes:
         max_gain: What `adain.normalization.limit_gain` holds its features to, if anything does.
+        colors: Tells the colours of a style, which photos then take before they are encoded.
+        start_strength: How far the features that it starts from are normalized, in [0, 1].
     """
 
-    def __init__(self, table: DecoderTable = DECODER_TABLE, max_gain: float | None = None) -> None:
+    def __init__(
+        self,
+        table: DecoderTable = DECODER_TABLE,
+        max_gain: float | None = None,
+        colors: StyleColors | None = None,
+    ) -> None:
         super().__init__()
         if max_gain is not None and not 1 <= max_gain < math.inf:
             raise ValueError(f"the limit of the gain must be at least 1, got {max_gain}")
         self.table = table
         self.max_gain = max_gain
+        self.colors = colors
         self.layers = tuple(row[1] for row in table if row[0] in ("start", "add"))
+        self.start_strength = float(table[0][2]) if len(table[0]) > 2 else 1.0
+        if not 0 <= self.start_strength <= 1:
+            raise ValueError(f"the strength of the start must be in [0, 1], got {table[0][2]}")
         for i, (operation, *arguments) in enumerate(table):
             if operation == "conv":
                 self.add_module(str(i), Convolution(*arguments))
@@ -261,8 +280,8 @@ class Decoder(nn.Module):
             photo: Features of the photo at `self.layers`.
             normalized: The same, normalized, or the maps that normalize them, which is faster.
         """
-        start = normalized[self.layers[0]]
-        x = start if isinstance(start, Tensor) else start.apply(photo[self.layers[0]])
+        start, normal = photo[self.layers[0]], normalized[self.layers[0]]
+        x = self.start(start, normal if isinstance(normal, Tensor) else normal.apply(start))
         for i, (operation, *arguments) in enumerate(self.table):
             if operation == "conv":
                 x = F.relu(self.get_submodule(str(i))(x), inplace=True)
@@ -275,6 +294,12 @@ class Decoder(nn.Module):
             elif operation == "image":
                 x = self.get_submodule(str(i))(x)
         return x
+
+    def start(self, photo: Tensor, normalized: Tensor) -> Tensor:
+        """Return what the table's first row takes of the features of its layer."""
+        if self.start_strength == 1:
+            return normalized
+        return torch.lerp(photo, normalized, self.start_strength)
 
 
 def add_features(
@@ -372,10 +397,15 @@ class StyleTransferModel(nn.Module):
         Raises:
             ValueError: If a shape does not fit or `alpha` is not finite.
         """
-        features = self.encode(_pad_to_stride(image))
         style = style.to(self.device)
         if isinstance(style, StyleField):
             style.check_size(*image.shape[2:])
+        padded = _pad_to_stride(image).to(self.device)
+        if self.decoder.colors is not None:
+            colors = ColorMoments.of(padded).statistics()
+            padded = recoloring(self.decoder.colors, colors, style, alpha)(padded, 0)
+        features = self.encode(padded)
+        if isinstance(style, StyleField):
             content = {layer: channel_statistics(value) for layer, value in features.items()}
             blends = field_affines(content, style, alpha, self.decoder.max_gain)
             normalized = {
@@ -387,6 +417,27 @@ class StyleTransferModel(nn.Module):
             affines = normalization_affines(features, style, alpha, self.decoder.max_gain)
             result = self.decoder(features, affines)
         return result.clamp_(0, 1)[:, :, : image.shape[2], : image.shape[3]]
+
+
+Recoloring = Callable[[Tensor, int], Tensor]
+"""Gives rows `(N, 3, H, W)` of a padded photo, the first of which has this number, new colours."""
+
+
+def recoloring(
+    colors: StyleColors,
+    photo: ColorStatistics,
+    style: StyleStatistics | StyleField,
+    alpha: float = 1.0,
+) -> Recoloring:
+    """Return what gives a photo of these colours those of a style, before it is encoded."""
+    if not isinstance(style, StyleField):
+        everywhere = color_map(photo, colors(style), alpha)
+        return lambda rows, top: everywhere.apply(rows)
+    field = style
+    blended = BlendedColorMap(tuple(color_map(photo, colors(s), alpha) for s in field.styles))
+    return lambda rows, top: blended.apply(
+        rows, layer_shares(field, "relu1_1", top, top + rows.shape[2])
+    )
 
 
 def normalization_affines(

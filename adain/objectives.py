@@ -1,6 +1,6 @@
 """What is learned: the encoder by distillation, the decoder by perceptual losses."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from adain.data import CropBatches, Pictures
 from adain.errors import WeightsError
 from adain.losses import (
     chroma_curvature_loss,
     content_loss,
+    covariance_loss,
     palette_loss,
+    stray_color_loss,
     style_loss,
     total_variation_loss,
 )
@@ -30,6 +33,7 @@ from adain.model import (
 from adain.normalization import style_statistics
 from adain.pretrained import fold_preprocessing
 from adain.quality import coarse_pairs, coarse_similarity, structural_similarity
+from adain.recoloring import ColorMoments, StyleColors, color_map
 from adain.training import Objective
 from adain.weights import encoder_fingerprint, read_weights, save_decoder, save_encoder
 
@@ -209,14 +213,16 @@ MAX_GAIN = 2.0
 """Limit of the gain of new decoders: a smaller one takes the strength from the style."""
 
 
-def initial_decoder(table: DecoderTable = DECODER_TABLE) -> Decoder:
+def initial_decoder(
+    table: DecoderTable = DECODER_TABLE, colors: StyleColors | None = None
+) -> Decoder:
     """Return a decoder of random weights that makes a nearly grey image.
 
     Its shallow skips are louder than the deep path. With the usual gain the sum of all skips
     starts several times out of range, and the first thousand steps go into taking it back: after
     120 steps of pure reconstruction the error was 30 times larger.
     """
-    decoder = Decoder(table, MAX_GAIN)
+    decoder = Decoder(table, MAX_GAIN, colors)
     for module in decoder.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
@@ -229,6 +235,28 @@ def initial_decoder(table: DecoderTable = DECODER_TABLE) -> Decoder:
     return decoder
 
 
+COLOR_CROPS = 1600
+"""Crops of paintings from which `fit_colors` learns; more than it has unknowns."""
+
+
+@torch.no_grad()
+def fit_colors(encoder: Encoder, pictures: Pictures, crop: int, seed: int) -> StyleColors:
+    """Find what tells the colours of a style, from crops of paintings."""
+    crops = CropBatches(pictures, 8, crop, seed=seed)
+    batches = (crops[i][0] for i in range(min(COLOR_CROPS // 8, len(pictures))))
+    return StyleColors.fit(
+        (style_statistics(encoder(batch, STYLE_LAYERS)), ColorMoments.of(batch).statistics())
+        for batch in batches
+    )
+
+
+STYLE_SHARES = {"relu1_1": 1.5, "relu2_1": 1.5, "relu3_1": 0.8, "relu4_1": 0.5}
+"""Weight of each layer in the style loss: colours and fine texture matter more than shapes, which
+are the photo's."""
+
+COVARIANCE_LAYERS = ("relu1_1", "relu2_1", "relu3_1")
+
+
 @dataclass(frozen=True)
 class DecoderLosses:
     """Weights of the decoder's loss terms.
@@ -236,6 +264,8 @@ class DecoderLosses:
     Attributes:
         content_weight: Distance of the result's embedded features to the photo's.
         style_weight: Distance of the result's embedded channel statistics to the painting's.
+        covariance_weight: Distance of the result's features at `COVARIANCE_LAYERS` to the
+            painting's; against colours and textures that it has, but not together.
         structure_weight: Structural dissimilarity of the result to the photo: light and dark stay
             where they were, and what is flat in the photo stays flat.
         coarse_structure_weight: The same of areas, from a half to a sixteenth of the size,
@@ -244,19 +274,22 @@ class DecoderLosses:
         tv_weight: Total variation of the result where the photo is flat; against hatching.
         coarse_tv_weight: The same at these sizes; against blots.
         chroma_weight: Curvature of the result's colours; against coloured dots and fringes.
+        stray_color_weight: Colours that nothing in the photo explains; against blots and fringes.
         palette_weight: Distance of the result's colours to the painting's; against a grey wash.
         identities: Photos of each batch that are painted in their own style.
     """
 
-    content_weight: float = 2.0
-    style_weight: float = 10.0
+    content_weight: float = 4.0
+    style_weight: float = 22.0
+    covariance_weight: float = 18.0
     structure_weight: float = 2.0
-    coarse_structure_weight: float = 3.6
+    coarse_structure_weight: float = 5.0
     identity_weight: float = 30.0
-    tv_weight: float = 200.0
-    coarse_tv_weight: float = 240.0
+    tv_weight: float = 300.0
+    coarse_tv_weight: float = 450.0
     chroma_weight: float = 1500.0
-    palette_weight: float = 100.0
+    stray_color_weight: float = 700.0
+    palette_weight: float = 330.0
     identities: int = 1
 
 
@@ -297,45 +330,61 @@ class DecoderTraining(Objective):
         with torch.no_grad():
             paintings = torch.cat([photos[:count], paintings[count:]])
             style_features = self.encoder(paintings, STYLE_LAYERS)
-            features, normalized = self._normalize(photos, style_features)
+            features, normalized = self._normalize(photos, paintings, style_features)
             embedded_style = style_statistics(self._embed_some(style_features))
-            embedded_content = self._embed_content(features)
+            embedded_content = self._embed_content(photos)
         result = self.decoder(features, normalized)
-        embedded = self._embed_some(self.encoder(result, STYLE_LAYERS))
-        result = result.float()
-        losses = {
-            "content": content_loss(embedded["relu4_1"].float(), embedded_content.float()),
-            "style": torch.stack(
-                [style_loss(value, embedded_style[layer]) for layer, value in embedded.items()]
-            ).sum(),
+        painted = self.encoder(result, STYLE_LAYERS)
+        embedded = self._embed_some(painted)
+        # Variances are small differences of averages, which half precision would drown.
+        with torch.autocast(result.device.type, enabled=False):
+            losses: dict[str, Tensor] = {
+                "content": content_loss(embedded["relu4_1"].float(), embedded_content.float()),
+                "style": _sum(
+                    share * style_loss(embedded[layer], embedded_style[layer])
+                    for layer, share in STYLE_SHARES.items()
+                ),
+                "covariance": _sum(
+                    covariance_loss(painted[layer].float(), style_features[layer].float())
+                    for layer in COVARIANCE_LAYERS
+                ),
+                **self._pixel_losses(result.float(), photos, paintings),
+            }
+        loss = _sum(getattr(weights, f"{name}_weight") * value for name, value in losses.items())
+        return {"loss": loss, **losses}
+
+    def _pixel_losses(self, result: Tensor, photos: Tensor, paintings: Tensor) -> dict[str, Tensor]:
+        count = self.weights.identities
+        coarse_tv = [
+            total_variation_loss(small, guide=guide)
+            for small, guide in coarse_pairs(result, photos)
+        ]
+        return {
             "structure": 1 - structural_similarity(result, photos).mean(),
             "coarse_structure": 1 - coarse_similarity(result, photos).mean(),
             "identity": F.mse_loss(result[:count], photos[:count]),
             "tv": total_variation_loss(result, guide=photos),
-            "coarse_tv": torch.stack(
-                [
-                    total_variation_loss(small, guide=guide)
-                    for small, guide in coarse_pairs(result, photos)
-                ]
-            ).mean(),
-            "palette": palette_loss(result, paintings),
+            "coarse_tv": torch.stack(coarse_tv).mean(),
             "chroma": chroma_curvature_loss(result),
+            "stray_color": stray_color_loss(result, photos),
+            "palette": palette_loss(result, paintings),
         }
-        weighted = [getattr(weights, f"{name}_weight") * value for name, value in losses.items()]
-        loss = torch.stack(weighted).sum()
-        return {"loss": loss, **losses}
 
     def _normalize(
-        self, photos: Tensor, style: dict[str, Tensor]
+        self, photos: Tensor, paintings: Tensor, style: dict[str, Tensor]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return the photos' features, and the same normalized."""
+        """Return the features of the photos as the encoder gets them, and the same normalized."""
+        if self.decoder.colors is not None:
+            with torch.autocast(photos.device.type, enabled=False):
+                given, wanted = (ColorMoments.of(x).statistics() for x in (photos, paintings))
+                photos = color_map(given, wanted).apply(photos)
         features = self.encoder(photos, STYLE_LAYERS)
         return features, normalize_features(
             features, style_statistics(style), max_gain=self.decoder.max_gain
         )
 
-    def _embed_content(self, features: dict[str, Tensor]) -> Tensor:
-        return self.encoder.embed({"relu4_1": features["relu4_1"]})["relu4_1"]
+    def _embed_content(self, photos: Tensor) -> Tensor:
+        return self.encoder.embed(self.encoder(photos, ("relu4_1",)))["relu4_1"]
 
     def _embed_some(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """Embed features, at relu1_1 those of every second row and column.
@@ -358,11 +407,11 @@ class DecoderTraining(Objective):
         for i, photo in enumerate(photos.split(1)):
             painting = paintings[i % len(paintings)][None]
             style_features = self.encoder(painting, STYLE_LAYERS)
-            features, normalized = self._normalize(photo, style_features)
+            features, normalized = self._normalize(photo, painting, style_features)
             result = self.decoder(features, normalized).clamp(0, 1)
             embedded = self.encoder.embed(self.encoder(result, STYLE_LAYERS))
             embedded_style = style_statistics(self.encoder.embed(style_features))
-            content = self._embed_content(features)
+            content = self._embed_content(photo)
             sums["content"] += content_loss(embedded["relu4_1"], content).item()
             sums["style"] += sum(
                 style_loss(value, embedded_style[layer]).item() for layer, value in embedded.items()
@@ -374,11 +423,16 @@ class DecoderTraining(Objective):
 
     def export(self, folder: Path, facts: dict[str, str]) -> None:
         """Write `decoder.safetensors`."""
-        decoder = Decoder(self.decoder.table, self.decoder.max_gain)
+        decoder = Decoder(self.decoder.table, self.decoder.max_gain, self.decoder.colors)
         state: dict[str, Tensor] = {}
         for name, module in self.decoder.named_children():
-            state |= _plain_state(name, module)
-        decoder.load_state_dict(state)
+            if isinstance(module, nn.Conv2d):
+                state |= _plain_state(name, module)
+        decoder.load_state_dict(state, strict=False)  # The colours are there already.
         save_decoder(
             decoder, folder / "decoder.safetensors", encoder_fingerprint(self.encoder), facts
         )
+
+
+def _sum(losses: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(losses)).sum()

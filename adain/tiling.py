@@ -4,8 +4,9 @@ The photo flows through the network in strips of full width. A convolution keeps
 rows of a strip for the next one, so every position is computed once, from the very neighbours
 that it has in the whole photo: there are no margins, and no seams that could show.
 
-    photo ── strips ── encoder ── moments of each layer            first pass
-    photo ── strips ── encoder ── normalize ── decoder ── result   second pass
+    photo ── strips ── moments of the colours                                  if they are changed
+    photo ── strips ── recolor ── encoder ── moments of each layer             first pass
+    photo ── strips ── recolor ── encoder ── normalize ── decoder ── result    second pass
 
 Each stage is an iterator over strips; the deeper it is, the further it lags behind the photo. As
 many features of the first pass as fit into the memory are kept for the second.
@@ -39,6 +40,7 @@ from adain.model import (
     halve,
     layer_scale,
     layer_shares,
+    recoloring,
 )
 from adain.normalization import (
     BlendedAffine,
@@ -48,6 +50,7 @@ from adain.normalization import (
     StyleField,
     StyleStatistics,
 )
+from adain.recoloring import ColorMoments
 
 WHOLE_PIXELS = 2**21
 """Photos up to this size go through a CPU in one piece, which is faster for them. Beyond it strips
@@ -117,7 +120,7 @@ def stylize_rows(
 
     Args:
         model: The network.
-        photo: Rows of the photo, read twice; sides of at least 16 pixels.
+        photo: Rows of the photo, read two or three times; sides of at least 16 pixels.
         style: One style, or what holds where.
         alpha: Strength: 0 keeps the photo, 1 is the full style; values beyond extrapolate.
         memory: Bytes that may be used beside the network, the photo and the result; by default
@@ -160,7 +163,7 @@ def stylize_strips(
 
     Args:
         model: The network.
-        photo: Rows of the photo, read twice; sides of at least 16 pixels.
+        photo: Rows of the photo, read two or three times; sides of at least 16 pixels.
         style: One style, or what holds where.
         alpha: Strength: 0 keeps the photo, 1 is the full style; values beyond extrapolate.
         plan: How to cut it up; by default as suits the free memory.
@@ -191,11 +194,12 @@ def _stylize(
     progress: Callable[[float], None],
 ) -> Strips:
     height, width = photo.shape[:2]
-    strips = _photo_strips(photo, plan.rows, model.device, progress)
+    recolor = _recoloring(model, photo, plan.rows, style, alpha)
+    strips = recolor(_photo_strips(photo, plan.rows, model.device, progress))
     padded = height + -height % STRIDE
     content, kept = _measure(model, strips, padded, plan.kept)
     styles = _layer_styles(content, style, alpha, model.decoder.max_gain)
-    strips = _photo_strips(photo, plan.rows, model.device)
+    strips = recolor(_photo_strips(photo, plan.rows, model.device))
     features = {layer: _take(queue) for layer, queue in kept.items()}
     features |= _features(model, strips, padded, [name for name in content if name not in kept])
     top = 0
@@ -335,6 +339,32 @@ def _photo_strips(
         progress(min(1, (top + rows) / height) / 2)
 
 
+def _recoloring(
+    model: StyleTransferModel,
+    photo: Rows,
+    rows: int,
+    style: StyleStatistics | StyleField,
+    alpha: float,
+) -> Callable[[Strips], Strips]:
+    """Measure the photo's colours, if need be; return what gives strips those of the style."""
+    colors = model.decoder.colors
+    if colors is None:
+        return lambda strips: strips
+    moments = [ColorMoments.of(strip) for strip in _photo_strips(photo, rows, model.device)]
+    measured = sum(moments[1:], start=moments[0]).statistics()
+    change = recoloring(colors, measured, style, alpha)
+
+    def recolor(strips: Strips) -> Strips:
+        top = 0
+        for strip in strips:
+            changed = [change(strip, top)]
+            top += strip.shape[2]
+            del strip
+            yield changed.pop()
+
+    return recolor
+
+
 def _pixels(rows: NDArray[Any], device: torch.device) -> Tensor:
     """Return rows `(H, W, 3)` as a tensor `(1, 3, H, W)` in [0, 1]."""
     return to_unit(torch.from_numpy(rows).to(device).permute(2, 0, 1)[None]).float()
@@ -410,7 +440,7 @@ def _decode(
     """Return the image, unclamped, that the features of a photo become in a style."""
     start = decoder.layers[0]
     rows = height // layer_scale(start)
-    strips = _start(features[start], style[start])
+    strips = _start(decoder, features[start], style[start])
     for i, (operation, *arguments) in enumerate(decoder.table):
         if operation in ("conv", "image"):
             strips = _convolve(decoder.get_submodule(str(i)), strips, rows, operation == "conv")
@@ -506,14 +536,14 @@ def _even_rows(strips: Strips) -> Strips:
             yield whole.pop()[:, :, :even]
 
 
-def _start(features: Strips, style: "_LayerStyle") -> Strips:
-    """Normalize features."""
+def _start(decoder: Decoder, features: Strips, style: "_LayerStyle") -> Strips:
+    """Normalize features as far as the decoder wants them."""
     top = 0
     for strip in features:
-        normalized = [style.apply(strip, top)]
+        started = [decoder.start(strip, style.apply(strip, top))]
         top += strip.shape[2]
         del strip
-        yield normalized.pop()
+        yield started.pop()
 
 
 def _add(strips: Strips, features: Strips, style: "_LayerStyle", projection: nn.Conv2d) -> Strips:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from adain.errors import WeightsError
 from adain.model import Decoder, Encoder, EncoderConfig, StyleTransferModel
 from adain.normalization import EPS
+from adain.recoloring import StyleColors
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -137,7 +138,9 @@ def load_decoder(path: Path) -> tuple[Decoder, dict[str, str]]:
     try:
         with torch.device("meta"):
             gain = float(metadata["max_gain"]) if "max_gain" in metadata else None
-            decoder = Decoder(tuple(tuple(row) for row in rows), gain)
+            inputs = tensors.get("colors.weight")
+            colors = None if inputs is None else StyleColors(len(inputs))
+            decoder = Decoder(tuple(tuple(row) for row in rows), gain, colors)
     except (TypeError, ValueError, IndexError, RuntimeError) as error:
         raise WeightsError(f"{path.name}: its architecture makes no decoder ({error})") from error
     _fill(decoder, tensors, path)
@@ -166,7 +169,10 @@ def save_decoder(
     facts: Mapping[str, str] | None = None,
     dtype: torch.dtype = torch.half,
 ) -> None:
-    """Write a decoder file, atomically; `fingerprint` is that of its encoder."""
+    """Write a decoder file, atomically; `fingerprint` is that of its encoder.
+
+    What tells colours from statistics is kept in full precision: it takes small differences.
+    """
     metadata = {"format": DECODER_FORMAT, "architecture": json.dumps(decoder.table)}
     if decoder.max_gain is not None:
         metadata["max_gain"] = str(decoder.max_gain)
@@ -238,8 +244,9 @@ def _fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
 
 
 def _save(module: nn.Module, path: Path, metadata: dict[str, str], dtype: torch.dtype) -> None:
+    exact = dict(module.named_buffers())
     tensors = {
-        name: tensor.detach().to(dtype).cpu().contiguous()
+        name: tensor.detach().to(torch.float if name in exact else dtype).cpu().contiguous()
         for name, tensor in module.state_dict().items()
     }
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".adain-", suffix=".tmp")

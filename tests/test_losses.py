@@ -5,9 +5,11 @@ from adain.losses import (
     NormalDistribution,
     chroma_curvature_loss,
     content_loss,
+    covariance_loss,
     gram_loss,
     gram_matrix,
     palette_loss,
+    stray_color_loss,
     style_loss,
     total_variation_loss,
     wasserstein_loss,
@@ -80,12 +82,44 @@ def test_palette_loss_is_the_distance_of_colours_wherever_they_are() -> None:
     painting = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     assert palette_loss(painting.flip(2, 3), painting).item() == pytest.approx(0, abs=1e-5)
     assert palette_loss(painting + 0.1, painting).item() == pytest.approx(0.03, rel=1e-2)
-    pooled = torch.nn.functional.avg_pool2d(painting, 4)
-    shrunk = painting.mean((2, 3), keepdim=True) + 0.5 * (
-        painting - painting.mean((2, 3), keepdim=True)
-    )
-    spread = 0.25 * pooled.var((2, 3), correction=0).sum(1).mean()
-    assert palette_loss(shrunk, painting).item() == pytest.approx(spread.item(), rel=2e-2)
+    smaller = torch.nn.functional.interpolate(painting, (24, 40), mode="nearest")
+    assert palette_loss(smaller, painting).item() < 0.01
+
+
+def test_palette_loss_sees_colours_that_mean_and_spread_do_not() -> None:
+    x = torch.linspace(-1, 1, 64)
+    halves, ramp = x.sign(), x * 3**0.5  # of mean 0 and variance 1 both
+    one, other = (0.5 + 0.2 * values.expand(1, 3, 64, 64) for values in (halves, ramp))
+    gap = halves - ramp
+    # Grey colours differ by the length of (1, 1, 1).
+    expected = 0.04 * 3 * gap.square().mean().item()
+    assert palette_loss(one, other).item() == pytest.approx(expected, rel=0.1)
+
+
+def test_covariance_loss_sees_what_goes_together() -> None:
+    generator = torch.Generator().manual_seed(0)
+    base = torch.rand(2, 1, 16, 16, generator=generator)
+    together = torch.cat((base, base), 1)
+    apart = torch.cat((base, base.flip(2)), 1)
+    assert covariance_loss(together.flip(2, 3), together).item() == pytest.approx(0, abs=1e-3)
+    assert style_loss(apart, channel_statistics(together)).item() == pytest.approx(0, abs=1e-9)
+    assert covariance_loss(apart, together).item() > 0.1
+    flat = torch.zeros_like(together)
+    flat[1] = together[1]
+    assert covariance_loss(together, flat).isfinite()
+
+
+def test_stray_colours_are_those_that_the_photo_does_not_explain() -> None:
+    photo = torch.full((1, 3, 64, 96), 0.2)
+    photo[:, 1, :, 30:] = 0.9
+    recolored = 0.1 + 0.8 * photo.flip(1)
+    recolored[:, 0] += 0.5 * photo[:, 1]
+    blot = recolored.clone()
+    blot[:, 0, 20:28, 60:68] += 0.3
+    strokes = recolored + torch.rand(1, 1, 64, 96, generator=torch.Generator().manual_seed(0))
+    change = stray_color_loss(recolored, photo).item()
+    assert stray_color_loss(blot, photo).item() > 10 * change
+    assert stray_color_loss(strokes, photo).item() == pytest.approx(change, abs=1e-7)
 
 
 def test_losses_have_gradients() -> None:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from conftest import TINY_DECODER
@@ -75,11 +77,16 @@ def test_the_border_without_a_padded_copy_is_that_with_one(
 
 @pytest.mark.parametrize("alpha", [0.0, 0.4, 1.0, 1.5])
 @pytest.mark.parametrize("styles", [1, 2])
-@pytest.mark.parametrize("skip", [8, 16], ids=["normalized", "and the photo's own"])
+@pytest.mark.parametrize(
+    ("skip", "start"),
+    [(8, ("start", "relu4_1")), (16, ("start", "relu4_1", 0.3))],
+    ids=["normalized", "and the photo's own"],
+)
 def test_one_pass_equals_its_stages(
-    tiny_model: StyleTransferModel, alpha: float, styles: int, skip: int
+    tiny_model: StyleTransferModel, alpha: float, styles: int, skip: int, start: tuple[Any, ...]
 ) -> None:
-    table = tuple((*row[:2], skip, 8) if row[0] == "add" else row for row in TINY_DECODER)
+    rows = [(*row[:2], skip, 8) if row[0] == "add" else row for row in TINY_DECODER[1:]]
+    table = (start, *rows)
     tiny_model.decoder = Decoder(table, tiny_model.decoder.max_gain).requires_grad_(False)
     photos = image(48, 32, n=2)
     style = tiny_model.measure_style(image(n=styles, seed=1))
@@ -95,6 +102,24 @@ def test_one_pass_equals_its_stages(
 def test_a_limit_that_limits_nothing_or_everything_is_refused(gain: float) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Decoder(SMALL, gain)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
+def test_a_decoder_starts_from_features_normalized_to_a_degree(strength: float) -> None:
+    decoder = Decoder((("start", "relu4_1", strength), *SMALL[1:]))
+    photo, normalized = torch.rand(2, 1, 4, 3, 3)
+    expected = Decoder(SMALL)
+    expected.load_state_dict(decoder.state_dict())
+    mixture = {"relu4_1": (1 - strength) * photo + strength * normalized}
+    torch.testing.assert_close(
+        decoder({"relu4_1": photo}, {"relu4_1": normalized}), expected(mixture, mixture)
+    )
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
+def test_a_start_normalized_beyond_its_range_is_refused(strength: float) -> None:
+    with pytest.raises(ValueError, match=r"in \[0, 1\]"):
+        Decoder((("start", "relu4_1", strength), *SMALL[1:]))
 
 
 def test_an_unknown_operation_is_named() -> None:

@@ -133,7 +133,17 @@ def test_a_hostile_architecture_gives_one_line(tmp_path: Path, architecture: str
 
 
 @pytest.mark.parametrize(
-    "table", [[], [[]], ["conv"], [["conv", 1]], [["start"]], [["melt", 1]], [3]]
+    "table",
+    [
+        [],
+        [[]],
+        ["conv"],
+        [["conv", 1]],
+        [["start"]],
+        [["melt", 1]],
+        [3],
+        [["start", "relu1_1", "x"]],
+    ],
 )
 def test_a_hostile_decoder_table_gives_one_line(tmp_path: Path, table: list[object]) -> None:
     path = tmp_path / "d.safetensors"

@@ -121,29 +121,35 @@ def decoder(
     crop: Crop = 160,
     learning_rate: Rate = 2e-3,
     matrix_learning_rate: MatrixRate = 1e-2,
-    content_weight: Annotated[float, typer.Option(min=0, help="Keeps what the photo shows.")] = 2.0,
-    style_weight: Annotated[float, typer.Option(min=0, help="Takes the painting's style.")] = 10.0,
+    content_weight: Annotated[float, typer.Option(min=0, help="Keeps what the photo shows.")] = 4.0,
+    style_weight: Annotated[float, typer.Option(min=0, help="Takes the painting's style.")] = 22.0,
+    covariance_weight: Annotated[
+        float, typer.Option(min=0, help="Takes colours and textures that go together.")
+    ] = 18.0,
     structure_weight: Annotated[
         float, typer.Option(min=0, help="Keeps light, dark and flat where the photo has them.")
     ] = 2.0,
     coarse_structure_weight: Annotated[
         float, typer.Option(min=0, help="Keeps areas light or dark as a whole.")
-    ] = 3.6,
+    ] = 5.0,
     identity_weight: Annotated[
         float, typer.Option(min=0, help="Gives a photo back in its own style.")
     ] = 30.0,
     tv_weight: Annotated[
         float, typer.Option(min=0, help="Smooths what the photo has flat.")
-    ] = 200.0,
+    ] = 300.0,
     coarse_tv_weight: Annotated[
         float, typer.Option(min=0, help="Keeps blots out of what the photo has flat.")
-    ] = 240.0,
+    ] = 450.0,
     chroma_weight: Annotated[
         float, typer.Option(min=0, help="Keeps coloured dots and fringes away.")
     ] = 1500.0,
+    stray_color_weight: Annotated[
+        float, typer.Option(min=0, help="Keeps away colours that nothing in the photo explains.")
+    ] = 700.0,
     palette_weight: Annotated[
         float, typer.Option(min=0, help="Takes the painting's colours and contrast.")
-    ] = 100.0,
+    ] = 330.0,
     seed: Seed = 0,
     precision: Precision = "auto",
     workers: Workers = 0,
@@ -160,7 +166,7 @@ def decoder(
     --paintings paintings/ -o runs/decoder
     """
     from adain.data import center_crops, find_pictures
-    from adain.objectives import DecoderLosses, DecoderTraining, initial_decoder
+    from adain.objectives import DecoderLosses, DecoderTraining, fit_colors, initial_decoder
     from adain.training import TrainingConfig
     from adain.weights import load_decoder, load_encoder
 
@@ -179,15 +185,21 @@ def decoder(
         weights = DecoderLosses(
             content_weight,
             style_weight,
+            covariance_weight,
             structure_weight,
             coarse_structure_weight,
             identity_weight,
             tv_weight,
             coarse_tv_weight,
             chroma_weight,
+            stray_color_weight,
             palette_weight,
         )
-        initial = load_decoder(start)[0] if start else initial_decoder()
+        if start:
+            initial = load_decoder(start)[0]
+        else:
+            colors = fit_colors(loaded, train_pictures[1], crop, seed)
+            initial = initial_decoder(colors=colors)
         if max_gain is not None:
             initial.max_gain = max_gain
         return DecoderTraining(loaded, *crops, initial, weights)
