@@ -21,6 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from adain.recoloring import transport
+
 COLOR_MODES = ("none", "luminance", "linear", "histogram")
 
 BINS = 4096
@@ -108,7 +110,8 @@ def color_map(mode: str, photo: ColorStatistics, result: ColorStatistics) -> Col
     if mode == "luminance":
         return partial(_keep_chroma, *_luminance_affine(photo, result))
     if mode == "linear":
-        matrix = _transport(result.covariance, photo.covariance)
+        noise = 1e-8 * torch.eye(3, dtype=torch.float64)
+        matrix = transport(result.covariance + noise, photo.covariance, (0, MAX_GAIN))
         return partial(_apply_affine, matrix, photo.mean - matrix @ result.mean)
     if mode == "histogram":
         return partial(_look_up, _quantile_tables(photo, result))
@@ -148,29 +151,6 @@ def _keep_chroma(scale: float, shift: float, photo: Tensor, result: Tensor) -> T
     room = torch.where(chroma > 0, 1 - light, light)
     fits = (room / chroma.abs().clamp_min(1e-6)).amin(1, keepdim=True).clamp_max_(1)
     return (light + fits * chroma).clamp_(0, 1)
-
-
-def _transport(source: Tensor, target: Tensor) -> Tensor:
-    """Return the symmetric matrix T with T source T = target: least change of the colours.
-
-    The linear Monge-Kantorovitch map (Pitié and Kokaram, "The Linear Monge-Kantorovitch Linear
-    Colour Mapping for Example-Based Colour Transfer", CVMP 2007). Unlike the Cholesky and PCA
-    maps that Gatys et al. compare, it does not turn hues and needs no order of the channels.
-    """
-    noise = torch.eye(3, dtype=source.dtype) * 1e-8
-    root = _power(source + noise, 0.5)
-    inverse = _power(source + noise, -0.5)
-    transport = inverse @ _power(root @ target @ root, 0.5) @ inverse
-    values, vectors = torch.linalg.eigh(transport)
-    limited: Tensor = vectors @ values.clamp(0, MAX_GAIN).diag() @ vectors.T
-    return limited
-
-
-def _power(matrix: Tensor, exponent: float) -> Tensor:
-    """Return a power of a symmetric matrix without negative eigenvalues."""
-    values, vectors = torch.linalg.eigh(matrix)
-    power: Tensor = vectors @ values.clamp_min(1e-16).pow(exponent).diag() @ vectors.T
-    return power
 
 
 def _apply_affine(matrix: Tensor, offset: Tensor, _: Tensor, result: Tensor) -> Tensor:

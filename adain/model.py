@@ -27,11 +27,11 @@ from adain.normalization import (
     style_statistics,
 )
 from adain.recoloring import (
-    BlendedColorMap,
+    BlendedColorAffine,
+    ColorDistribution,
     ColorMoments,
-    ColorStatistics,
     StyleColors,
-    color_map,
+    color_transfer,
 )
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
@@ -402,7 +402,7 @@ class StyleTransferModel(nn.Module):
             style.check_size(*image.shape[2:])
         padded = _pad_to_stride(image).to(self.device)
         if self.decoder.colors is not None:
-            colors = ColorMoments.of(padded).statistics()
+            colors = ColorMoments.of(padded).distribution()
             padded = recoloring(self.decoder.colors, colors, style, alpha)(padded, 0)
         features = self.encode(padded)
         if isinstance(style, StyleField):
@@ -425,16 +425,18 @@ Recoloring = Callable[[Tensor, int], Tensor]
 
 def recoloring(
     colors: StyleColors,
-    photo: ColorStatistics,
+    photo: ColorDistribution,
     style: StyleStatistics | StyleField,
     alpha: float = 1.0,
 ) -> Recoloring:
     """Return what gives a photo of these colours those of a style, before it is encoded."""
     if not isinstance(style, StyleField):
-        everywhere = color_map(photo, colors(style), alpha)
+        everywhere = color_transfer(photo, colors(style), alpha)
         return lambda rows, top: everywhere.apply(rows)
     field = style
-    blended = BlendedColorMap(tuple(color_map(photo, colors(s), alpha) for s in field.styles))
+    blended = BlendedColorAffine(
+        tuple(color_transfer(photo, colors(s), alpha) for s in field.styles)
+    )
     return lambda rows, top: blended.apply(
         rows, layer_shares(field, "relu1_1", top, top + rows.shape[2])
     )

@@ -33,7 +33,7 @@ from adain.model import (
 from adain.normalization import style_statistics
 from adain.pretrained import fold_preprocessing
 from adain.quality import coarse_pairs, coarse_similarity, structural_similarity
-from adain.recoloring import ColorMoments, StyleColors, color_map
+from adain.recoloring import ColorMoments, StyleColors, color_transfer
 from adain.training import Objective
 from adain.weights import encoder_fingerprint, read_weights, save_decoder, save_encoder
 
@@ -245,7 +245,7 @@ def fit_colors(encoder: Encoder, pictures: Pictures, crop: int, seed: int) -> St
     crops = CropBatches(pictures, 8, crop, seed=seed)
     batches = (crops[i][0] for i in range(min(COLOR_CROPS // 8, len(pictures))))
     return StyleColors.fit(
-        (style_statistics(encoder(batch, STYLE_LAYERS)), ColorMoments.of(batch).statistics())
+        (style_statistics(encoder(batch, STYLE_LAYERS)), ColorMoments.of(batch).distribution())
         for batch in batches
     )
 
@@ -376,8 +376,8 @@ class DecoderTraining(Objective):
         """Return the features of the photos as the encoder gets them, and the same normalized."""
         if self.decoder.colors is not None:
             with torch.autocast(photos.device.type, enabled=False):
-                given, wanted = (ColorMoments.of(x).statistics() for x in (photos, paintings))
-                photos = color_map(given, wanted).apply(photos)
+                given, wanted = (ColorMoments.of(x).distribution() for x in (photos, paintings))
+                photos = color_transfer(given, wanted).apply(photos)
         features = self.encoder(photos, STYLE_LAYERS)
         return features, normalize_features(
             features, style_statistics(style), max_gain=self.decoder.max_gain

@@ -28,7 +28,7 @@ FIT_RIDGE = 1e-4
 
 
 @dataclass(frozen=True)
-class ColorStatistics:
+class ColorDistribution:
     """Mean `(N, 3)` and covariance `(N, 3, 3)` of the colours of pictures, RGB in [0, 1]."""
 
     mean: Tensor
@@ -61,15 +61,15 @@ class ColorMoments:
             self.count + other.count, self.total + other.total, self.products + other.products
         )
 
-    def statistics(self) -> ColorStatistics:
+    def distribution(self) -> ColorDistribution:
         """Return mean and covariance."""
         mean = self.total / self.count
         covariance = self.products / self.count - mean[:, :, None] * mean[:, None]
-        return ColorStatistics(mean + 0.5, covariance)
+        return ColorDistribution(mean + 0.5, covariance)
 
 
 @dataclass(frozen=True)
-class ColorMap:
+class ColorAffine:
     """An affine map of colours: `matrix` `(N, 3, 3)` and `shift` `(N, 3)`, float32."""
 
     matrix: Tensor
@@ -88,10 +88,10 @@ class ColorMap:
 
 
 @dataclass(frozen=True)
-class BlendedColorMap:
+class BlendedColorAffine:
     """Maps that blend from pixel to pixel."""
 
-    maps: tuple[ColorMap, ...]
+    maps: tuple[ColorAffine, ...]
 
     def apply(self, image: Tensor, shares: Tensor) -> Tensor:
         """Return a picture, each pixel mapped by its share of each map.
@@ -106,12 +106,12 @@ class BlendedColorMap:
         return result.clamp_(0, 1)
 
 
-def color_map(photo: ColorStatistics, style: ColorStatistics, alpha: float = 1.0) -> ColorMap:
+def color_transfer(
+    photo: ColorDistribution, style: ColorDistribution, alpha: float = 1.0
+) -> ColorAffine:
     """Return the map that gives a photo the mean and covariance of a style's colours.
 
-    The one that moves colours least, the solution of Monge's problem between normal distributions
-    (Pitie and Kokaram, "The linear Monge-Kantorovitch linear colour mapping for example-based
-    colour transfer", CVMP 2007), with gains held to `GAINS`.
+    That of `transport`, with gains held to `GAINS`.
 
     Args:
         photo: Colours of photos.
@@ -120,21 +120,37 @@ def color_map(photo: ColorStatistics, style: ColorStatistics, alpha: float = 1.0
     """
     ridge = RIDGE * torch.eye(3, dtype=torch.double)
     source, target = (each.covariance.double().cpu() + ridge for each in (photo, style))
-    root = _root(source)
-    inverse = torch.linalg.inv(root)
-    gains, axes = torch.linalg.eigh(inverse @ _root(root @ target @ root) @ inverse)
-    matrix = (axes * gains.clamp(*GAINS)[:, None]) @ axes.mT
+    matrix = transport(source, target, GAINS)
     mean = photo.mean.double().cpu()
     shift = style.mean.double().cpu() - (matrix @ mean[:, :, None])[:, :, 0]
     identity = torch.eye(3, dtype=torch.double)
-    return ColorMap((identity + alpha * (matrix - identity)).float(), (alpha * shift).float())
+    return ColorAffine((identity + alpha * (matrix - identity)).float(), (alpha * shift).float())
 
 
-def _root(matrix: Tensor) -> Tensor:
-    """Return the square root of symmetric matrices; what is not positive counts as nothing."""
+def transport(source: Tensor, target: Tensor, gains: tuple[float, float]) -> Tensor:
+    """Return the symmetric matrix T with T source T = target: least change of the colours.
+
+    The linear Monge-Kantorovitch map (Pitié and Kokaram, "The Linear Monge-Kantorovitch Linear
+    Colour Mapping for Example-Based Colour Transfer", CVMP 2007). Unlike the Cholesky and PCA
+    maps that Gatys et al. compare, it does not turn hues and needs no order of the channels.
+
+    Args:
+        source: Covariance of colours, `(N, 3, 3)`, positive definite, float64.
+        target: The same of what they shall become; what is not positive counts as nothing.
+        gains: Limits of the gain along any direction of colour.
+    """
+    root = _power(source, 0.5)
+    inverse = _power(source, -0.5)
+    values, vectors = torch.linalg.eigh(inverse @ _power(root @ target @ root, 0.5) @ inverse)
+    limited: Tensor = (vectors * values.clamp(*gains)[..., None, :]) @ vectors.mT
+    return limited
+
+
+def _power(matrix: Tensor, exponent: float) -> Tensor:
+    """Return a power of symmetric matrices without negative eigenvalues."""
     values, vectors = torch.linalg.eigh(matrix)
-    root: Tensor = (vectors * values.clamp_min(0).sqrt()[:, None]) @ vectors.mT
-    return root
+    power: Tensor = (vectors * values.clamp_min(1e-16).pow(exponent)[..., None, :]) @ vectors.mT
+    return power
 
 
 class StyleColors(nn.Module):
@@ -154,14 +170,14 @@ class StyleColors(nn.Module):
         self.register_buffer("weight", torch.zeros(inputs, 9))
         self.register_buffer("bias", torch.zeros(9))
 
-    def forward(self, style: StyleStatistics) -> ColorStatistics:
+    def forward(self, style: StyleStatistics) -> ColorDistribution:
         """Return the colours of styles."""
         values = (_inputs(style).to(self.weight) @ self.weight + self.bias).double()
         covariance = values[:, [3, 4, 5, 4, 6, 7, 5, 7, 8]].unflatten(1, (3, 3))
-        return ColorStatistics(values[:, :3], covariance)
+        return ColorDistribution(values[:, :3], covariance)
 
     @staticmethod
-    def fit(samples: Iterable[tuple[StyleStatistics, ColorStatistics]]) -> "StyleColors":
+    def fit(samples: Iterable[tuple[StyleStatistics, ColorDistribution]]) -> "StyleColors":
         """Return the map that tells the colours of some paintings best, by least squares.
 
         Errors count as parts of a painting's variance, so that pale paintings count as much.

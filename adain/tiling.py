@@ -351,7 +351,7 @@ def _recoloring(
     if colors is None:
         return lambda strips: strips
     moments = [ColorMoments.of(strip) for strip in _photo_strips(photo, rows, model.device)]
-    measured = sum(moments[1:], start=moments[0]).statistics()
+    measured = sum(moments[1:], start=moments[0]).distribution()
     change = recoloring(colors, measured, style, alpha)
 
     def recolor(strips: Strips) -> Strips:
