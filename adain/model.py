@@ -401,13 +401,16 @@ class StyleTransferModel(nn.Module):
         if isinstance(style, StyleField):
             style.check_size(*image.shape[2:])
         padded = _pad_to_stride(image).to(self.device)
-        if self.decoder.colors is not None:
-            colors = ColorMoments.of(padded).distribution()
-            padded = recoloring(self.decoder.colors, colors, style, alpha)(padded, 0)
-        features = self.encode(padded)
+        features = self._encode_recolored(padded, style, alpha)
         if isinstance(style, StyleField):
-            content = {layer: channel_statistics(value) for layer, value in features.items()}
-            blends = field_affines(content, style, alpha, self.decoder.max_gain)
+            contents = [_statistics(features)]
+            if self.decoder.colors is not None:
+                # Each style as if it held everywhere: what is beside it shall not change it.
+                contents = [
+                    _statistics(self._encode_recolored(padded, each, alpha))
+                    for each in style.styles
+                ]
+            blends = field_affines(contents, style, alpha, self.decoder.max_gain)
             normalized = {
                 layer: blends[layer].apply(value, layer_shares(style, layer, 0, value.shape[2]))
                 for layer, value in features.items()
@@ -417,6 +420,14 @@ class StyleTransferModel(nn.Module):
             affines = normalization_affines(features, style, alpha, self.decoder.max_gain)
             result = self.decoder(features, affines)
         return result.clamp_(0, 1)[:, :, : image.shape[2], : image.shape[3]]
+
+    def _encode_recolored(
+        self, padded: Tensor, style: StyleStatistics | StyleField, alpha: float
+    ) -> dict[str, Tensor]:
+        if self.decoder.colors is not None:
+            colors = ColorMoments.of(padded).distribution()
+            padded = recoloring(self.decoder.colors, colors, style, alpha)(padded, 0)
+        return self.encode(padded)
 
 
 Recoloring = Callable[[Tensor, int], Tensor]
@@ -449,8 +460,11 @@ def normalization_affines(
     max_gain: float | None = None,
 ) -> dict[str, ChannelAffine]:
     """Return the affine map of adaptive instance normalization at each layer."""
-    content = {layer: channel_statistics(value) for layer, value in features.items()}
-    return content_affines(content, style, alpha, max_gain)
+    return content_affines(_statistics(features), style, alpha, max_gain)
+
+
+def _statistics(features: Mapping[str, Tensor]) -> dict[str, ChannelStatistics]:
+    return {layer: channel_statistics(value) for layer, value in features.items()}
 
 
 def content_affines(
@@ -473,14 +487,25 @@ def content_affines(
 
 
 def field_affines(
-    content: Mapping[str, ChannelStatistics],
+    contents: Sequence[Mapping[str, ChannelStatistics]],
     field: StyleField,
     alpha: float = 1.0,
     max_gain: float | None = None,
 ) -> dict[str, BlendedAffine]:
-    """Return what the affine maps of the styles of a field are blended from, at each layer."""
-    affines = [content_affines(content, style, alpha, max_gain) for style in field.styles]
-    return {layer: BlendedAffine.of([each[layer] for each in affines]) for layer in content}
+    """Return what the affine maps of the styles of a field are blended from, at each layer.
+
+    Args:
+        contents: Statistics of the photo at each layer, recolored for each style, or one for all.
+        field: What holds where.
+        alpha: Strength.
+        max_gain: That of the decoder.
+    """
+    given = [*contents] * (len(field.styles) // len(contents))
+    affines = [
+        content_affines(content, style, alpha, max_gain)
+        for content, style in zip(given, field.styles, strict=True)
+    ]
+    return {layer: BlendedAffine.of([each[layer] for each in affines]) for layer in given[0]}
 
 
 def layer_shares(field: StyleField, layer: str, top: int, bottom: int) -> Tensor:

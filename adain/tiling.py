@@ -120,7 +120,7 @@ def stylize_rows(
 
     Args:
         model: The network.
-        photo: Rows of the photo, read two or three times; sides of at least 16 pixels.
+        photo: Rows of the photo, read twice or more; sides of at least 16 pixels.
         style: One style, or what holds where.
         alpha: Strength: 0 keeps the photo, 1 is the full style; values beyond extrapolate.
         memory: Bytes that may be used beside the network, the photo and the result; by default
@@ -163,7 +163,7 @@ def stylize_strips(
 
     Args:
         model: The network.
-        photo: Rows of the photo, read two or three times; sides of at least 16 pixels.
+        photo: Rows of the photo, read twice or more; sides of at least 16 pixels.
         style: One style, or what holds where.
         alpha: Strength: 0 keeps the photo, 1 is the full style; values beyond extrapolate.
         plan: How to cut it up; by default as suits the free memory.
@@ -194,12 +194,19 @@ def _stylize(
     progress: Callable[[float], None],
 ) -> Strips:
     height, width = photo.shape[:2]
-    recolor = _recoloring(model, photo, plan.rows, style, alpha)
-    strips = recolor(_photo_strips(photo, plan.rows, model.device, progress))
     padded = height + -height % STRIDE
-    content, kept = _measure(model, strips, padded, plan.kept)
-    styles = _layer_styles(content, style, alpha, model.decoder.max_gain)
-    strips = recolor(_photo_strips(photo, plan.rows, model.device))
+    recolor = _recoloring(model, photo, plan.rows, alpha)
+    # Styles of a field as if each held everywhere; then nothing of that can be kept.
+    parts = style.styles if isinstance(style, StyleField) and model.decoder.colors else (style,)
+    keep = plan.kept if len(parts) == 1 and parts[0] is style else ()
+    contents = []
+    for i, part in enumerate(parts):
+        told = partial(_tell_part, progress, i, len(parts))
+        strips = recolor(part, _photo_strips(photo, plan.rows, model.device, told))
+        content, kept = _measure(model, strips, padded, keep)
+        contents.append(content)
+    styles = _layer_styles(contents, style, alpha, model.decoder.max_gain)
+    strips = recolor(style, _photo_strips(photo, plan.rows, model.device))
     features = {layer: _take(queue) for layer, queue in kept.items()}
     features |= _features(model, strips, padded, [name for name in content if name not in kept])
     top = 0
@@ -339,22 +346,23 @@ def _photo_strips(
         progress(min(1, (top + rows) / height) / 2)
 
 
+def _tell_part(progress: Callable[[float], None], part: int, parts: int, done: float) -> None:
+    """Tell of the half of the work that measuring is, which is done in so many parts."""
+    progress((part / 2 + done) / parts)
+
+
 def _recoloring(
-    model: StyleTransferModel,
-    photo: Rows,
-    rows: int,
-    style: StyleStatistics | StyleField,
-    alpha: float,
-) -> Callable[[Strips], Strips]:
-    """Measure the photo's colours, if need be; return what gives strips those of the style."""
+    model: StyleTransferModel, photo: Rows, rows: int, alpha: float
+) -> Callable[[StyleStatistics | StyleField, Strips], Strips]:
+    """Measure the photo's colours, if need be; return what gives strips those of a style."""
     colors = model.decoder.colors
     if colors is None:
-        return lambda strips: strips
+        return lambda style, strips: strips
     moments = [ColorMoments.of(strip) for strip in _photo_strips(photo, rows, model.device)]
     measured = sum(moments[1:], start=moments[0]).distribution()
-    change = recoloring(colors, measured, style, alpha)
 
-    def recolor(strips: Strips) -> Strips:
+    def recolor(style: StyleStatistics | StyleField, strips: Strips) -> Strips:
+        change = recoloring(colors, measured, style, alpha)
         top = 0
         for strip in strips:
             changed = [change(strip, top)]
@@ -632,13 +640,13 @@ class _Blended:
 
 
 def _layer_styles(
-    content: Mapping[str, ChannelStatistics],
+    contents: Sequence[Mapping[str, ChannelStatistics]],
     style: StyleStatistics | StyleField,
     alpha: float,
     max_gain: float | None,
 ) -> _LayerStyles:
     if isinstance(style, StyleField):
-        blends = field_affines(content, style, alpha, max_gain)
+        blends = field_affines(contents, style, alpha, max_gain)
         return {layer: _Blended(layer, affine, style) for layer, affine in blends.items()}
-    affines = content_affines(content, style, alpha, max_gain)
+    affines = content_affines(contents[0], style, alpha, max_gain)
     return {layer: _Uniform(affine) for layer, affine in affines.items()}
