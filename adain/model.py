@@ -401,15 +401,22 @@ class StyleTransferModel(nn.Module):
         if isinstance(style, StyleField):
             style.check_size(*image.shape[2:])
         padded = _pad_to_stride(image).to(self.device)
-        features = self._encode_recolored(padded, style, alpha)
+        colors = self.decoder.colors
+        measured = None if colors is None else ColorMoments.of(padded).distribution()
+
+        def encode(part: StyleStatistics | StyleField) -> dict[str, Tensor]:
+            if colors is None or measured is None:
+                return self.encode(padded)
+            return self.encode(recoloring(colors, measured, part, alpha)(padded, 0))
+
+        features = encode(style)
         if isinstance(style, StyleField):
-            contents = [_statistics(features)]
-            if self.decoder.colors is not None:
-                # Each style as if it held everywhere: what is beside it shall not change it.
-                contents = [
-                    _statistics(self._encode_recolored(padded, each, alpha))
-                    for each in style.styles
-                ]
+            # Each style as if it held everywhere: what is beside it shall not change it.
+            contents = (
+                [_statistics(features)]
+                if colors is None
+                else [_statistics(encode(each)) for each in style.styles]
+            )
             blends = field_affines(contents, style, alpha, self.decoder.max_gain)
             normalized = {
                 layer: blends[layer].apply(value, layer_shares(style, layer, 0, value.shape[2]))
@@ -420,14 +427,6 @@ class StyleTransferModel(nn.Module):
             affines = normalization_affines(features, style, alpha, self.decoder.max_gain)
             result = self.decoder(features, affines)
         return result.clamp_(0, 1)[:, :, : image.shape[2], : image.shape[3]]
-
-    def _encode_recolored(
-        self, padded: Tensor, style: StyleStatistics | StyleField, alpha: float
-    ) -> dict[str, Tensor]:
-        if self.decoder.colors is not None:
-            colors = ColorMoments.of(padded).distribution()
-            padded = recoloring(self.decoder.colors, colors, style, alpha)(padded, 0)
-        return self.encode(padded)
 
 
 Recoloring = Callable[[Tensor, int], Tensor]

@@ -197,8 +197,9 @@ def _stylize(
     padded = height + -height % STRIDE
     recolor = _recoloring(model, photo, plan.rows, alpha)
     # Styles of a field as if each held everywhere; then nothing of that can be kept.
-    parts = style.styles if isinstance(style, StyleField) and model.decoder.colors else (style,)
-    keep = plan.kept if len(parts) == 1 and parts[0] is style else ()
+    apart = isinstance(style, StyleField) and model.decoder.colors is not None
+    parts = style.styles if isinstance(style, StyleField) and apart else (style,)
+    keep = () if apart else plan.kept
     contents = []
     for i, part in enumerate(parts):
         told = partial(_tell_part, progress, i, len(parts))
