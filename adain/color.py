@@ -32,7 +32,7 @@ MAX_GAIN = 4.0
 """Colour that a result lacks is amplified by no more than this: it would be noise."""
 
 LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in the luminance Y of YIQ."""
+"""Weights of red, green and blue in the luminance Y of YIQ, the luma of ITU-R BT.601."""
 
 STRIP_PIXELS = 2**20
 """Pixels that are measured at a time."""
@@ -128,12 +128,18 @@ def _measure_strip(pixels: Tensor, weight: Tensor | None) -> ColorStatistics:
     return ColorStatistics(count, weighted.sum(1), weighted @ colors.T, torch.stack(histograms))
 
 
+def luma(image: Tensor) -> Tensor:
+    """Return the luminance `(N, 1, H, W)` of pictures `(N, 3, H, W)`."""
+    weights = torch.tensor(LUMA, dtype=image.dtype, device=image.device)[:, None, None]
+    return (weights * image).sum(1, keepdim=True)
+
+
 def _luminance_affine(photo: ColorStatistics, result: ColorStatistics) -> tuple[float, float]:
     """Return the scale and shift that bring the result's luminance to that of the photo."""
-    luma = torch.tensor(LUMA, dtype=torch.float64)
-    photo_mean, result_mean = (float(luma @ each.mean) for each in (photo, result))
+    weights = torch.tensor(LUMA, dtype=torch.float64)
+    photo_mean, result_mean = (float(weights @ each.mean) for each in (photo, result))
     photo_std, result_std = (
-        float(luma @ each.covariance @ luma) ** 0.5 for each in (photo, result)
+        float(weights @ each.covariance @ weights) ** 0.5 for each in (photo, result)
     )
     scale = min(photo_std / max(result_std, 1e-6), MAX_GAIN)
     return scale, photo_mean - scale * result_mean
@@ -145,9 +151,8 @@ def _keep_chroma(scale: float, shift: float, photo: Tensor, result: Tensor) -> T
     Chroma that does not fit between black and white at its new luminance loses saturation, not
     hue: clipping the channels would change both, and the luminance.
     """
-    luma = torch.tensor(LUMA, dtype=photo.dtype, device=photo.device)[:, None, None]
-    chroma = photo - (luma * photo).sum(1, keepdim=True)
-    light = (scale * (luma * result).sum(1, keepdim=True) + shift).clamp_(0, 1)
+    chroma = photo - luma(photo)
+    light = (scale * luma(result) + shift).clamp_(0, 1)
     room = torch.where(chroma > 0, 1 - light, light)
     fits = (room / chroma.abs().clamp_min(1e-6)).amin(1, keepdim=True).clamp_max_(1)
     return (light + fits * chroma).clamp_(0, 1)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from adain.color import luma
 from adain.filters import gaussian_blur
-from adain.losses import LUMINANCE, content_loss, style_loss
+from adain.losses import content_loss, style_loss
 from adain.model import STYLE_LAYERS, Encoder
 from adain.normalization import StyleStatistics
 from adain.quality import CONTENT_LAYER
@@ -134,6 +135,5 @@ def _speckle(photo: Tensor, result: Tensor) -> float:
 
 def _fine_energy(image: Tensor) -> Tensor:
     """Return the local mean square `(1, 1, H, W)` of what a blur takes away from the luminance."""
-    weights = torch.tensor(LUMINANCE, device=image.device).view(1, 3, 1, 1)
-    grey = (image.float() * weights).sum(1, keepdim=True)
+    grey = luma(image.float())
     return gaussian_blur((grey - gaussian_blur(grey, BLUR)).square(), BLUR)

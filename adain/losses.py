@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from adain.color import luma
 from adain.moments import Moments, measure_moments
 from adain.normalization import ChannelStatistics, channel_statistics
 
@@ -38,9 +39,6 @@ STRAY_WINDOW = 5
 
 STRAY_RIDGE = 1e-3
 """Variance of the photo that explains little."""
-
-LUMINANCE = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in the luma of ITU-R BT.601."""
 
 EDGE_SHARPNESS = 20.0
 """An edge of 0.05, which an eye sees in a flat area, lowers the weight to 1/e."""
@@ -146,8 +144,7 @@ def chroma_curvature_loss(image: Tensor) -> Tensor:
 
 def _chroma(image: Tensor) -> Tensor:
     """Return red and blue less lightness, `(N, 2, H, W)`."""
-    weights = torch.tensor(LUMINANCE, device=image.device).view(1, 3, 1, 1)
-    return image[:, ::2] - (image * weights).sum(1, keepdim=True)
+    return image[:, ::2] - luma(image)
 
 
 def covariance_loss(features: Tensor, target: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from adain.color import luma
 from adain.losses import (
-    LUMINANCE,
     chroma_curvature_loss,
     content_loss,
     gram_loss,
@@ -180,7 +180,7 @@ def _similarity(image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         raise ValueError(f"expected two equal shapes (N, 3, H, W), got {shapes}")
     if min(image.shape[2:]) < WINDOW:
         raise ValueError(f"sides must be at least {WINDOW} pixels, got {tuple(image.shape)}")
-    x, y = _luminance(image), _luminance(target)
+    x, y = luma(image.float()), luma(target.float())
     # Variances are small differences of averages, which half precision would drown.
     with torch.autocast(image.device.type, enabled=False):
         # One call for all five averages; they share the window.
@@ -192,11 +192,6 @@ def _similarity(image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     luminance = (2 * mean_x * mean_y + c1) / (mean_x * mean_x + mean_y * mean_y + c1)
     structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
     return luminance, structure
-
-
-def _luminance(image: Tensor) -> Tensor:
-    weights = torch.tensor(LUMINANCE, device=image.device).view(1, 3, 1, 1)
-    return (image.float() * weights).sum(dim=1, keepdim=True)
 
 
 def _window_average(planes: Tensor) -> Tensor:

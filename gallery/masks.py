@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from adain.color import LUMA
+from adain.color import LUMA, luma
 from adain.filters import blur_radius, gaussian_blur
 from adain.images import (
     LARGE_PIXELS,
@@ -120,10 +120,8 @@ def _check_shape(mask: Picture, photo: Picture) -> None:
 
 
 def _grey(mask: Picture) -> RowReader:
-    luma = torch.tensor(LUMA)[:, None, None]
-
     def rows(top: int, bottom: int) -> Tensor:
-        grey = (mask.rows(top, bottom) * luma).sum(1, keepdim=True)
+        grey = luma(mask.rows(top, bottom))
         return grey if mask.opacity is None else grey * to_unit(mask.opacity[:, :, top:bottom])
 
     return rows
