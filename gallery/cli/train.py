@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -243,7 +243,9 @@ def _train(
     console = Console(stderr=True)
     with _process_group(device_name) as (rank, device), stop_on_interrupt() as stopped:
         torch.manual_seed(config.seed)
-        objective = make_objective()
+        hidden = rank > 0 or not console.is_terminal
+        with nullcontext() if hidden else console.status("preparing"):
+            objective = make_objective()
         photos, paintings = (
             CropBatches(source, config.batch_size, config.crop, seed=_mix(config.seed, kind, rank))
             for kind, source in enumerate(pictures)
@@ -254,7 +256,6 @@ def _train(
             MofNCompleteColumn(),
             TimeRemainingColumn(),
         )
-        hidden = rank > 0 or not console.is_terminal
         with Progress(*columns, console=console, disable=hidden) as progress:
             bar = progress.add_task("training", total=config.steps)
 
