@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from adain.normalization import StyleStatistics
 
@@ -22,6 +23,9 @@ GAINS = (0.4, 3.0)
 
 LAYERS = ("relu1_1", "relu2_1")
 """Layers whose statistics tell the colours."""
+
+KNEE = 0.1
+"""Colours this near to black or white, and those that the map puts beyond, are drawn together."""
 
 FIT_RIDGE = 1e-4
 """Of the least squares, as a part of the mean square of the (standardized) inputs."""
@@ -70,21 +74,35 @@ class ColorMoments:
 
 @dataclass(frozen=True)
 class ColorAffine:
-    """An affine map of colours: `matrix` `(N, 3, 3)` and `shift` `(N, 3)`, float32."""
+    """An affine map of colours: `matrix` `(N, 3, 3)` and `shift` `(N, 3)`, float32.
+
+    Attributes:
+        alpha: Strength: 0 is the identity.
+    """
 
     matrix: Tensor
     shift: Tensor
+    alpha: float = 1.0
 
     def apply(self, image: Tensor) -> Tensor:
         """Return pictures `(N, 3, H, W)` with other colours, in [0, 1]."""
-        return self._apply(image).clamp_(0, 1)
+        mapped = self.mapped(image)
+        if self.alpha == 1:
+            return mapped
+        return torch.lerp(image, mapped, self.alpha).clamp_(0, 1)
 
-    def _apply(self, image: Tensor) -> Tensor:
+    def mapped(self, image: Tensor) -> Tensor:
+        """Return what `apply` does at full strength."""
         mapped = torch.baddbmm(
             self.shift.to(image)[:, :, None], self.matrix.to(image), image.flatten(2)
         )
-        result: Tensor = mapped.unflatten(2, image.shape[2:])
-        return result
+        return soften(mapped.unflatten(2, image.shape[2:]))
+
+
+def soften(image: Tensor) -> Tensor:
+    """Return colours of any range in [0, 1]: lights keep their shades where a clip burns them."""
+    inner = image.clamp(KNEE, 1 - KNEE)
+    return inner.add_(F.softsign((image - inner).div_(KNEE)), alpha=KNEE)
 
 
 @dataclass(frozen=True)
@@ -100,9 +118,9 @@ class BlendedColorAffine:
             image: Shape `(1, 3, H, W)`.
             shares: Shape `(1, K, H, W)`; what they lack to 1 keeps its colours.
         """
-        result = image * (1 - shares.sum(1, keepdim=True))
+        result = image.clone()
         for i, each in enumerate(self.maps):
-            result += shares[:, i : i + 1] * each._apply(image)
+            result += each.alpha * shares[:, i : i + 1] * (each.mapped(image) - image)
         return result.clamp_(0, 1)
 
 
@@ -123,8 +141,7 @@ def color_transfer(
     matrix = transport(source, target, GAINS)
     mean = photo.mean.double().cpu()
     shift = style.mean.double().cpu() - (matrix @ mean[:, :, None])[:, :, 0]
-    identity = torch.eye(3, dtype=torch.double)
-    return ColorAffine((identity + alpha * (matrix - identity)).float(), (alpha * shift).float())
+    return ColorAffine(matrix.float(), shift.float(), alpha)
 
 
 def transport(source: Tensor, target: Tensor, gains: tuple[float, float]) -> Tensor:

@@ -38,7 +38,7 @@ DEFAULT_MODEL = "compact"
 
 SHA256 = {
     SHIPPED_ENCODER: "cf7f57fbb69cbad1ad60c11e8af578d45251b1064934203c1bd56d63b8a0fbca",
-    SHIPPED_DECODER: "d5b2fc31badbd2cedd76fbffdb28285a1654b29a901836b9760f243658bbb8a3",
+    SHIPPED_DECODER: "800a866fa74d8a76a1e42e12ec11533677df8bce64567cf35a25fc8573607fbe",
 }
 """Pinned digests of the shipped files."""
 

@@ -5,12 +5,14 @@ from hypothesis import strategies as st
 
 from adain.normalization import ChannelStatistics, StyleStatistics
 from adain.recoloring import (
+    KNEE,
     LAYERS,
     BlendedColorAffine,
     ColorDistribution,
     ColorMoments,
     StyleColors,
     color_transfer,
+    soften,
 )
 
 
@@ -67,6 +69,16 @@ def test_any_colours_give_finite_ones_in_range(seed: int, grey: bool, flat: bool
     for one, other in ((photo, painting), (painting, photo)):
         result = color_transfer(colors_of(one), colors_of(other)).apply(one)
         assert result.isfinite().all() and result.min() >= 0 and result.max() <= 1
+
+
+def test_lights_and_darks_out_of_range_keep_their_shades() -> None:
+    ramp = torch.linspace(-1, 2, 301)
+    result = soften(ramp)
+    assert result.min() > 0 and result.max() < 1
+    assert (result.diff() > 0).all() and (result.diff() <= ramp.diff() + 1e-6).all()
+    middle = (ramp >= KNEE) & (ramp <= 1 - KNEE)
+    assert torch.equal(result[middle], ramp[middle])
+    torch.testing.assert_close(result.flip(0), 1 - result)
 
 
 def test_shares_blend_maps_and_leave_the_rest() -> None:
