@@ -429,3 +429,46 @@ def test_synthetic_paintings_have_statistics_between_real_ones() -> None:
     assert (styles.vectors >= starter.vectors.min(0)).all()
     assert (styles.vectors <= starter.vectors.max(0)).all()
     assert {painting.artist for painting in styles.paintings} == {script.BUSIEST}
+
+
+def test_a_blind_trial_counts_what_the_viewer_preferred(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = load_script("blind_trial")
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    levels = {"photo-itself": 0, "painting": 80, "ours-alpha-1": 160, "MicroAST": 240}
+    for pair in range(10):
+        for row, level in levels.items():
+            Image.new("RGB", (32, 32), (level,) * 3).save(pictures / f"{pair:03d}-{row}.png")
+    script.main([str(tmp_path), "--pairs", "8"])
+    trial = tmp_path / "trial"
+    key = json.loads((trial / "key.json").read_text())
+    assert len({facts["pair"] for facts in key.values()}) == 8
+    assert {facts["A"] for facts in key.values()} == {"ours-alpha-1", "MicroAST"}
+    brightness = {"ours-alpha-1": 160, "MicroAST": 240}
+    answers = ["sheet,answer"]
+    for number, (sheet, facts) in enumerate(key.items()):
+        with Image.open(trial / f"{sheet}.png") as picture:
+            for letter, left in (("A", 16), ("B", 56)):
+                assert picture.getpixel((left, 100)) == (brightness[facts[letter]],) * 3
+        # Ours but for the last.
+        ours = "A" if facts["A"] == "ours-alpha-1" else "B"
+        answers.append(f"{sheet},{ours if number < 7 else 'AB'.replace(ours, '')}")
+    with pytest.raises(SystemExit, match="sheet 00 has ''"):
+        script.main([str(tmp_path), "--score"])
+    (trial / "answers.csv").write_text("\n".join(answers) + "\n")
+    script.main([str(tmp_path), "--score"])
+    score = capsys.readouterr().out
+    assert "in 7 of 8 pairs" in score and "7.0%" in score
+    assert f"MicroAST preferred in pairs {key['07']['pair']}" in score
+    with pytest.raises(SystemExit, match="holds a trial"):
+        script.main([str(tmp_path)])
+    with pytest.raises(SystemExit, match="run evaluate --full"):
+        script.main([str(pictures)])
+
+
+def test_the_sign_test() -> None:
+    script = load_script("blind_trial")
+    assert script.by_chance(5, 10) == 1
+    assert script.by_chance(10, 10) == script.by_chance(0, 10) == pytest.approx(2 / 1024)
