@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import resource
@@ -18,7 +19,9 @@ from typer.testing import CliRunner, Result
 
 from adain import weights
 from adain.model import StyleTransferModel
+from gallery.batch import BatchStep, Job
 from gallery.cli import app
+from gallery.cli.batch import _Log
 from gallery.journal import JOURNAL, Journal
 from gallery.paintings import Painting
 from gallery.styles import StyleFile
@@ -326,6 +329,20 @@ def test_a_run_that_is_interrupted_ends_what_is_begun(
     done = len(output.split())
     assert errors == f"adain: done={done} skipped=0 failed=0\nadain: interrupted\n"
     assert not list((folder / "out").rglob(".adain*"))
+
+
+def test_what_is_counted_is_printed_whenever_ctrl_c_comes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupting(io.StringIO):
+        def flush(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    log = _Log(as_json=False, report=Interrupting(), debug=False)
+    with pytest.raises(KeyboardInterrupt):
+        log.step(BatchStep(Job("a.png", 0), "done", tmp_path / "a.png"))
+    assert capsys.readouterr().out == f"{tmp_path / 'a.png'}\n"
+    assert log.summary() == "done=1 skipped=0 failed=0"
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import typer
 
 from gallery.cli import options
 from gallery.cli.exits import debugging, describe, exit_code, usage
+from gallery.cli.signals import hold_interrupts
 from gallery.cli.streams import complain, emit, progress
 from gallery.config import BatchConfig, Controls, StylizeConfig, database_url
 from gallery.errors import OutputError
@@ -172,6 +173,7 @@ class _Log:
         self._report = report
         self._debug = debug
 
+    @hold_interrupts()  # What is counted is printed, too.
     def step(self, step: "BatchStep") -> None:
         self.counts[step.status] += 1
         if step.error is not None:

@@ -23,3 +23,12 @@ def stop_on_interrupt() -> Iterator[list[int]]:
     finally:
         for caught, handler in previous.items():
             signal.signal(caught, handler)
+
+
+@contextmanager
+def hold_interrupts() -> Iterator[None]:
+    """Let the first Ctrl-C (or SIGTERM) take effect after the block rather than amid it."""
+    with stop_on_interrupt() as received:
+        yield
+    if received:
+        signal.raise_signal(received[0])
