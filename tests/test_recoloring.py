@@ -53,6 +53,14 @@ def test_a_photo_takes_the_mean_and_covariance_of_a_style() -> None:
     torch.testing.assert_close(own, photo, atol=1e-5, rtol=0)
 
 
+def test_of_a_photo_in_an_etching_s_style_hardly_any_colour_stays() -> None:
+    photo = picture(1, contrast=1)
+    etching = photo.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    result = color_transfer(colors_of(photo), colors_of(etching)).apply(photo)
+    before, after = ((image[:, 0] - image[:, 2]).std() for image in (photo, result))
+    assert after < 0.15 * before
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
 def test_the_strength_goes_from_the_photo_to_the_style(alpha: float) -> None:
     photo, painting = picture(3, 0.1), picture(4, 0.1)
