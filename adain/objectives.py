@@ -16,6 +16,7 @@ from adain.losses import (
     content_loss,
     covariance_loss,
     palette_loss,
+    ragged_edge_loss,
     stray_color_loss,
     style_loss,
     total_variation_loss,
@@ -273,6 +274,7 @@ class DecoderLosses:
         identity_weight: Difference of the pixels where a photo is painted in its own style.
         tv_weight: Total variation of the result where the photo is flat; against hatching.
         coarse_tv_weight: The same at these sizes; against blots.
+        ragged_edge_weight: Slopes along the photo's edges; against combs and ragged halos.
         chroma_weight: Curvature of the result's colours; against coloured dots and fringes.
         stray_color_weight: Colours that nothing in the photo explains; against blots and fringes.
         palette_weight: Distance of the result's colours to the painting's; against a grey wash.
@@ -287,6 +289,7 @@ class DecoderLosses:
     identity_weight: float = 30.0
     tv_weight: float = 300.0
     coarse_tv_weight: float = 450.0
+    ragged_edge_weight: float = 5000.0
     chroma_weight: float = 1500.0
     stray_color_weight: float = 700.0
     palette_weight: float = 330.0
@@ -365,6 +368,7 @@ class DecoderTraining(Objective):
             "identity": F.mse_loss(result[:count], photos[:count]),
             "tv": total_variation_loss(result, guide=photos),
             "coarse_tv": torch.stack(coarse_tv).mean(),
+            "ragged_edge": ragged_edge_loss(result, photos),
             "chroma": chroma_curvature_loss(result),
             "stray_color": stray_color_loss(result, photos),
             "palette": palette_loss(result, paintings),

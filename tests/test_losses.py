@@ -9,6 +9,7 @@ from adain.losses import (
     gram_loss,
     gram_matrix,
     palette_loss,
+    ragged_edge_loss,
     stray_color_loss,
     style_loss,
     total_variation_loss,
@@ -63,6 +64,19 @@ def test_total_variation_spares_the_edges_of_the_guide() -> None:
     unguided = total_variation_loss(edge)
     assert total_variation_loss(edge, guide=flat) == unguided
     assert total_variation_loss(edge, guide=edge) < 1e-6 * unguided
+
+
+@pytest.mark.parametrize("degrees", [0, 20, 45, 70, 90])
+def test_ragged_edges_are_teeth_along_an_edge_that_runs_anywhere(degrees: float) -> None:
+    y, x = torch.meshgrid(torch.arange(64.0) - 32, torch.arange(96.0) - 48, indexing="ij")
+    turn = torch.tensor(degrees).deg2rad()
+    across, along = x * turn.cos() + y * turn.sin(), y * turn.cos() - x * turn.sin()
+    edge = torch.sigmoid(across).expand(1, 3, -1, -1)
+    teeth = edge + 0.15 * torch.sin(along) * torch.exp(-((across / 4) ** 2))
+    ragged = ragged_edge_loss(teeth, edge).item()
+    assert ragged > 100 * ragged_edge_loss(1 - 0.8 * edge, edge).item()
+    flat = torch.full_like(edge, 0.5)
+    assert ragged_edge_loss(teeth, flat).item() < 1e-6 * ragged
 
 
 def test_chroma_curvature_sees_coloured_dots_and_no_grey_ones_or_gradients() -> None:

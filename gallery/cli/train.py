@@ -141,6 +141,9 @@ def decoder(
     coarse_tv_weight: Annotated[
         float, typer.Option(min=0, help="Keeps blots out of what the photo has flat.")
     ] = 450.0,
+    ragged_edge_weight: Annotated[
+        float, typer.Option(min=0, help="Keeps combs and ragged halos away from edges.")
+    ] = 5000.0,
     chroma_weight: Annotated[
         float, typer.Option(min=0, help="Keeps coloured dots and fringes away.")
     ] = 1500.0,
@@ -191,6 +194,7 @@ def decoder(
             identity_weight,
             tv_weight,
             coarse_tv_weight,
+            ragged_edge_weight,
             chroma_weight,
             stray_color_weight,
             palette_weight,
