@@ -251,7 +251,7 @@ def fit_colors(encoder: Encoder, pictures: Pictures, crop: int, seed: int) -> St
     )
 
 
-STYLE_SHARES = {"relu1_1": 1.5, "relu2_1": 1.5, "relu3_1": 0.8, "relu4_1": 0.5}
+STYLE_SHARES = {"relu1_1": 1.5, "relu2_1": 1.5, "relu3_1": 1.2, "relu4_1": 0.9}
 """Weight of each layer in the style loss: colours and fine texture matter more than shapes, which
 are the photo's."""
 
@@ -281,18 +281,18 @@ class DecoderLosses:
         identities: Photos of each batch that are painted in their own style.
     """
 
-    content_weight: float = 4.0
-    style_weight: float = 22.0
+    content_weight: float = 2.4
+    style_weight: float = 32.0
     covariance_weight: float = 18.0
-    structure_weight: float = 2.0
-    coarse_structure_weight: float = 5.0
+    structure_weight: float = 0.9
+    coarse_structure_weight: float = 3.2
     identity_weight: float = 30.0
     tv_weight: float = 300.0
     coarse_tv_weight: float = 450.0
-    ragged_edge_weight: float = 5000.0
+    ragged_edge_weight: float = 7500.0
     chroma_weight: float = 1500.0
     stray_color_weight: float = 700.0
-    palette_weight: float = 330.0
+    palette_weight: float = 300.0
     identities: int = 1
 
 

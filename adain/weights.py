@@ -38,7 +38,7 @@ DEFAULT_MODEL = "compact"
 
 SHA256 = {
     SHIPPED_ENCODER: "cf7f57fbb69cbad1ad60c11e8af578d45251b1064934203c1bd56d63b8a0fbca",
-    SHIPPED_DECODER: "800a866fa74d8a76a1e42e12ec11533677df8bce64567cf35a25fc8573607fbe",
+    SHIPPED_DECODER: "3b5fc91bfd2a1a77b7609fa2a2c1f51bea6bb74da5cfc406b8dc9b1cfc0a224b",
 }
 """Pinned digests of the shipped files."""
 

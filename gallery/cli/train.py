@@ -121,17 +121,17 @@ def decoder(
     crop: Crop = 160,
     learning_rate: Rate = 2e-3,
     matrix_learning_rate: MatrixRate = 1e-2,
-    content_weight: Annotated[float, typer.Option(min=0, help="Keeps what the photo shows.")] = 4.0,
-    style_weight: Annotated[float, typer.Option(min=0, help="Takes the painting's style.")] = 22.0,
+    content_weight: Annotated[float, typer.Option(min=0, help="Keeps what the photo shows.")] = 2.4,
+    style_weight: Annotated[float, typer.Option(min=0, help="Takes the painting's style.")] = 32.0,
     covariance_weight: Annotated[
         float, typer.Option(min=0, help="Takes colours and textures that go together.")
     ] = 18.0,
     structure_weight: Annotated[
         float, typer.Option(min=0, help="Keeps light, dark and flat where the photo has them.")
-    ] = 2.0,
+    ] = 0.9,
     coarse_structure_weight: Annotated[
         float, typer.Option(min=0, help="Keeps areas light or dark as a whole.")
-    ] = 5.0,
+    ] = 3.2,
     identity_weight: Annotated[
         float, typer.Option(min=0, help="Gives a photo back in its own style.")
     ] = 30.0,
@@ -143,7 +143,7 @@ def decoder(
     ] = 450.0,
     ragged_edge_weight: Annotated[
         float, typer.Option(min=0, help="Keeps combs and ragged halos away from edges.")
-    ] = 5000.0,
+    ] = 7500.0,
     chroma_weight: Annotated[
         float, typer.Option(min=0, help="Keeps coloured dots and fringes away.")
     ] = 1500.0,
@@ -152,7 +152,7 @@ def decoder(
     ] = 700.0,
     palette_weight: Annotated[
         float, typer.Option(min=0, help="Takes the painting's colours and contrast.")
-    ] = 330.0,
+    ] = 300.0,
     seed: Seed = 0,
     precision: Precision = "auto",
     workers: Workers = 0,
