@@ -14,32 +14,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adain.device import choose_device as choose_device
+    from adain.engine.device import choose_device as choose_device
     from adain.errors import AdainError as AdainError
     from adain.errors import ImageError as ImageError
     from adain.errors import WeightsError as WeightsError
-    from adain.images import Picture as Picture
-    from adain.images import load_image as load_image
-    from adain.images import save_image as save_image
-    from adain.images import to_image as to_image
-    from adain.model import StyleTransferModel as StyleTransferModel
-    from adain.normalization import StyleStatistics as StyleStatistics
-    from adain.normalization import interpolate_styles as interpolate_styles
-    from adain.weights import load_model as load_model
+    from adain.imaging.picture import Picture as Picture
+    from adain.imaging.pillow import to_image as to_image
+    from adain.imaging.reading import load_image as load_image
+    from adain.imaging.writing import save_image as save_image
+    from adain.network.model import StyleTransferModel as StyleTransferModel
+    from adain.network.weights import load_model as load_model
+    from adain.styles.statistics import StyleStatistics as StyleStatistics
+    from adain.styles.statistics import interpolate_styles as interpolate_styles
 
 _MODULES = {
-    "choose_device": "device",
+    "choose_device": "engine.device",
     "AdainError": "errors",
     "ImageError": "errors",
     "WeightsError": "errors",
-    "Picture": "images",
-    "load_image": "images",
-    "save_image": "images",
-    "to_image": "images",
-    "StyleTransferModel": "model",
-    "StyleStatistics": "normalization",
-    "interpolate_styles": "normalization",
-    "load_model": "weights",
+    "Picture": "imaging.picture",
+    "load_image": "imaging.reading",
+    "save_image": "imaging.writing",
+    "to_image": "imaging.pillow",
+    "StyleTransferModel": "network.model",
+    "StyleStatistics": "styles.statistics",
+    "interpolate_styles": "styles.statistics",
+    "load_model": "network.weights",
 }
 
 __all__ = [*_MODULES]

@@ -34,3 +34,7 @@ class OptimizationError(AdainError):
 
 class WeightsError(AdainError):
     """A weights file is missing, damaged, altered or of another kind."""
+
+
+class MaskError(AdainError):
+    """A mask does not fit the photo or the styles."""

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import requests
 
-from gallery.config import Controls, PictureFile
+from adain.config import Controls, PictureFile
 from gallery.errors import GalleryError
 from gallery.web.documents import (
     ROOT,

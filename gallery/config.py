@@ -3,83 +3,16 @@
 import math
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ALPHA_RANGE = (-1.0, 3.0)
-"""Strengths that still give a picture; the network was trained at 1."""
-
-MIN_SIDE = 16
-"""Smallest side in pixels that the network accepts (`adain.model.MIN_SIDE`)."""
-
-STYLE_SIDE = 512
-"""Paintings are measured at this shorter side in pixels, smaller ones as they are.
-
-Strokes have a size in pixels, so one rule for all makes styles comparable.
-"""
-
-MAX_STYLE_SIDE = 4096
-"""Paintings are measured in one piece, in memory."""
+from adain.config import ALPHA_RANGE, MAX_STYLE_SIDE, MIN_SIDE, STYLE_SIDE, Controls, alternatives
 
 DATABASE_VARIABLE = "ADAIN_DATABASE"
 
 
-COLOR_MODES = ("none", "luminance", "linear", "histogram")
-"""Ways to keep the photo's colours (`adain.color.COLOR_MODES`)."""
-
 QUALITIES = ("fast", "auto", "best")
 """One pass; one pass that is optimised further where it is not good enough; always optimised."""
-
-STROKE_RANGE = (0.125, 8.0)
-"""Sizes of strokes, besides 0; beyond, a picture falls apart or takes the memory."""
-
-PictureFile = Path | bytes
-"""A picture that goes with a photo: a file or its content."""
-
-
-@dataclass(frozen=True)
-class Controls:
-    """How a photo is repainted, besides its style and strength.
-
-    Attributes:
-        strength: Grey picture of the photo's shape: the strength is multiplied by it. White is 1;
-            where it is black, the photo stays as it is.
-        masks: Where each style goes, in the order of the styles: one grey picture for each, or
-            one picture with a colour for each, from dark to bright. None: one style everywhere.
-        feather: Pixels of the photo over which the regions of masks fade into one another.
-        stroke: Size of the strokes against the picture: 1 is as on a picture of 1024 pixels
-            (`adain.strokes`), 2 twice as large; 0 is the finest, whatever the size.
-        preserve_color: What of the photo's colours is kept, one of `COLOR_MODES`.
-        photorealistic: Whether only colours change, and edges stay those of the photo.
-        smooth: From 0 to 1: how far faint strokes and noise are evened out.
-        sharpen: From 0 to 3: how much edges and strokes are stressed.
-    """
-
-    strength: PictureFile | None = None
-    masks: tuple[PictureFile, ...] = ()
-    feather: float = 8.0
-    stroke: float = 1.0
-    preserve_color: str = "none"
-    photorealistic: bool = False
-    smooth: float = 0.0
-    sharpen: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.preserve_color not in COLOR_MODES:
-            raise ValueError(
-                f"preserve-color must be {_alternatives(COLOR_MODES)}, got {self.preserve_color!r}"
-            )
-        low, high = STROKE_RANGE
-        if self.stroke != 0 and not low <= self.stroke <= high:
-            raise ValueError(f"stroke must be 0 or from {low:g} to {high:g}, got {self.stroke}")
-        for name, value, top in (
-            ("feather", self.feather, 1000),
-            ("smooth", self.smooth, 1),
-            ("sharpen", self.sharpen, 3),
-        ):
-            if not 0 <= value <= top:
-                raise ValueError(f"{name} must be from 0 to {top}, got {value}")
 
 
 @dataclass(frozen=True)
@@ -136,7 +69,7 @@ class StylizeConfig:
         if self.bits not in (8, 16):
             raise ValueError(f"bits must be 8 or 16, got {self.bits}")
         if self.quality not in QUALITIES:
-            raise ValueError(f"quality must be {_alternatives(QUALITIES)}, got {self.quality!r}")
+            raise ValueError(f"quality must be {alternatives(QUALITIES)}, got {self.quality!r}")
         if self.quality != "fast" and (name := self._one_pass_only()):
             raise ValueError(
                 f"--{name} works with one pass only; leave it out, or use --quality fast"
@@ -313,10 +246,6 @@ class BatchConfig:
             )
         if self.jobs is not None and not 1 <= self.jobs <= 64:
             raise ValueError(f"jobs must be from 1 to 64, got {self.jobs}")
-
-
-def _alternatives(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def default_database() -> str:

@@ -28,10 +28,6 @@ class StylesError(GalleryError):
     """Style statistics are missing, damaged or of another encoder."""
 
 
-class MaskError(GalleryError):
-    """A mask does not fit the photo or the styles."""
-
-
 class OutputError(GalleryError):
     """A result cannot be put where it was asked for."""
 

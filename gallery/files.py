@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from adain import files
+from adain.imaging import files
 from gallery.errors import OutputError
 
 STALE_SECONDS = 3600

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adain.errors import WeightsError
-from adain.weights import read_weights
+from adain.network.weights import read_weights
 
 MICROAST_FILES = tuple(
     f"peer_microast_{part}.safetensors"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from adain.quality import Quality
+from adain.quality.metrics import Quality
 
 
 def quality_table(rows: Mapping[str, tuple[Quality, float | None]]) -> list[str]:

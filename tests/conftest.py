@@ -12,11 +12,13 @@ import torch
 from hypothesis import settings
 from sqlalchemy import create_engine, text
 
-from adain.model import Decoder, Encoder, EncoderConfig, StyleTransferModel
-from adain.weights import encoder_fingerprint
+from adain.network.decoder import Decoder
+from adain.network.encoder import Encoder, EncoderConfig
+from adain.network.model import StyleTransferModel
+from adain.network.weights import encoder_fingerprint
 from gallery.config import DATABASE_VARIABLE, database_url, default_database
-from gallery.paintings import Painting
-from gallery.styles import StyleFile
+from gallery.database.paintings import Painting
+from gallery.database.style_files import StyleFile
 
 # Where a shell starts the tests in the background, they and what they start ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)

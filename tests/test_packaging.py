@@ -29,13 +29,42 @@ def imported(path: Path) -> Iterator[str]:
             yield str(node.module).partition(".")[0]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "adain").rglob("*.py")), ids=lambda path: path.stem)
-def test_the_library_imports_nothing_of_the_application(path: Path) -> None:
-    assert not APPLICATION & set(imported(path))
+ROOMS = {
+    "adain": ("imaging", "styles", "network", "engine", "painting", "quality", "optimizing",
+              "training"),
+    "gallery": ("database", "ingest", "use_cases", "web", "cli"),
+}  # fmt: skip
+"""The rooms of each package: each imports those before it only, and the modules beside them."""
+
+
+def modules(path: Path) -> Iterator[str]:
+    """Yield the full name of each module of the project that a module imports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] in PACKAGES:
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")), ids=str
+)
+def test_rooms_import_only_those_below_them(path: Path) -> None:
+    package, *inner = path.relative_to(ROOT).with_suffix("").parts
+    rooms = ROOMS[package]
+    if package == "adain":
+        assert not APPLICATION & set(imported(path))
+    if inner[0] in ("__init__", "__main__", "client"):
+        return  # Ways in: they stand above all rooms.
+    allowed = rooms[: rooms.index(inner[0]) + 1] if inner[0] in rooms else ()
+    for name in modules(path):
+        target = name.split(".")
+        if target[0] == package and len(target) > 1 and target[1] in rooms:
+            assert target[1] in allowed, f"{path}: {name}"
 
 
 def test_the_library_runs_without_the_application() -> None:
-    modules = [f"adain.{path.stem}" for path in (ROOT / "adain").glob("[!_]*.py")]
+    paths = (path.relative_to(ROOT) for path in (ROOT / "adain").rglob("[!_]*.py"))
+    modules = [".".join(path.with_suffix("").parts) for path in paths]
     code = (
         f"import importlib, sys\nfor name in {APPLICATION!r}: sys.modules[name] = None\n"
         f"for name in {modules!r}: importlib.import_module(name)"

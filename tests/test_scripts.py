@@ -18,9 +18,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from adain.errors import WeightsError
-from adain.model import Encoder, StyleTransferModel
-from adain.weights import encoder_fingerprint, load_encoder, save_decoder, save_encoder
-from gallery.styles import load_styles
+from adain.network.encoder import Encoder
+from adain.network.model import StyleTransferModel
+from adain.network.weights import encoder_fingerprint, load_encoder, save_decoder, save_encoder
+from gallery.database.style_files import load_styles
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from adain.config import Controls
 from gallery.cli import options
 from gallery.cli.exits import debugging, describe, exit_code, usage
 from gallery.cli.signals import hold_interrupts
 from gallery.cli.streams import complain, emit, progress
-from gallery.config import BatchConfig, Controls, StylizeConfig, database_url
+from gallery.config import BatchConfig, StylizeConfig, database_url
 from gallery.errors import OutputError
 
 if TYPE_CHECKING:
-    from adain.model import StyleTransferModel
-    from gallery.batch import BatchStep, Job, Plan, Run, Styles
-    from gallery.journal import Journal
+    from adain.network.model import StyleTransferModel
+    from gallery.use_cases.batch import BatchStep, Job, Plan, Run, Styles
+    from gallery.use_cases.journal import Journal
 
 DEFAULTS = StylizeConfig()
 LOOK = Controls()
@@ -137,8 +138,8 @@ def batch(
         _check_folders(source, output)
         if watch and (dry_run or ray):
             raise ValueError("--watch goes neither with --dry-run nor with --ray")
-    from gallery.batch import Plan, Worker, result_path
-    from gallery.journal import Journal
+    from gallery.use_cases.batch import Plan, Worker, result_path
+    from gallery.use_cases.journal import Journal
 
     with usage():
         result_path("photo.png", "style", format, bits)
@@ -222,8 +223,8 @@ def _check_folders(source: Path, output: Path) -> None:
 
 
 def _load_network(config: StylizeConfig) -> "StyleTransferModel":
-    from adain.device import choose_device, keep_freed_memory
-    from adain.weights import load_model
+    from adain.engine.device import choose_device, keep_freed_memory
+    from adain.network.weights import load_model
 
     with usage():
         device = choose_device(config.device)
@@ -236,10 +237,10 @@ def _find_styles(
 ) -> "Styles":
     import numpy as np
 
-    from gallery.batch import Styles
-    from gallery.references import parse_references
-    from gallery.service import find_style
-    from gallery.store import open_gallery
+    from gallery.database.gallery import open_gallery
+    from gallery.use_cases.batch import Styles
+    from gallery.use_cases.references import parse_references
+    from gallery.use_cases.styles import find_style
 
     if texts == [options.RANDOM]:
         gallery = open_gallery(database_url(database))
@@ -276,10 +277,10 @@ def _opened(report: Path | None, output: Path | None) -> Iterator[Any]:
 
 
 def _runner(plan: "Plan", worker: Any, ray: str | None, stack: ExitStack) -> "Run":
-    from gallery.batch import default_jobs, run_threads
+    from gallery.use_cases.batch import default_jobs, run_threads
 
     if ray is not None:
-        from gallery.cluster import RayRunner
+        from gallery.use_cases.cluster import RayRunner
 
         runner = RayRunner(plan, ray)
         stack.callback(runner.close)
@@ -288,7 +289,7 @@ def _runner(plan: "Plan", worker: Any, ray: str | None, stack: ExitStack) -> "Ru
 
 
 def _once(plan: "Plan", journal: "Journal", run: "Run", log: _Log, quiet: bool) -> None:
-    from gallery.batch import find_photos, plan_jobs, run_batch
+    from gallery.use_cases.batch import find_photos, plan_jobs, run_batch
 
     photos = list(find_photos(plan.source, plan.output, plan.batch, log.folder_error))
     if not photos and not quiet:
@@ -304,7 +305,7 @@ def _once(plan: "Plan", journal: "Journal", run: "Run", log: _Log, quiet: bool) 
 
 
 def _without_clashes(plan: "Plan", jobs: "list[Job]", log: _Log) -> "list[Job]":
-    from gallery.batch import BatchStep, refuse_clashes
+    from gallery.use_cases.batch import BatchStep, refuse_clashes
 
     refused = refuse_clashes(plan, jobs)
     for job, error in refused.items():
@@ -314,7 +315,7 @@ def _without_clashes(plan: "Plan", jobs: "list[Job]", log: _Log) -> "list[Job]":
 
 def _watch(plan: "Plan", journal: "Journal", run: "Run", log: _Log) -> None:
     """Repaint what is in the folder and what comes into it; Ctrl-C is the usual end."""
-    from gallery.batch import POLL, Watch, plan_jobs, run_batch
+    from gallery.use_cases.batch import POLL, Watch, plan_jobs, run_batch
 
     watch = Watch(plan.source, plan.output, plan.batch, log.folder_error)
     try:

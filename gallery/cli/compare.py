@@ -66,11 +66,11 @@ def compare(
 
     One pass at three strengths and renders with two budgets. Prints the path of the sheet.
     """
-    from gallery.outputs import plan_sheet
-    from gallery.references import parse_references
-    from gallery.render import painting_files
-    from gallery.service import find_style
-    from gallery.store import open_gallery
+    from gallery.database.gallery import open_gallery
+    from gallery.use_cases.outputs import plan_sheet
+    from gallery.use_cases.references import parse_references
+    from gallery.use_cases.render import painting_files
+    from gallery.use_cases.styles import find_style
 
     with usage():
         config = CompareConfig(
@@ -86,10 +86,10 @@ def compare(
         target = plan_sheet(photo, f"{slug}.compare", output)
     refuse_existing(target, overwrite)
 
-    from adain.device import choose_device, keep_freed_memory
-    from adain.images import save_image
-    from adain.weights import load_model
-    from gallery import compare as use_case
+    from adain.engine.device import choose_device, keep_freed_memory
+    from adain.imaging.writing import save_image
+    from adain.network.weights import load_model
+    from gallery.use_cases import compare as use_case
 
     with usage():
         chosen_device = choose_device(device)

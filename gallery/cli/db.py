@@ -18,8 +18,8 @@ def upgrade(database: Database = None) -> None:
 
     A new one begins with the starter gallery.
     """
-    from gallery.database import connect, location
-    from gallery.store import upgrade_gallery
+    from gallery.database.engine import connect, location
+    from gallery.database.gallery import upgrade_gallery
 
     engine = connect(database_url(database))
     found, now = upgrade_gallery(engine)
@@ -35,7 +35,7 @@ def upgrade(database: Database = None) -> None:
 @app.command()
 def check(database: Database = None) -> None:
     """Check that the file is whole and its tables are those of this program."""
-    from gallery.database import integrity, location, open_database
+    from gallery.database.engine import integrity, location, open_database
 
     engine = open_database(database_url(database))
     problems = integrity(engine)
@@ -52,7 +52,7 @@ def backup(
     database: Database = None,
 ) -> None:
     """Copy the database, also while others write to it."""
-    from gallery.database import backup, connect
+    from gallery.database.engine import backup, connect
 
     backup(connect(database_url(database)), destination)
     emit(str(destination))

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from adain.config import MIN_SIDE
 from adain.errors import AdainError
 from gallery.cli.exits import describe, exit_code, usage
 from gallery.cli.options import Database, Json, Model, Overwrite
 from gallery.cli.streams import complain, emit
-from gallery.config import MIN_SIDE, database_url
+from gallery.config import database_url
 from gallery.errors import GalleryError, OutputError, StyleNotFound
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from gallery.paintings import Painting
-    from gallery.store import Gallery
+    from gallery.database.gallery import Gallery
+    from gallery.database.paintings import Painting
 
 app = typer.Typer(no_args_is_help=True, help="Look into the gallery of paintings.")
 
@@ -134,11 +135,11 @@ def render_previews(
 
     Prints the paths of the files.
     """
-    from adain.device import choose_device
-    from adain.images import load_image
-    from adain.weights import load_model
-    from gallery.previews import PreviewConfig, preview, write_file
-    from gallery.references import find_target
+    from adain.engine.device import choose_device
+    from adain.imaging.reading import load_image
+    from adain.network.weights import load_model
+    from gallery.use_cases.previews import PreviewConfig, preview, write_file
+    from gallery.use_cases.references import find_target
 
     with usage():
         place = choose_device(device)
@@ -188,7 +189,7 @@ def stats(as_json: Json = False, database: Database = None) -> None:
 @app.command()
 def verify(as_json: Json = False, database: Database = None) -> None:
     """Check the database and every cached style, and that the pictures are still there."""
-    from gallery.repair import find_problems
+    from gallery.use_cases.repair import find_problems
 
     problems = list(find_problems(_open(database), _encoder()))
     for problem in problems:
@@ -221,9 +222,9 @@ def repair(
     for folder in folders or ():
         if not folder.is_dir():
             raise typer.BadParameter(f"{folder}: no such folder")
-    from adain.device import choose_device
-    from adain.weights import load_model
-    from gallery.repair import repair
+    from adain.engine.device import choose_device
+    from adain.network.weights import load_model
+    from gallery.use_cases.repair import repair
 
     with usage():
         place = choose_device(device)
@@ -271,7 +272,7 @@ def export_styles(
     database: Database = None,
 ) -> None:
     """Write facts and statistics of every measured painting into one file, without pictures."""
-    from gallery.styles import StyleFile, save_styles
+    from gallery.database.style_files import StyleFile, save_styles
 
     if destination.exists() and not overwrite:
         raise OutputError(f"{destination}: exists already; add --overwrite to replace it")
@@ -299,8 +300,8 @@ def import_styles(
     database: Database = None,
 ) -> None:
     """Add the paintings of a file that 'export' wrote."""
-    from gallery.store import make_gallery
-    from gallery.styles import STYLES_FILE, load_styles
+    from gallery.database.gallery import make_gallery
+    from gallery.database.style_files import STYLES_FILE, load_styles
 
     loaded = load_styles(source or STYLES_FILE)
     new = make_gallery(database_url(database)).import_styles(loaded)
@@ -331,8 +332,11 @@ def _draw_sheet(entries: "Sequence[tuple[str | None, str, *tuple[str, ...]]]", f
     """Write pictures with their captions; a grey square stands for one that is not at hand."""
     from PIL import Image
 
-    from adain.images import load_image, resize_image, save_image, to_image
-    from gallery.sheets import Cell, Section, make_sheet
+    from adain.imaging.pillow import to_image
+    from adain.imaging.reading import load_image
+    from adain.imaging.resizing import resize_image
+    from adain.imaging.writing import save_image
+    from gallery.use_cases.sheets import Cell, Section, make_sheet
 
     cells = []
     for path, *lines in entries:
@@ -346,7 +350,7 @@ def _draw_sheet(entries: "Sequence[tuple[str | None, str, *tuple[str, ...]]]", f
 
 
 def _open(database: str | None, write: bool = False) -> "Gallery":
-    from gallery.store import make_gallery, open_gallery
+    from gallery.database.gallery import make_gallery, open_gallery
 
     url = database_url(database)
     gallery = open_gallery(url)  # Which fails if a database that was named is missing.
@@ -355,7 +359,7 @@ def _open(database: str | None, write: bool = False) -> "Gallery":
 
 def _encoder() -> str:
     """Return the fingerprint of the shipped encoder, which its own styles tell without torch."""
-    from gallery.styles import load_styles
+    from gallery.database.style_files import load_styles
 
     return load_styles().encoder
 
@@ -366,8 +370,8 @@ def _measure(gallery: "Gallery", name: str) -> "tuple[int, str, NDArray[np.float
     Returns:
         The number of the painting, 0 if it is none, the encoder, and the vector.
     """
-    from gallery.paintings import Painting
-    from gallery.references import Reference, find_target
+    from gallery.database.paintings import Painting
+    from gallery.use_cases.references import Reference, find_target
 
     encoder, itself = _encoder(), 0
     if not Reference(name).is_file:
@@ -377,8 +381,8 @@ def _measure(gallery: "Gallery", name: str) -> "tuple[int, str, NDArray[np.float
             vector = gallery.vector(target, encoder)
             if vector is not None:
                 return itself, encoder, vector
-    from adain.weights import load_model
-    from gallery.service import find_style
+    from adain.network.weights import load_model
+    from gallery.use_cases.styles import find_style
 
     model = load_model()
     style = find_style([Reference(name)], lambda: gallery)[1](model)

@@ -14,7 +14,7 @@ from gallery.config import IngestConfig, database_url
 from gallery.files import sweep
 
 if TYPE_CHECKING:
-    from gallery.ingest import IngestStep
+    from gallery.ingest.pipeline import IngestStep
 
 DEFAULTS = IngestConfig()
 
@@ -70,12 +70,12 @@ def ingest(
         config = IngestConfig(recursive, jobs, device, dry_run)
         if keep is not None and not fetch:
             raise ValueError("--keep is for pictures of the web; add --fetch")
-    from adain.device import choose_device, keep_freed_memory
-    from adain.weights import load_model
-    from gallery.download import DownloadConfig, Downloader
-    from gallery.ingest import ingest
-    from gallery.sources import Remote, find_candidates
-    from gallery.store import make_gallery, open_gallery
+    from adain.engine.device import choose_device, keep_freed_memory
+    from adain.network.weights import load_model
+    from gallery.database.gallery import make_gallery, open_gallery
+    from gallery.ingest.download import DownloadConfig, Downloader
+    from gallery.ingest.pipeline import ingest
+    from gallery.ingest.sources import Remote, find_candidates
 
     with usage():
         model_device = choose_device(device)

@@ -59,7 +59,7 @@ def inspect(
     The strongest feature maps of a layer, which channels respond together (its Gram matrix), and
     the photo remade from what each layer knows. Prints the path of the sheet.
     """
-    from gallery.outputs import plan_sheet
+    from gallery.use_cases.outputs import plan_sheet
 
     start = time.perf_counter()
     with usage():
@@ -67,10 +67,11 @@ def inspect(
         target = plan_sheet(photo, layer, output)
     refuse_existing(target, overwrite)
 
-    from adain.device import choose_device, keep_freed_memory
-    from adain.images import load_image, save_image
-    from adain.weights import load_model
-    from gallery.inspection import inspect_picture
+    from adain.engine.device import choose_device, keep_freed_memory
+    from adain.imaging.reading import load_image
+    from adain.imaging.writing import save_image
+    from adain.network.weights import load_model
+    from gallery.use_cases.inspect import inspect_picture
 
     with usage():
         chosen_device = choose_device(device)

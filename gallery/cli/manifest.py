@@ -80,10 +80,10 @@ def manifest(
     Only works with a picture that the museum gives to the public domain are taken. Prints the path
     of the manifest.
     """
-    from gallery.catalogues import WHERE, fetch_entries, find_entries
-    from gallery.download import DownloadConfig, Downloader
     from gallery.errors import ManifestError
     from gallery.files import new_file
+    from gallery.ingest.catalogues import WHERE, fetch_entries, find_entries
+    from gallery.ingest.download import DownloadConfig, Downloader
 
     sources = sources or []
     output = output or Path(f"{museum}.jsonl")

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from adain.config import COLOR_MODES, Controls
 from adain.errors import ImageExistsError
-from gallery.config import COLOR_MODES, Controls, StylizeConfig, parse_memory
+from gallery.config import StylizeConfig, parse_memory
 from gallery.errors import OutputError
 
 RANDOM = "random"

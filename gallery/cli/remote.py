@@ -18,8 +18,8 @@ from gallery.errors import OutputError
 
 if TYPE_CHECKING:
     from gallery.client import Client
-    from gallery.outputs import Output
-    from gallery.references import Reference
+    from gallery.use_cases.outputs import Output
+    from gallery.use_cases.references import Reference
 
 LOCAL = ("quality", "style_side", "bits", "keep_metadata", "memory", "model", "device")
 """Settings that only the machine of the network decides on."""
@@ -37,7 +37,7 @@ def stylize_remotely(
 ) -> None:
     """Repaint photos on a server, print the paths of the results, and exit."""
     from gallery.client import Client
-    from gallery.outputs import plan_outputs
+    from gallery.use_cases.outputs import plan_outputs
 
     with usage():
         references = _references(styles, config)
@@ -65,7 +65,7 @@ def stylize_remotely(
 
 
 def _references(styles: Sequence[str], config: StylizeConfig) -> "list[Reference]":
-    from gallery.references import parse_references
+    from gallery.use_cases.references import parse_references
 
     for name in LOCAL:
         if getattr(config, name) != getattr(StylizeConfig(), name):
@@ -81,8 +81,8 @@ def _references(styles: Sequence[str], config: StylizeConfig) -> "list[Reference
 
 
 def _slug(references: "Sequence[Reference]") -> str:
-    from gallery.paintings import slugify
-    from gallery.references import file_slug
+    from gallery.database.paintings import slugify
+    from gallery.use_cases.references import file_slug
 
     names = (file_slug(each) if each.is_file else slugify(each.name) for each in references)
     return "+".join(names)[:120] or "painting"
@@ -95,7 +95,7 @@ def _stylize(
     output: "Output",
     config: StylizeConfig,
 ) -> dict[str, Any]:
-    from adain.images import output_format
+    from adain.imaging.writing import output_format
     from gallery.files import new_file
 
     start = time.perf_counter()

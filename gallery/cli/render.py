@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from adain.config import Controls
 from adain.errors import ImageExistsError
 from gallery.cli import options
 from gallery.cli.exits import ExitCode, usage
 from gallery.cli.options import Database
 from gallery.cli.signals import stop_on_interrupt
 from gallery.cli.streams import complain, emit
-from gallery.config import Controls, RenderConfig, database_url, parse_memory
+from gallery.config import RenderConfig, database_url, parse_memory
 from gallery.errors import OutputError
 
 if TYPE_CHECKING:
-    from adain.gatys import Rendering, Step
-    from gallery.render import RenderJob
-    from gallery.service import Measure
+    from adain.optimizing.gatys import Rendering, Step
+    from gallery.use_cases.render import RenderJob
+    from gallery.use_cases.styles import Measure
 
 DEFAULTS = RenderConfig()
 LOOK = Controls()
@@ -165,13 +166,13 @@ def render(
     if files is None and not quiet:
         complain(f"{slug}: no picture of it is at hand; its stored statistics have to do")
 
-    from adain.device import choose_device, keep_freed_memory
-    from adain.gatys import GatysConfig
-    from adain.perceptual import LossConfig, check_choice
-    from adain.pretrained import NETWORKS
-    from adain.weights import load_model
-    from gallery.checkpoints import checkpoint_path, load_checkpoint
-    from gallery.render import STORED_LOSS, Recorder, prepare_render, render_job
+    from adain.engine.device import choose_device, keep_freed_memory
+    from adain.network.pretrained import NETWORKS
+    from adain.network.weights import load_model
+    from adain.optimizing.gatys import GatysConfig
+    from adain.optimizing.perceptual import LossConfig, check_choice
+    from gallery.use_cases.checkpoints import checkpoint_path, load_checkpoint
+    from gallery.use_cases.render import STORED_LOSS, Recorder, prepare_render, render_job
 
     with usage():
         if network:
@@ -229,10 +230,10 @@ def _find_style(
     texts: Sequence[str], database: str | None, controls: Controls
 ) -> "tuple[str, list[tuple[Path, float]] | None, Measure]":
     """Return the slug of a style, its pictures if all are here, and what measures it."""
-    from gallery.references import parse_references
-    from gallery.render import painting_files
-    from gallery.service import find_style
-    from gallery.store import open_gallery
+    from gallery.database.gallery import open_gallery
+    from gallery.use_cases.references import parse_references
+    from gallery.use_cases.render import painting_files
+    from gallery.use_cases.styles import find_style
 
     with usage():
         references = parse_references(texts)
@@ -247,7 +248,7 @@ def _find_style(
 
 def _plan(photo: str, slug: str, output: str | None, format: str | None) -> Path:
     """Return the file to write."""
-    from gallery.outputs import plan_outputs
+    from gallery.use_cases.outputs import plan_outputs
 
     with usage():
         (planned,) = plan_outputs([photo], slug, output, format)
@@ -258,7 +259,7 @@ def _plan(photo: str, slug: str, output: str | None, format: str | None) -> Path
 
 def _refuse_suffixes(plot: Path | None, animate: Path | None) -> None:
     """Refuse names that no picture could be written to at the end of a long run."""
-    from adain.images import WRITABLE
+    from adain.imaging.writing import WRITABLE
 
     with usage():
         if plot and plot.suffix.lower() not in WRITABLE:
@@ -296,7 +297,7 @@ def _progress(job: "RenderJob", hidden: bool) -> "Iterator[Callable[[Step], None
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from gallery.render import total_steps
+    from gallery.use_cases.render import total_steps
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())

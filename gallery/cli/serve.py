@@ -126,11 +126,11 @@ def _hurried(url: str) -> str:
 def _serve(
     config: "ServeConfig", model: str, device: str, database: str | None, key_file: Path
 ) -> None:
-    from adain.device import choose_device, keep_freed_memory
-    from adain.weights import load_model
-    from gallery.database import open_database
-    from gallery.jobs import Jobs
-    from gallery.store import Gallery, make_gallery
+    from adain.engine.device import choose_device, keep_freed_memory
+    from adain.network.weights import load_model
+    from gallery.database.engine import open_database
+    from gallery.database.gallery import Gallery, make_gallery
+    from gallery.database.jobs import Jobs
     from gallery.web.app import create_app
     from gallery.web.keys import load_keys
     from gallery.web.server import Server, address, listen

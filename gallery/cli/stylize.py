@@ -20,14 +20,14 @@ from gallery.config import StylizeConfig, database_url
 from gallery.errors import OutputError, StylesError
 
 if TYPE_CHECKING:
-    from adain.images import Picture
-    from adain.metadata import Notes
-    from adain.model import StyleTransferModel
-    from adain.normalization import StyleStatistics
-    from adain.perceptual import Paintings
-    from gallery.outputs import Output
-    from gallery.references import Reference
-    from gallery.service import Measure
+    from adain.imaging.metadata import Notes
+    from adain.imaging.picture import Picture
+    from adain.network.model import StyleTransferModel
+    from adain.optimizing.perceptual import Paintings
+    from adain.styles.statistics import StyleStatistics
+    from gallery.use_cases.outputs import Output
+    from gallery.use_cases.references import Reference
+    from gallery.use_cases.styles import Measure
 
 DEFAULTS = StylizeConfig()
 LOOK = DEFAULTS.controls
@@ -165,7 +165,7 @@ def _draw_style(database: str | None, seed: int | None) -> str:
     """Return the slug of any painting of the gallery, the same for the same seed."""
     from random import Random
 
-    from gallery.store import open_gallery
+    from gallery.database.gallery import open_gallery
 
     gallery = open_gallery(database_url(database))
     _, numbers = gallery.hashes()
@@ -178,9 +178,9 @@ def _find_style(
     texts: Sequence[str], database: str | None, config: StylizeConfig
 ) -> "tuple[str, Measure]":
     """Return the slug of a style and what measures it or looks it up, given the network."""
-    from gallery.references import parse_references
-    from gallery.service import find_style
-    from gallery.store import open_gallery
+    from gallery.database.gallery import open_gallery
+    from gallery.use_cases.references import parse_references
+    from gallery.use_cases.styles import find_style
 
     masks = len(config.controls.masks)
     with usage():
@@ -201,9 +201,9 @@ def _find_style(
 
 def _find_paintings(texts: Sequence[str], database: str | None) -> list[tuple[Path, float]] | None:
     """Return the pictures of a style with their weights, if all are at hand."""
-    from gallery.references import STANDARD, parse_references
-    from gallery.render import painting_files
-    from gallery.store import open_gallery
+    from gallery.database.gallery import open_gallery
+    from gallery.use_cases.references import STANDARD, parse_references
+    from gallery.use_cases.render import painting_files
 
     with usage():
         references = parse_references(texts)
@@ -217,7 +217,7 @@ def _find_paintings(texts: Sequence[str], database: str | None) -> list[tuple[Pa
 def _load_paintings(
     network: "StyleTransferModel", files: Sequence[tuple[Path, float]] | None
 ) -> "Paintings | None":
-    from adain.images import load_image
+    from adain.imaging.reading import load_image
 
     if files is None:
         return None
@@ -231,7 +231,7 @@ def _weighed(references: "Sequence[Reference]") -> bool:
 def _plan(
     photos: Sequence[str], slug: str, output: str | None, config: StylizeConfig, as_json: bool
 ) -> "list[Output]":
-    from gallery.outputs import plan_outputs
+    from gallery.use_cases.outputs import plan_outputs
 
     with usage():
         outputs = plan_outputs(photos, slug, output, config.format, config.bits)
@@ -244,8 +244,8 @@ def _plan(
 
 
 def _load_network(config: StylizeConfig) -> "StyleTransferModel":
-    from adain.device import choose_device, keep_freed_memory
-    from adain.weights import load_model
+    from adain.engine.device import choose_device, keep_freed_memory
+    from adain.network.weights import load_model
 
     with usage():
         device = choose_device(config.device)
@@ -255,7 +255,7 @@ def _load_network(config: StylizeConfig) -> "StyleTransferModel":
 
 def _room(config: StylizeConfig, photo: "Picture") -> int | None:
     """Return the bytes of the limit that the process itself does not use yet."""
-    from adain.device import release_memory, resident_memory
+    from adain.engine.device import release_memory, resident_memory
 
     if photo.is_large:  # For small ones it is faster to keep it.
         release_memory()
@@ -278,9 +278,9 @@ class _Work:
 
 def _stylize_one(work: _Work, output: "Output", report: Callable[[float], None]) -> dict[str, Any]:
     """Stylize a photo, write the result and return the facts about it."""
-    from adain.images import load_image
-    from gallery.provenance import result_notes
-    from gallery.service import stylize_picture
+    from adain.imaging.reading import load_image
+    from adain.painting.stylize import stylize_picture
+    from gallery.use_cases.provenance import result_notes
 
     config = work.config
     # Found before the work is done; save_image makes sure once more when it is.
@@ -323,7 +323,7 @@ def _refine_one(
     work: _Work, photo: "Picture", report: Callable[[float], None]
 ) -> "tuple[Picture, dict[str, Any]]":
     """Return the result and the facts of how it was made, which are told on standard error."""
-    from gallery.refine import stylize_refined
+    from gallery.use_cases.refine import stylize_refined
 
     refined = stylize_refined(
         work.network,
@@ -345,8 +345,8 @@ def _refine_one(
 
 
 def _write(result: "Picture", output: "Output", config: StylizeConfig, notes: "Notes") -> None:
-    from adain.device import release_memory
-    from adain.images import encode_image, save_image
+    from adain.engine.device import release_memory
+    from adain.imaging.writing import encode_image, save_image
 
     if result.is_large:
         release_memory()

@@ -14,8 +14,8 @@ from gallery.cli.signals import stop_on_interrupt
 if TYPE_CHECKING:
     import torch
 
-    from adain.data import Pictures
-    from adain.training import Objective, TrainingConfig
+    from adain.training.data import Pictures
+    from adain.training.loop import Objective, TrainingConfig
 
 app = typer.Typer(no_args_is_help=True, help="Train the encoder or the decoder.")
 
@@ -77,9 +77,9 @@ def encoder(
     Example: adain train encoder --photos photos.csv --paintings styles.csv
     --teacher vgg19.safetensors -o runs/encoder
     """
-    from adain.data import center_crops, find_pictures
-    from adain.objectives import EncoderDistillation, load_teacher
-    from adain.training import TrainingConfig
+    from adain.training.data import center_crops, find_pictures
+    from adain.training.loop import TrainingConfig
+    from adain.training.objectives import EncoderDistillation, load_teacher
 
     with usage():
         config = TrainingConfig(
@@ -168,10 +168,15 @@ def decoder(
     Example: torchrun --nproc-per-node 4 --no-python adain train decoder --photos photos/
     --paintings paintings/ -o runs/decoder
     """
-    from adain.data import center_crops, find_pictures
-    from adain.objectives import DecoderLosses, DecoderTraining, fit_colors, initial_decoder
-    from adain.training import TrainingConfig
-    from adain.weights import load_decoder, load_encoder
+    from adain.network.weights import load_decoder, load_encoder
+    from adain.training.data import center_crops, find_pictures
+    from adain.training.loop import TrainingConfig
+    from adain.training.objectives import (
+        DecoderLosses,
+        DecoderTraining,
+        fit_colors,
+        initial_decoder,
+    )
 
     with usage():
         config = TrainingConfig(
@@ -212,7 +217,7 @@ def decoder(
 
 
 def _validation(source: Path) -> tuple[Path, ...]:
-    from adain.data import find_pictures
+    from adain.training.data import find_pictures
 
     return find_pictures(source, split="val").paths
 
@@ -236,8 +241,8 @@ def _train(
         TimeRemainingColumn,
     )
 
-    from adain.data import CropBatches
-    from adain.training import CHECKPOINT, TrainingStep, train
+    from adain.training.data import CropBatches
+    from adain.training.loop import CHECKPOINT, TrainingStep, train
 
     folder.mkdir(parents=True, exist_ok=True)
     if not resume and (folder / CHECKPOINT).exists():
@@ -294,7 +299,7 @@ def _process_group(device_name: str) -> "Iterator[tuple[int, torch.device]]":
     """Join the processes that torchrun started, if it did; yield the rank and its device."""
     import torch.distributed as dist
 
-    from adain.device import choose_device, keep_freed_memory
+    from adain.engine.device import choose_device, keep_freed_memory
 
     with usage():
         device = choose_device(device_name)

@@ -48,7 +48,7 @@ def download(
 
     A download that breaks off goes on where it was.
     """
-    from adain.pretrained import download, network_path, network_url
+    from adain.network.pretrained import download, network_path, network_url
 
     for name in names:
         path = network_path(_network(name))
@@ -76,8 +76,8 @@ def import_weights(
     ] = False,
 ) -> None:
     """Bring weights from files: a network of torchvision, or a model of pytorch-AdaIN."""
-    from adain.pretrained import NETWORKS, import_adain, import_network
-    from adain.weights import MODELS, imported_models, models_folder
+    from adain.network.pretrained import NETWORKS, import_adain, import_network
+    from adain.network.weights import MODELS, imported_models, models_folder
 
     if name in NETWORKS:
         if len(files) != 1:
@@ -117,8 +117,8 @@ def verify(as_json: AsJson = False) -> None:
 
 
 def _rows() -> list[dict[str, Any]]:
-    from adain.pretrained import NETWORKS, network_path
-    from adain.weights import MODELS, imported_models
+    from adain.network.pretrained import NETWORKS, network_path
+    from adain.network.weights import MODELS, imported_models
 
     rows = [
         {"name": name, "kind": "model", "state": "shipped", "origin": "trained for adain, MIT"}
@@ -141,8 +141,8 @@ def _rows() -> list[dict[str, Any]]:
 
 
 def _check(name: str, kind: str) -> None:
-    from adain.pretrained import load_network
-    from adain.weights import load_model
+    from adain.network.pretrained import load_network
+    from adain.network.weights import load_model
 
     if kind == "model":
         load_model(name)
@@ -151,7 +151,7 @@ def _check(name: str, kind: str) -> None:
 
 
 def _network(name: str) -> str:
-    from adain.pretrained import NETWORKS
+    from adain.network.pretrained import NETWORKS
 
     if name not in NETWORKS:
         raise typer.BadParameter(f"no network {name!r}; there are: {', '.join(NETWORKS)}")

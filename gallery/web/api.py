@@ -13,13 +13,16 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from adain.images import encode_image, load_image, resize_image, to_image
-from adain.normalization import StyleStatistics
-from gallery.paintings import Painting
-from gallery.previews import example_file, kept_preview, preview_file, render_preview
-from gallery.queries import Group
-from gallery.references import MAX_STYLES
-from gallery.service import stored_style
+from adain.imaging.pillow import to_image
+from adain.imaging.reading import load_image
+from adain.imaging.resizing import resize_image
+from adain.imaging.writing import encode_image
+from adain.styles.statistics import StyleStatistics
+from gallery.database.paintings import Painting
+from gallery.database.queries import Group
+from gallery.use_cases.previews import example_file, kept_preview, preview_file, render_preview
+from gallery.use_cases.references import MAX_STYLES
+from gallery.use_cases.styles import stored_style
 from gallery.web.documents import (
     ROOT,
     GroupsDocument,
@@ -33,9 +36,9 @@ from gallery.web.documents import (
     groups_document,
     painting_document,
 )
-from gallery.web.orders import FORMATS, NAME, Order
+from gallery.web.parameters import FORMATS, NAME, Order
 from gallery.web.problems import Problem, documented
-from gallery.web.studio import Painted, Studio
+from gallery.web.state import Painted, Studio
 from gallery.web.uploads import BODY, Upload, read_upload
 from gallery.web.worker import Priority
 

@@ -15,20 +15,20 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from adain.model import StyleTransferModel
-from gallery.database import memory_database
-from gallery.jobs import Jobs
-from gallery.store import Gallery
+from adain.network.model import StyleTransferModel
+from gallery.database.engine import memory_database
+from gallery.database.gallery import Gallery
+from gallery.database.jobs import Jobs
 from gallery.web.api import create_api
-from gallery.web.collection import create_collection_api
 from gallery.web.features import create_feature_api
-from gallery.web.guard import Access, Bodies, Envelope
 from gallery.web.jobs import JobRunner, create_job_api
 from gallery.web.keys import Key
 from gallery.web.live import create_live_api
+from gallery.web.middleware import Access, Bodies, Envelope
+from gallery.web.paintings import create_collection_api
 from gallery.web.problems import ProblemDocument, handle_problems
 from gallery.web.settings import ServeConfig
-from gallery.web.studio import Studio
+from gallery.web.state import Studio
 
 STATIC = Path(__file__).parent / "static"
 

@@ -7,8 +7,8 @@ from urllib.parse import quote
 from fastapi import Path as PathParameter
 from pydantic import BaseModel, Field
 
-from gallery.paintings import Painting
-from gallery.queries import Group
+from gallery.database.paintings import Painting
+from gallery.database.queries import Group
 
 ROOT = "/api/v1"
 

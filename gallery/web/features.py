@@ -11,14 +11,16 @@ from starlette.responses import Response
 from torch import Tensor
 from torch.nn import functional as F
 
-from adain.images import encode_image, resize_image, to_image
-from adain.inspection import FeatureMap, feature_maps
-from adain.model import MIN_SIDE
-from adain.normalization import ChannelStatistics, StyleStatistics
+from adain.config import MIN_SIDE
+from adain.imaging.pillow import to_image
+from adain.imaging.resizing import resize_image
+from adain.imaging.writing import encode_image
+from adain.optimizing.inspection import FeatureMap, feature_maps
+from adain.styles.statistics import ChannelStatistics, StyleStatistics
 from gallery.web.documents import ROOT
-from gallery.web.orders import Order
+from gallery.web.parameters import Order
 from gallery.web.problems import documented
-from gallery.web.studio import Studio
+from gallery.web.state import Studio
 from gallery.web.uploads import BODY, Upload, read_upload
 
 PHOTO_SIDE = 512

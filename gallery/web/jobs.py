@@ -13,13 +13,13 @@ from fastapi import Path as PathParameter
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
+from gallery.database.jobs import OPEN, Job, Jobs, Task
 from gallery.errors import GalleryError
-from gallery.jobs import OPEN, Job, Jobs, Task
 from gallery.web.documents import ROOT, JobDocument, LossDocument
-from gallery.web.orders import JobOrder
+from gallery.web.parameters import JobOrder
 from gallery.web.problems import Problem, documented, translate
 from gallery.web.renders import Interrupted, Watched, render_photo
-from gallery.web.studio import Painted, Studio
+from gallery.web.state import Painted, Studio
 from gallery.web.uploads import BODY, Upload, read_upload
 from gallery.web.worker import Priority
 

@@ -17,13 +17,13 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from adain.images import ImageLimits
-from adain.normalization import StyleStatistics
+from adain.imaging.reading import ImageLimits
+from adain.styles.statistics import StyleStatistics
 from gallery.web.documents import ROOT
-from gallery.web.guard import KEY_PROTOCOL, Rate
-from gallery.web.orders import Order
+from gallery.web.middleware import KEY_PROTOCOL, Rate
+from gallery.web.parameters import Order
 from gallery.web.problems import Problem, busy, translate
-from gallery.web.studio import Painted, Studio
+from gallery.web.state import Painted, Studio
 from gallery.web.uploads import Upload
 
 MAX_FRAME = 2**20

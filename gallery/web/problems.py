@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from adain.errors import AdainError, ImageError, ImageTooLargeError
-from gallery.errors import GalleryError, MaskError, StyleNotFound, StylesError
-from gallery.jobs import JobNotFound, TooManyJobs
+from adain.errors import AdainError, ImageError, ImageTooLargeError, MaskError
+from gallery.database.jobs import JobNotFound, TooManyJobs
+from gallery.errors import GalleryError, StyleNotFound, StylesError
 
 MEDIA_TYPE = "application/problem+json"
 

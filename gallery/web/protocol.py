@@ -17,7 +17,7 @@ class PatientProtocol(H11Protocol):
     """Closes connections that send a request, or take an answer, too slowly.
 
     uvicorn has no such limits: its only timer ends with the first byte. The body of a request
-    that is being answered is timed in `gallery.web.guard`.
+    that is being answered is timed in `gallery.web.middleware`.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:

@@ -9,13 +9,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from adain.gatys import Checkpoint, GatysConfig, Rendering, Step
-from adain.images import Picture, encode_image, load_image, resize_image, to_image
-from adain.normalization import StyleStatistics
-from adain.perceptual import LossConfig, Paintings
-from gallery.checkpoints import load_checkpoint, save_checkpoint
+from adain.imaging.picture import Picture
+from adain.imaging.pillow import to_image
+from adain.imaging.reading import load_image
+from adain.imaging.resizing import resize_image
+from adain.imaging.writing import encode_image
+from adain.optimizing.gatys import Checkpoint, GatysConfig, Rendering, Step
+from adain.optimizing.perceptual import LossConfig, Paintings
+from adain.styles.statistics import StyleStatistics
 from gallery.errors import CheckpointError
-from gallery.render import (
+from gallery.use_cases.checkpoints import load_checkpoint, save_checkpoint
+from gallery.use_cases.render import (
     STORED_LOSS,
     RenderJob,
     finish_render,
@@ -24,9 +28,9 @@ from gallery.render import (
     render_job,
     total_steps,
 )
-from gallery.service import join_styles
-from gallery.web.orders import JobOrder
-from gallery.web.studio import Painted, Studio
+from gallery.use_cases.styles import join_styles
+from gallery.web.parameters import JobOrder
+from gallery.web.state import Painted, Studio
 from gallery.web.uploads import Upload
 
 MAX_SIDE = 1024

@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from adain.images import ImageLimits
+from adain.imaging.reading import ImageLimits
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 

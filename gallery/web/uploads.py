@@ -7,7 +7,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
-from gallery.references import MAX_STYLES
+from gallery.use_cases.references import MAX_STYLES
 from gallery.web.problems import Problem
 
 MAX_PARTS = 3 + MAX_STYLES

@@ -1,0 +1,4 @@
+"""The pipeline: working size and strokes, masks, tiles, colours kept, filters, full size.
+
+May import `adain.engine` and what that may import.
+"""

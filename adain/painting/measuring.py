@@ -1,0 +1,31 @@
+"""Measure the style of a painting, by one rule for its size."""
+
+from pathlib import Path
+from typing import BinaryIO
+
+from adain.config import STYLE_SIDE
+from adain.imaging.reading import load_image
+from adain.imaging.resizing import resize_shorter_side
+from adain.network.model import StyleTransferModel
+from adain.styles.statistics import StyleStatistics
+
+Source = Path | bytes | BinaryIO
+
+
+def measure_style(
+    model: StyleTransferModel, painting: Source, name: str | None = None, side: int = STYLE_SIDE
+) -> StyleStatistics:
+    """Measure the style of a painting.
+
+    Args:
+        model: The network.
+        painting: A picture file.
+        name: What error messages call it.
+        side: Its shorter side in pixels; a smaller painting is measured as it is. At a larger
+            one the strokes are broader and softer.
+
+    Raises:
+        ImageError: If the painting cannot be read.
+    """
+    picture = resize_shorter_side(load_image(painting, name=name), side)
+    return model.measure_style(picture.pixels)

@@ -1,0 +1,315 @@
+"""Repaint a photo: working size, masks, the network, colours kept, filters, full size."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial, reduce
+from itertools import starmap
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from adain.config import Controls
+from adain.engine.device import is_out_of_memory, release_memory
+from adain.errors import ImageTooLargeError
+from adain.imaging.color import ColorStatistics, color_map, measure_colors
+from adain.imaging.enlarging import Enlarged
+from adain.imaging.filters import SHARPEN_REACH, SMOOTH_REACH, GuidedMap, sharpen, smooth
+from adain.imaging.picture import (
+    Picture,
+    RowReader,
+    gather_rows,
+    result_type,
+    row_ranges,
+    to_levels,
+    to_unit,
+)
+from adain.imaging.pillow import to_image
+from adain.imaging.reading import ImageLimits, load_image
+from adain.imaging.resizing import (
+    resize_image,
+    resize_to,
+    scale_image,
+    scaled_size,
+)
+from adain.network.model import StyleTransferModel
+from adain.painting.masks import region_weights, share_bytes, strength_map
+from adain.painting.measuring import Source
+from adain.painting.strokes import working_side
+from adain.painting.tiling import stylize_rows
+from adain.styles.field import StyleField
+from adain.styles.statistics import StyleStatistics
+
+Painter = Callable[[Picture, StyleStatistics | StyleField, float], Iterator[Tensor]]
+"""What repaints a picture in a style to a degree: the rows of the result, strip by strip."""
+
+
+UNTOUCHED = 0.1
+"""Strength below which the photo itself fades in, to be whole at 0."""
+
+
+STRIP_PIXELS = 2**18
+"""Pixels that are changed at a time after that."""
+
+
+WINDOW_SHARE = 1 / 32
+"""Radius of the photorealistic filter against the longer side of the picture."""
+
+
+WINDOW_EPS = 1e-4
+"""Variance below which it takes an area for flat: 1 % of contrast, about the noise of a photo."""
+
+
+def stylize_photo(
+    model: StyleTransferModel,
+    photo: Source,
+    style: StyleStatistics,
+    *,
+    alpha: float = 1.0,
+    max_side: int | None = None,
+    controls: Controls = Controls(),
+    memory: int | None = None,
+    limits: ImageLimits = ImageLimits(),
+    name: str | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Image.Image:
+    """Repaint a photo in a style; see `stylize_picture`.
+
+    Args:
+        model: The network.
+        photo: A picture file.
+        style: From `measure_style` or `stored_style`; one for each mask of `controls`.
+        alpha: Strength: 0 keeps the photo, 1 is the full style; values beyond extrapolate.
+        max_side: Longest side of the result in pixels; None keeps the photo's size.
+        controls: How to repaint it.
+        memory: As for `stylize_picture`.
+        limits: What photos to refuse.
+        name: What error messages call the photo.
+        progress: As for `stylize_picture`.
+
+    Returns:
+        An image of the photo's size, with its transparency.
+
+    Raises:
+        ImageError: If the photo or a mask cannot be read.
+        ImageTooLargeError: If it exceeds the limits or the memory.
+        MaskError: If a mask does not fit.
+    """
+    picture = load_image(photo, limits, name)
+    result = stylize_picture(
+        model,
+        picture,
+        style,
+        alpha=alpha,
+        max_side=max_side,
+        controls=controls,
+        memory=memory,
+        progress=progress,
+    )
+    return to_image(result)
+
+
+def stylize_picture(
+    model: StyleTransferModel,
+    photo: Picture,
+    style: StyleStatistics,
+    *,
+    alpha: float = 1.0,
+    max_side: int | None = None,
+    controls: Controls = Controls(),
+    memory: int | None = None,
+    progress: Callable[[float], None] | None = None,
+    painter: Painter | None = None,
+) -> Picture:
+    """Repaint a loaded photo in a style.
+
+    Preview and print look alike: the size at which the network sees the photo depends on the
+    photo, not on `max_side` (see `adain.painting.strokes`).
+
+    Args:
+        model: The network.
+        photo: From `load_image`.
+        style: One style, or one for each mask of `controls`.
+        alpha: Strength: 0 keeps the photo, 1 is the full style; values beyond extrapolate.
+        max_side: Longest side of the result in pixels; None keeps the photo's size.
+        controls: How to repaint it.
+        memory: Bytes that may be used beside the network and the photo; by default up to half of
+            what is free. The result does not depend on it.
+        progress: Told the share of the work that is done, in [0, 1].
+        painter: What repaints the photo at its working size; by default the network, in one
+            pass, which alone heeds `memory` and `progress`.
+
+    Returns:
+        A picture of the photo's size, with its transparency, name and facts.
+
+    Raises:
+        ImageError: If a mask cannot be read.
+        ImageTooLargeError: If the memory does not suffice.
+        MaskError: If a mask does not fit.
+    """
+    photo_side = max(photo.width, photo.height)
+    side = min(photo_side, max_side or photo_side)
+    try:
+        working = scale_image(photo, working_side(photo_side, side, controls.stroke))
+        if memory is not None:
+            size = (working.height, working.width)
+            maps = len(style.to_vector()) * bool(controls.masks) + (controls.strength is not None)
+            pixel = 3 * result_type(*size).itemsize + maps * share_bytes(size)
+            memory -= pixel * working.height * working.width
+        work = painter or partial(stylize_rows, model, memory=memory, progress=progress)
+        styles = style.to("cpu").split()
+        painted = _repaint(work, photo, working, styles, alpha, controls)
+        if side > max(working.width, working.height):
+            result = resize_image(photo, side)
+            change = to_unit(painted) - working.pixels
+            return replace(result, change=Enlarged(change, result.height, result.width))
+        return resize_to(replace(working, levels=painted), scaled_size(photo, side))
+    except ImageTooLargeError as error:
+        raise ImageTooLargeError(f"{photo.name}: {error}") from error
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ImageTooLargeError(
+            f"{photo.name}: not enough memory for {photo.width}x{photo.height} pixels; "
+            "give a smaller max-side"
+        ) from error
+
+
+def _repaint(
+    work: Painter,
+    photo: Picture,
+    working: Picture,
+    styles: Sequence[StyleStatistics],
+    alpha: float,
+    controls: Controls,
+) -> Tensor:
+    """Return `working`, the photo at another size, stylized: the network and what follows it.
+
+    Args:
+        work: Runs the network on a picture, for a style and a strength.
+        photo: The photo.
+        working: What is stylized.
+        styles: One, or one for each region.
+        alpha: Strength.
+        controls: How to repaint it.
+    """
+    size = (working.height, working.width)
+    field = _style_field(photo, size, styles, controls)
+    if working.is_large:
+        release_memory()  # What decoding and masks have freed.
+    painted = gather_rows(work(working, styles[0] if field is None else field, alpha), *size)
+    extent = None if field is None else field.extent
+    if working.is_large:
+        release_memory()  # What the network has freed is in many small pieces.
+    steps, margin = _finish(working, painted, extent, controls)
+    faded = extent is not None or abs(alpha) < UNTOUCHED
+    before = painted[:, :, :0]
+    for top, bottom in row_ranges(*size, max(STRIP_PIXELS, 4 * margin * size[1])):
+        if not steps and not faded:
+            break
+        first, last = max(0, top - margin), min(bottom + margin, size[0])
+        original = working.rows(first, last)
+        strip = to_unit(torch.cat((before, painted[:, :, top:last]), dim=2))
+        before = painted[:, :, max(0, bottom - margin) : bottom].clone()
+        for step in steps:
+            strip = step(first, original, strip)
+        original, strip = (each[:, :, top - first : bottom - first] for each in (original, strip))
+        if faded:
+            # The network gives a photo back nearly, not exactly.
+            applied = abs(alpha) * (torch.ones(1) if extent is None else extent(top, bottom))
+            strip = torch.lerp(original, strip, (applied / UNTOUCHED).clamp_max(1))
+        painted[:, :, top:bottom] = to_levels(strip, painted.dtype)
+    return painted
+
+
+def _style_field(
+    photo: Picture,
+    size: tuple[int, int],
+    styles: Sequence[StyleStatistics],
+    controls: Controls,
+) -> StyleField | None:
+    """Return what holds where at a size of the photo; None if one style holds everywhere."""
+    strength, regions = None, None
+    if controls.strength is not None:
+        strength = strength_map(load_image(controls.strength), photo, size)[0, 0]
+    if controls.masks:
+        masks = [load_image(mask) for mask in controls.masks]
+        feather = controls.feather * size[1] / photo.width
+        regions = region_weights(masks, len(styles), photo, size, feather)[:, 0]
+    if strength is None and regions is None:
+        return None
+    return StyleField(tuple(styles), regions, strength)
+
+
+Step = Callable[[int, Tensor, Tensor], Tensor]
+"""What takes the number of a row, and from it on those of the photo and of the result, and returns
+the new result."""
+
+
+def _finish(
+    photo: Picture,
+    painted: Tensor,
+    extent: RowReader | None,
+    controls: Controls,
+) -> tuple[list[Step], int]:
+    """Return what works on the pixels of photo and result, and how many rows away that looks.
+
+    Only what is visible, and painted by `extent`, counts for the colours.
+    """
+    steps: list[Step] = []
+    margin = 0
+
+    def result(top: int, bottom: int) -> Tensor:
+        return to_unit(painted[:, :, top:bottom])
+
+    rows: RowReader = result
+    if controls.preserve_color != "none":
+        colors = [_measure(photo, each, extent) for each in (photo.rows, result)]
+        recolor = color_map(controls.preserve_color, *colors)
+        steps.append(lambda _, photo, painted: recolor(photo, painted))
+
+        def recolored(top: int, bottom: int) -> Tensor:
+            return recolor(photo.rows(top, bottom), result(top, bottom))
+
+        rows = recolored
+    if controls.photorealistic:
+        size = (photo.height, photo.width)
+        radius = max(1, round(max(size) * WINDOW_SHARE))
+        edges = GuidedMap.measure(photo.rows, rows, *size, radius, WINDOW_EPS)
+        steps.append(lambda top, photo, _: edges(top, photo).clamp_(0, 1))
+    if controls.smooth:
+        steps.append(lambda *strips: smooth(strips[-1], controls.smooth))
+        margin += SMOOTH_REACH
+    if controls.sharpen:
+        steps.append(lambda *strips: sharpen(strips[-1], controls.sharpen))
+        margin += SHARPEN_REACH
+    return steps, margin
+
+
+def finish_pixels(photo: Picture, painted: Tensor, controls: Controls) -> Tensor:
+    """Apply what works on the pixels of a photo and its repainting: colours, edges, grain.
+
+    Args:
+        photo: At the size of the result.
+        painted: Shape `(1, 3, H, W)`, in [0, 1].
+        controls: How; what says where is not looked at.
+    """
+    original = photo.pixels.to(painted)
+    for step in _finish(replace(photo, levels=original), painted, None, controls)[0]:
+        painted = step(0, original, painted)
+    return painted
+
+
+def _measure(photo: Picture, rows: RowReader, extent: RowReader | None) -> ColorStatistics:
+    """Measure the colours of photo or result, by what of them counts."""
+
+    def measure(top: int, bottom: int) -> ColorStatistics:
+        weights = []
+        if photo.opacity is not None:
+            weights.append(to_unit(photo.opacity[:, :, top:bottom]))
+        if extent is not None:
+            weights.append(extent(top, bottom))
+        return measure_colors(rows(top, bottom), reduce(torch.mul, weights) if weights else None)
+
+    parts = starmap(measure, row_ranges(photo.height, photo.width, STRIP_PIXELS))
+    return sum(parts, start=next(parts))

@@ -1,0 +1,140 @@
+"""Decide whether one pass is good enough, or an optimisation should go on from it.
+
+The measures need no second result beside the one that is judged: the photo and the style are
+what it is compared with.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from adain.config import STYLE_LAYERS
+from adain.imaging.color import luma
+from adain.imaging.filters import gaussian_blur
+from adain.network.encoder import Encoder
+from adain.network.losses import content_loss, style_loss
+from adain.quality.metrics import CONTENT_LAYER
+from adain.styles.statistics import StyleStatistics
+
+SIDE = 512
+"""Longest side in pixels at which pictures are to be judged: about what a person sees at once."""
+
+BLUR = 2.0
+"""Standard deviation in pixels of the blur that fine detail is the difference to."""
+
+FLAT = 0.04
+"""Root mean square of fine detail, in parts of the range of a pixel, at which an area of a photo
+counts by 1/e as flat."""
+
+
+MAX_STYLE, MAX_SPECKLE = 0.49, 0.0275
+"""Beyond these a result is not good enough: calibrated by `scripts/calibrate_gate` against a
+viewer's judgement of 60 validation pairs (`scripts/gate_judgements.csv`), with which they agree on
+40. Renders of 14 other pairs ended at a style distance of 0.001 to 0.042."""
+
+
+@dataclass(frozen=True)
+class PassMeasure:
+    """How good a result is.
+
+    Attributes:
+        style: Distance of its channel statistics to the style, over that of the photo: 0 is the
+            style, 1 is a photo that was not touched.
+        content: Distance of its features at `relu4_1` to the photo's, over their mean square.
+        speckle: Root mean square of the fine detail that was added where the photo is flat, in
+            parts of the range of a pixel: hatches, grids and fringes.
+    """
+
+    style: float
+    content: float
+    speckle: float
+
+
+@dataclass(frozen=True)
+class Gate:
+    """When one pass is good enough.
+
+    Attributes:
+        max_style: Largest `PassMeasure.style` that is accepted.
+        max_speckle: Largest `PassMeasure.speckle` that is accepted.
+    """
+
+    max_style: float = MAX_STYLE
+    max_speckle: float = MAX_SPECKLE
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a result is accepted, and why in words."""
+
+    accepted: bool
+    reason: str
+
+
+@torch.no_grad()
+def measure_pass(
+    encoder: Encoder, photo: Tensor, result: Tensor, style: StyleStatistics
+) -> PassMeasure:
+    """Measure a result against its photo and its style.
+
+    Args:
+        encoder: What styles are measured with.
+        photo: Shape `(1, 3, H, W)`, RGB in [0, 1], sides of at least 16 pixels.
+        result: The same shape.
+        style: One style of the encoder.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    if photo.shape != result.shape or photo.ndim != 4 or len(photo) != 1:
+        raise ValueError(
+            f"expected two equal shapes (1, 3, H, W), got {tuple(photo.shape)} and "
+            f"{tuple(result.shape)}"
+        )
+    seen, painted = encoder(photo, STYLE_LAYERS), encoder(result, STYLE_LAYERS)
+    untouched = style_distance(seen, style)
+    # A photo in its own style is as near as it can be: the power of the style is the yardstick.
+    power = sum(
+        (style[layer].mean.square() + style[layer].std.square()).mean().item()
+        for layer in STYLE_LAYERS
+    )
+    content = content_loss(painted[CONTENT_LAYER], seen[CONTENT_LAYER])
+    return PassMeasure(
+        style=style_distance(painted, style) / max(untouched, 0.01 * power),
+        content=(content / seen[CONTENT_LAYER].square().mean().clamp_min(1e-12)).item(),
+        speckle=_speckle(photo, result),
+    )
+
+
+def decide(measure: PassMeasure, gate: Gate = Gate()) -> Verdict:
+    """Return whether a result is good enough as it is."""
+    faults = [
+        f"{name} {value:.3f} is over {limit:g}"
+        for name, value, limit in (
+            ("style loss", measure.style, gate.max_style),
+            ("speckle", measure.speckle, gate.max_speckle),
+        )
+        if not value <= limit  # Not `>`: NaN is a fault.
+    ]
+    if faults:
+        return Verdict(False, " and ".join(faults))
+    figures = f"style loss {measure.style:.3f} and speckle {measure.speckle:.3f}"
+    return Verdict(True, f"{figures} are within {gate.max_style:g} and {gate.max_speckle:g}")
+
+
+def style_distance(features: dict[str, Tensor], style: StyleStatistics) -> float:
+    """Return the distance of channel statistics to a style, summed over `STYLE_LAYERS`."""
+    return sum(style_loss(features[layer], style[layer]).item() for layer in STYLE_LAYERS)
+
+
+def _speckle(photo: Tensor, result: Tensor) -> float:
+    seen, painted = _fine_energy(photo), _fine_energy(result)
+    flat = torch.exp(-seen / FLAT**2)
+    return (flat * (painted - seen).clamp_min(0)).mean().sqrt().item()
+
+
+def _fine_energy(image: Tensor) -> Tensor:
+    """Return the local mean square `(1, 1, H, W)` of what a blur takes away from the luminance."""
+    grey = luma(image.float())
+    return gaussian_blur((grey - gaussian_blur(grey, BLUR)).square(), BLUR)

@@ -1,0 +1,100 @@
+"""Which style holds where in a photo."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from adain.styles.statistics import StyleStatistics
+
+
+@dataclass(frozen=True, eq=False)
+class StyleField:
+    """Which style holds where in a photo, and how strongly.
+
+    Where the masks add up to more than 1, the styles share the place in their proportion. Where
+    they add up to less, the photo keeps the rest, as at a lower strength: a single style with a
+    mask is a strength for each pixel.
+
+    Attributes:
+        styles: `K` styles, each of one painting or blend: statistics of shape `(1, C)`.
+        masks: Where each holds, `(K, H, W)`: floating point in [0, 1], or uint8 with 255 for 1.
+            None for a single style that holds everywhere.
+        strength: Strength at each pixel, `(H, W)`, of the same types; None for 1 everywhere.
+
+    Raises:
+        ValueError: If the shapes do not fit together, or a value is outside [0, 1].
+    """
+
+    styles: tuple[StyleStatistics, ...]
+    masks: Tensor | None = None
+    strength: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.styles)
+        if self.masks is None and (self.strength is None or count != 1):
+            raise ValueError("a style field needs masks, or one style and a strength")
+        if self.masks is not None and (self.masks.ndim != 3 or len(self.masks) != count):
+            raise ValueError(
+                f"expected masks of shape ({count}, H, W) for {count} styles, "
+                f"got {tuple(self.masks.shape)}"
+            )
+        for values in (self.masks, self.strength):
+            if values is not None:
+                self.check_size(*values.shape[-2:])
+                _check_share(values)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return the height and width of the photos that this is for, in pixels."""
+        given = self.strength if self.masks is None else self.masks
+        assert given is not None
+        return given.shape[-2], given.shape[-1]
+
+    def check_size(self, height: int, width: int) -> None:
+        """Raise ValueError if this is not for photos of this size."""
+        if self.size != (height, width):
+            raise ValueError(
+                f"the masks are {self.size[1]}x{self.size[0]} pixels, not {width}x{height}"
+            )
+
+    def to(self, device: torch.device | str) -> "StyleField":
+        """Return the same field with its styles on another device; masks follow in use."""
+        styles = tuple(style.to(device) for style in self.styles)
+        return StyleField(styles, self.masks, self.strength)
+
+    def shares(self, top: int, bottom: int) -> Tensor:
+        """Return the share of each style at each pixel of some rows.
+
+        Args:
+            top: First row.
+            bottom: End of the rows. Those beyond the last are mirrored, as the photo is.
+
+        Returns:
+            Shape `(1, K, bottom - top, W)`, float32, on the device of the styles.
+        """
+        height, width = self.size
+        rows = height - 1 - (torch.arange(top, bottom) - (height - 1)).abs()
+        shares = torch.ones(1, 1, len(rows), width)
+        if self.masks is not None:
+            shares = _share(self.masks[:, rows])[None]
+            shares = shares / shares.sum(1, keepdim=True).clamp_min(1)
+        if self.strength is not None:
+            shares = shares * _share(self.strength[rows])
+        return shares.to(next(iter(self.styles[0].layers.values())).mean.device)
+
+    def extent(self, top: int, bottom: int) -> Tensor:
+        """Return how far each pixel of some rows is painted, `(1, 1, bottom - top, W)`."""
+        return self.shares(top, bottom).sum(1, keepdim=True)
+
+
+def _check_share(values: Tensor) -> None:
+    if values.dtype == torch.uint8:
+        return
+    if not values.is_floating_point() or not (values.min() >= 0 and values.max() <= 1):
+        raise ValueError("masks and strengths must be uint8, or floating point from 0 to 1")
+
+
+def _share(values: Tensor) -> Tensor:
+    """Return values of uint8 or floating point in [0, 1]."""
+    return values.float() / 255 if values.dtype == torch.uint8 else values.float()

@@ -1,0 +1,1 @@
+"""Steps that make an older database fit `gallery.database.tables`; Alembic runs them."""

@@ -1,0 +1,85 @@
+"""Files of style vectors: facts and statistics of paintings, no pictures.
+
+One of them, the starter gallery, ships with the package; `adain gallery export` writes others.
+Nothing here needs torch, so that looking up styles is quick.
+"""
+
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from gallery.database.paintings import Painting, facts, read_facts
+from gallery.errors import ManifestError, OutputError, StylesError
+
+STYLES_FILE = Path(__file__).parents[1] / "assets" / "styles.safetensors"
+
+FORMAT = "adain-styles/2"
+
+
+@dataclass(frozen=True, eq=False)
+class StyleFile:
+    """Paintings and their style vectors.
+
+    Attributes:
+        vectors: Shape `(N, D)`, float32, one row for each painting.
+        encoder: Fingerprint of the encoder that measured them.
+    """
+
+    paintings: tuple[Painting, ...]
+    vectors: NDArray[np.float32]
+    encoder: str
+
+
+def load_styles(path: Path = STYLES_FILE) -> StyleFile:
+    """Read a file of styles, by default the starter gallery.
+
+    Raises:
+        StylesError: If the file is missing, damaged or of another kind.
+    """
+    remedy = "reinstall the package" if path == STYLES_FILE else "get the file again"
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = dict(file.metadata() or {})
+            if metadata.get("format") != FORMAT:
+                raise StylesError(f"{path.name}: not a file of styles ({FORMAT}); {remedy}")
+            vectors = file.get_tensor("vectors").astype(np.float32)
+        paintings = tuple(map(read_facts, json.loads(metadata["paintings"])))
+        encoder = metadata["encoder"]
+    except (OSError, SafetensorError, ManifestError, ValueError, AttributeError, KeyError) as error:
+        raise StylesError(f"{path.name}: missing or damaged file of styles; {remedy}") from error
+    if vectors.ndim != 2 or len(vectors) != len(paintings) or not np.isfinite(vectors).all():
+        raise StylesError(f"{path.name}: damaged vectors; {remedy}")
+    if not all(p.slug and p.title and p.sha256 and p.pixel_sha256 for p in paintings):
+        raise StylesError(f"{path.name}: a painting lacks its slug, title or digests; {remedy}")
+    return StyleFile(paintings, vectors, encoder)
+
+
+def save_styles(styles: StyleFile, path: Path) -> None:
+    """Write a file of styles, whole or not at all; what is not known takes no place.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    metadata = {
+        "format": FORMAT,
+        "encoder": styles.encoder,
+        "paintings": json.dumps([facts(p) for p in styles.paintings], ensure_ascii=False),
+    }
+    data = save({"vectors": np.ascontiguousarray(styles.vectors)}, metadata)
+    temporary = path.with_name(f".adain-{secrets.token_hex(8)}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror}); check the folder and the free space"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)

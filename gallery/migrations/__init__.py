@@ -1,1 +1,0 @@
-"""Steps that make an older database fit `gallery.tables`; Alembic runs them."""

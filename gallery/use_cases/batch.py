@@ -1,0 +1,545 @@
+"""Folders of photos.
+
+    find_photos ── plan ── threads or Ray: read, decode, network, encode, write ── steps
+
+Every thread takes a photo from its file to its result, so one decodes while another one is in
+the network, and no queue of pictures fills the memory. On a CPU the threads share the cores, one
+or a few for each photo, which loses nothing to waiting. Photos of equal size are not put into
+common passes of the network: four at a time took a tenth less for 256 and 512 pixels and nothing
+less for 1024, the size at which most photos are painted, and a result could depend in its last
+bits on which other photos were there. What is complete is known from `gallery.use_cases.journal`.
+"""
+
+import hashlib
+import json
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from adain.config import STYLE_SIDE
+from adain.engine.device import release_memory, resident_memory
+from adain.errors import ImageError, ImageExistsError
+from adain.imaging.metadata import Notes
+from adain.imaging.picture import Picture
+from adain.imaging.reading import SUFFIXES, load_image
+from adain.imaging.resizing import resize_shorter_side
+from adain.imaging.writing import save_image
+from adain.network.model import StyleTransferModel
+from adain.painting.strokes import needed_side
+from adain.painting.stylize import stylize_picture
+from adain.painting.tiling import memory_limit
+from gallery.config import BatchConfig, StylizeConfig
+from gallery.database.similar import nearest
+from gallery.errors import GalleryError, OutputError
+from gallery.ingest.pipeline import read_file
+from gallery.use_cases.journal import JOURNAL, Entry, Journal, file_digest, file_stamp, photo_stamp
+from gallery.use_cases.outputs import plan_outputs
+from gallery.use_cases.provenance import result_notes
+from gallery.use_cases.styles import unpack_vectors
+
+MAX_JOBS = 8
+"""Photos at the same time unless more are asked for: each takes its memory."""
+
+POLL = 0.5
+"""Seconds between two looks at a watched folder, or at what another run is making."""
+
+SETTLED = 1.0
+"""Seconds for which a file of a watched folder must stay the same before it is read."""
+
+CHECKED = 8
+"""Photos between two looks at the memory of the process."""
+
+GROWTH = 1.25
+"""Growth of that memory beyond which what is free of it is given back."""
+
+OUTSIDE = ("device", "overwrite", "format", "memory")
+"""Settings that the content of a result does not depend on, or that its name tells."""
+
+
+@dataclass(frozen=True, eq=False)
+class Styles:
+    """The styles of a batch.
+
+    Attributes:
+        slugs: Their names in the names of results, all different.
+        vectors: Their statistics, shape `(N, D)`.
+    """
+
+    slugs: tuple[str, ...]
+    vectors: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        for slug in set(self.slugs):
+            if self.slugs.count(slug) > 1:
+                raise OutputError(f"two styles are called {slug}; rename the file of one")
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A batch, as every worker gets it.
+
+    Attributes:
+        source: Folder of the photos.
+        output: Folder of the results.
+        styles: What to choose from.
+        config: How photos are stylized and written.
+        batch: Which photos get which styles.
+    """
+
+    source: Path
+    output: Path
+    styles: Styles
+    config: StylizeConfig
+    batch: BatchConfig
+
+
+@dataclass(frozen=True)
+class Job:
+    """One result to make.
+
+    Attributes:
+        photo: Path of the photo in its folder, with `/`.
+        style: Number of the style; None is the nearest.
+    """
+
+    photo: str
+    style: int | None
+
+
+@dataclass(frozen=True)
+class BatchStep:
+    """What became of a job.
+
+    Attributes:
+        job: The job.
+        status: `done`, `skipped` for what was complete, `failed`, `new` in a dry run, or `busy`
+            while another run makes it.
+        output: The result.
+        style: Slug of its style.
+        width: Width of the result in pixels.
+        height: Height of the result in pixels.
+        seconds: Time from the photo to the result.
+        error: Why it failed.
+    """
+
+    job: Job
+    status: str
+    output: Path | None = None
+    style: str = ""
+    width: int = 0
+    height: int = 0
+    seconds: float = 0.0
+    error: Exception | None = None
+
+
+Run = Callable[[Sequence[Job]], Generator[BatchStep]]
+"""What carries jobs out, in any order: threads here, or Ray."""
+
+
+def find_photos(
+    source: Path, output: Path, config: BatchConfig, on_error: Callable[[ImageError], None]
+) -> Iterator[str]:
+    """Yield the paths of the photos in a folder, relative to it, with `/`, in order.
+
+    Hidden files, links to folders (which may run in circles), the folder of the results and those
+    of other batches are left out.
+
+    Args:
+        source: The folder.
+        output: Folder of the results.
+        config: Which photos.
+        on_error: Told about folders that cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        on_error(ImageError(f"{error.filename}: cannot be read ({error.strerror}); skipped"))
+
+    results = os.path.realpath(output)
+    for place, folders, names in os.walk(source, onerror=refuse):
+        prefix = Path(place).relative_to(source)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if config.recursive
+            and not name.startswith(".")
+            and not _fits((prefix / name).as_posix(), config.exclude)
+            and os.path.realpath(os.path.join(place, name)) != results
+            and not os.path.lexists(os.path.join(place, name, JOURNAL))
+        )
+        for name in sorted(names):
+            path = (prefix / name).as_posix()
+            if (
+                os.path.splitext(name)[1].lower() in SUFFIXES
+                and not name.startswith(".")
+                and (not config.include or _fits(path, config.include))
+                and not _fits(path, config.exclude)
+            ):
+                yield path
+
+
+def _fits(path: str, globs: Sequence[str]) -> bool:
+    name = path.rpartition("/")[2]
+    return any(fnmatchcase(path if "/" in g.rstrip("/") else name, g.rstrip("/")) for g in globs)
+
+
+def plan_jobs(plan: Plan, photos: Iterable[str], journal: Journal, start: int = 0) -> list[Job]:
+    """Decide which styles each photo gets.
+
+    At random, that depends on the seed, the photo's path and the list of styles alone. In turns,
+    a photo keeps the style that it was given before, whatever photos have come since.
+
+    Args:
+        plan: The styles, and how they are assigned.
+        photos: From `find_photos`.
+        journal: Knows which style a photo was given before.
+        start: Where the turns begin.
+    """
+    slugs = plan.styles.slugs
+    every = range(len(slugs))
+    jobs: list[Job] = []
+    for turn, photo in enumerate(photos, start):
+        chosen: Iterable[int | None]
+        match plan.batch.assign:
+            case "nearest":
+                chosen = [None]
+            case "random":
+                chosen = _draw(plan.batch.seed, photo, plan.batch.per_photo, len(slugs))
+            case "round-robin":
+                before = journal.style_of(photo)
+                chosen = [slugs.index(before) if before in slugs else turn % len(slugs)]
+            case _:
+                chosen = every
+        jobs += [Job(photo, style) for style in chosen]
+    return jobs
+
+
+def _draw(seed: int, photo: str, count: int, styles: int) -> list[int]:
+    """Draw different numbers below `styles`, the same on every machine and in every version."""
+    drawn: dict[int, None] = {}
+    attempt = 0
+    while len(drawn) < min(count, styles):
+        text = f"{seed}\n{photo}\n{attempt}"
+        digest = hashlib.sha256(text.encode(errors="surrogateescape")).digest()
+        drawn[int.from_bytes(digest[:8]) % styles] = None
+        attempt += 1
+    return list(drawn)
+
+
+def result_path(
+    photo: str, style: str, format: str | None = None, bits: int = 8
+) -> tuple[str, str]:
+    """Return the path of a result in the folder of the results, and its format.
+
+    It is called as `adain stylize` would call it. In another format than the photo's it keeps
+    the photo's suffix too: `a.gif` and `a.png` are then two results, whichever comes first.
+
+    Raises:
+        OutputError: If there is no such format, or it does not have so many bits.
+    """
+    path = Path(photo)
+    planned = plan_outputs([photo], style, f"{path.parent}/", format, bits)[0]
+    assert planned.path is not None
+    if planned.path.suffix == path.suffix:
+        return planned.path.as_posix(), planned.format
+    return (path.parent / f"{path.name}.{style}.{planned.format}").as_posix(), planned.format
+
+
+class Worker:
+    """Makes results; one for all threads of a process."""
+
+    def __init__(self, plan: Plan, model: StyleTransferModel, journal: Journal) -> None:
+        self._plan = plan
+        self._model = model
+        self._journal = journal
+        self._settings = _settings(plan.config)
+        self._weights = _weights_digest(model)
+        # Once, or what the batch itself has come to hold would count as not free.
+        jobs = plan.batch.jobs or default_jobs()
+        self._memory = memory_limit(model, plan.config.memory) // jobs
+
+    def __call__(self, job: Job) -> BatchStep:
+        """Make a result unless it is complete; whatever fails is in the step."""
+        try:
+            return self._make(job)
+        except Exception as error:
+            return BatchStep(job, "failed", error=error)
+
+    def _make(self, job: Job) -> BatchStep:
+        start = time.perf_counter()
+        photo = self._plan.source / job.photo
+        number = self._nearest(photo, job) if job.style is None else job.style
+        style = self._plan.styles.slugs[number]
+        name, format = self._path(job, style)
+        step = BatchStep(job, "skipped", self._plan.output / name, style)
+        if self._plan.batch.dry_run:
+            entry = self._complete(photo, number, self._journal.entry(name))
+            return _sized(step, entry) if entry else replace(step, status="new")
+        with self._journal.claim(name) as ours:
+            if not ours:
+                return replace(step, status="busy")
+            # Read under the claim: another run may have made it a moment ago.
+            before = self._journal.entry(name)
+            entry = self._complete(photo, number, before)
+            if entry is None:
+                entry = self._repaint(photo, number, name, format, job, before)
+                step = replace(step, status="done")
+        return replace(_sized(step, entry), seconds=round(time.perf_counter() - start, 3))
+
+    def _complete(self, photo: Path, style: int, entry: Entry | None) -> Entry | None:
+        """Return the entry if what it says still holds: photo, style, settings and result."""
+        if entry is None or entry.recipe != self._recipe(style) or not self._journal.is_made(entry):
+            return None
+        try:
+            same = photo_stamp(photo) == entry.photo_stamp
+            return entry if same or file_digest(photo) == entry.photo_sha256 else None
+        except OSError:
+            return None  # Reading it will say why.
+
+    def _repaint(
+        self, photo: Path, number: int, name: str, format: str, job: Job, before: Entry | None
+    ) -> Entry:
+        config, destination = self._plan.config, self._plan.output / name
+        own = before is not None and before.photo == job.photo and self._journal.is_made(before)
+        if not (own or config.overwrite) and os.path.lexists(destination):
+            raise ImageExistsError(
+                f"{destination}: exists and is not from this batch; add --overwrite to replace it"
+            )
+        data = read_file(photo)
+        stamp = photo_stamp(photo)
+        picture, notes = self._stylize(data, number, str(photo))
+        staged = self._journal.work_folder() / f"{hashlib.sha256(os.fsencode(name)).hexdigest()}"
+        try:
+            save_image(
+                picture,
+                staged,
+                format=format,
+                jpeg_quality=config.jpeg_quality,
+                overwrite=True,
+                bits=config.bits,
+                notes=notes,
+                name=str(destination),
+            )
+            entry = Entry(
+                output=name,
+                photo=job.photo,
+                photo_sha256=hashlib.sha256(data).hexdigest(),
+                photo_stamp=stamp,
+                style=self._plan.styles.slugs[number],
+                recipe=self._recipe(number),
+                sha256=file_digest(staged),
+                stamp=file_stamp(staged),
+                width=picture.width,
+                height=picture.height,
+                settings=self._settings | self._chance(),
+            )
+            _make_folder(destination.parent)
+            self._journal.publish(staged, entry)
+        except OSError as error:
+            raise OutputError(
+                f"{destination}: cannot be written ({error.strerror}); check the free space"
+            ) from error
+        finally:
+            staged.unlink(missing_ok=True)
+        return entry
+
+    def _path(self, job: Job, style: str) -> tuple[str, str]:
+        return result_path(job.photo, style, self._plan.config.format, self._plan.config.bits)
+
+    def _stylize(self, data: bytes, number: int, name: str) -> tuple[Picture, Notes]:
+        """Repaint a photo: the one call that all photos of all batches go through."""
+        config, styles = self._plan.config, self._plan.styles
+        side = config.max_side and needed_side(config.max_side, config.controls.stroke)
+        photo = load_image(data, name=name, side=side)
+        result = stylize_picture(
+            self._model,
+            photo,
+            unpack_vectors(self._model, styles.vectors[number : number + 1]),
+            alpha=config.alpha,
+            max_side=config.max_side,
+            controls=config.controls,
+            memory=self._memory,
+        )
+        return result, result_notes(photo, styles.slugs[number], config)
+
+    def _nearest(self, photo: Path, job: Job) -> int:
+        """Return the style that is nearest to the photo, or that was found to be so before."""
+        slugs = self._plan.styles.slugs
+        before = self._journal.style_of(job.photo)
+        if before in slugs:
+            number = slugs.index(before)
+            name, _ = self._path(job, before)
+            if self._complete(photo, number, self._journal.entry(name)):
+                return number
+        picture = resize_shorter_side(load_image(read_file(photo), name=str(photo)), STYLE_SIDE)
+        vector = self._model.measure_style(picture.pixels).to_vector().cpu().numpy()
+        rows, _ = nearest(vector, self._plan.styles.vectors, 1)
+        return int(rows[0])
+
+    def _recipe(self, style: int) -> str:
+        digest = hashlib.sha256(json.dumps(self._settings, sort_keys=True).encode())
+        digest.update(self._weights)
+        digest.update(self._plan.styles.vectors[style].tobytes())
+        # Among others, the nearest can be another one.
+        if self._plan.batch.assign == "nearest":
+            digest.update(self._plan.styles.vectors.tobytes())
+        return digest.hexdigest()
+
+    def _chance(self) -> dict[str, Any]:
+        return {"seed": self._plan.batch.seed} if self._plan.batch.assign == "random" else {}
+
+
+def _sized(step: BatchStep, entry: Entry) -> BatchStep:
+    return replace(step, width=entry.width, height=entry.height)
+
+
+def _settings(config: StylizeConfig) -> dict[str, Any]:
+    """Return what a result depends on, with the digests of pictures in place of their paths."""
+    values = {name: value for name, value in asdict(config).items() if name not in OUTSIDE}
+    settings: dict[str, Any] = json.loads(json.dumps(values, default=_content))
+    return settings
+
+
+def _content(value: object) -> str:
+    if isinstance(value, Path):
+        return hashlib.sha256(read_file(value)).hexdigest()
+    return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else repr(value)
+
+
+def _weights_digest(model: StyleTransferModel) -> bytes:
+    digest = hashlib.sha256()
+    for name, weight in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(weight.cpu().contiguous().numpy().tobytes())
+    return digest.digest()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot make this folder ({error.strerror})") from error
+
+
+def run_batch(jobs: Sequence[Job], run: Run, on_step: Callable[[BatchStep], None]) -> None:
+    """Carry out jobs; wait for those that another run is at, and take over those that it leaves.
+
+    Args:
+        jobs: From `plan_jobs`.
+        run: What carries them out.
+        on_step: Told about each job once.
+    """
+    while jobs:
+        busy = []
+        with closing(run(jobs)) as steps:  # Interrupted, it ends before the journal does.
+            for step in steps:
+                if step.status == "busy":
+                    busy.append(step.job)
+                else:
+                    on_step(step)
+        jobs = busy
+        if jobs:
+            time.sleep(POLL)
+
+
+def default_jobs() -> int:
+    """Return how many photos to work on at the same time."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return min(MAX_JOBS, len(affinity(0)) if affinity else os.cpu_count() or 1)
+
+
+def run_threads(
+    worker: Callable[[Job], BatchStep], jobs: Sequence[Job], threads: int
+) -> Generator[BatchStep]:
+    """Carry out jobs in threads; interrupted, it ends after the photos that are begun."""
+    before = torch.get_num_threads()
+    # Each thread of ours has its own threads of torch: together as many as there were.
+    share = max(1, before // threads)
+    torch.set_num_threads(share)
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(share,))
+    waiting: set[Future[BatchStep]] = set()
+    queue = deque(jobs)
+    done, least = 0, math.inf
+    try:
+        while queue or waiting:
+            while queue and len(waiting) < 2 * threads:
+                waiting.add(pool.submit(worker, queue.popleft()))
+            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
+                done += 1
+                if done % CHECKED == 0:
+                    held = resident_memory()
+                    least = min(least, held)
+                    if held > GROWTH * least:
+                        release_memory()
+    except KeyboardInterrupt:
+        pool.shutdown(cancel_futures=True)
+        yield from (future.result() for future in waiting if not future.cancelled())
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)
+
+
+@dataclass
+class Watch:
+    """What is known about a watched folder: which files changed when, and which were handled."""
+
+    source: Path
+    output: Path
+    config: BatchConfig
+    on_error: Callable[[ImageError], None]
+    _seen: dict[str, tuple[tuple[int, ...], float]] = field(default_factory=dict)
+    _handled: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
+
+    def settled(self) -> list[str]:
+        """Return the photos that are new or changed, and have stayed the same for a while."""
+        now = time.monotonic()
+        found = []
+        for photo in find_photos(self.source, self.output, self.config, self._tell):
+            try:
+                stamp = file_stamp(self.source / photo)
+            except OSError:
+                continue  # Gone again.
+            if self._seen.get(photo, ((), 0.0))[0] != stamp:
+                self._seen[photo] = (stamp, now)
+            elif now - self._seen[photo][1] >= SETTLED and self._handled.get(photo) != stamp:
+                self._handled[photo] = stamp
+                found.append(photo)
+        return found
+
+    def _tell(self, error: ImageError) -> None:
+        if str(error) not in self._told:
+            self._told.add(str(error))
+            self.on_error(error)
+
+
+def refuse_clashes(plan: Plan, jobs: Sequence[Job]) -> dict[Job, GalleryError]:
+    """Return the jobs whose results would be called like those of others, and why."""
+    taken: dict[str, Job] = {}
+    refused: dict[Job, GalleryError] = {}
+    for job in jobs:
+        if job.style is None:
+            continue
+        name, _ = result_path(
+            job.photo, plan.styles.slugs[job.style], plan.config.format, plan.config.bits
+        )
+        other = taken.setdefault(os.path.normcase(name), job)
+        if other is not job:
+            refused[job] = OutputError(
+                f"{other.photo} and {job.photo} would both become {name}; rename one"
+            )
+    return refused

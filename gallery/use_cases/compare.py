@@ -1,0 +1,184 @@
+"""The use case of `adain compare`: one photo in one style, made in several ways, on one sheet."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from adain.imaging.pillow import to_image
+from adain.imaging.reading import load_image
+from adain.imaging.resizing import resize_image
+from adain.network.model import StyleTransferModel
+from adain.optimizing.gatys import GatysConfig, Step
+from adain.optimizing.perceptual import LossConfig
+from adain.quality.gate import PassMeasure, measure_pass
+from adain.quality.metrics import structural_similarity
+from gallery.config import CompareConfig
+from gallery.database.gallery import Gallery
+from gallery.use_cases.previews import preview
+from gallery.use_cases.references import Reference, find_target
+from gallery.use_cases.render import STORED_LOSS, prepare_render, render_job, total_steps
+from gallery.use_cases.sheets import Cell, Section, make_sheet
+from gallery.use_cases.styles import Measure
+
+COLUMNS = 3
+
+CELL_SIDE = 1024
+"""Longest side in pixels of a painting on a sheet."""
+
+DEFAULTS = CompareConfig()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to make the picture, and how good it is.
+
+    Attributes:
+        name: `photo`, `alpha A` or `render N`.
+        measure: Distances to style and content, and fine noise.
+        ssim: Structural similarity to the photo, 1 for the photo itself.
+        seconds: What it took, with a style that is known; None for the photo.
+        steps: Steps of a render.
+        image: The picture.
+    """
+
+    name: str
+    measure: PassMeasure
+    ssim: float
+    seconds: float | None
+    steps: int | None
+    image: Tensor
+
+    def figures(self) -> dict[str, Any]:
+        """Return all but the picture, for JSON."""
+        return {
+            "name": self.name,
+            **{name: round(value, 6) for name, value in asdict(self.measure).items()},
+            "ssim": round(self.ssim, 6),
+            "seconds": self.seconds if self.seconds is None else round(self.seconds, 3),
+            "steps": self.steps,
+        }
+
+
+def compare(
+    model: StyleTransferModel,
+    photo: Path,
+    files: Sequence[tuple[Path, float]] | None,
+    measure: Measure,
+    config: CompareConfig = DEFAULTS,
+    on_share: Callable[[float], None] = lambda share: None,
+) -> list[Row]:
+    """Make a photo in a style in every way of a configuration.
+
+    Args:
+        model: The network.
+        photo: A picture file.
+        files: The paintings with weights; None renders with stored statistics.
+        measure: Gives the statistics of the style.
+        config: Which ways, and how large.
+        on_share: Told the share of the work that is done, in [0, 1].
+
+    Returns:
+        The photo itself, one pass at each strength, and a render with each budget.
+
+    Raises:
+        ImageError: If a picture cannot be read.
+        StylesError: If the style is neither measured nor at hand.
+        ImageTooLargeError: If the memory does not suffice.
+    """
+    picture = resize_image(load_image(photo), config.max_side)
+    pixels = picture.pixels.to(model.device)
+    style = measure(model).to(model.device)
+
+    def row(name: str, image: Tensor, seconds: float | None, steps: int | None = None) -> Row:
+        similarity = structural_similarity(image, pixels).item()
+        quality = measure_pass(model.encoder, pixels, image, style)
+        return Row(name, quality, similarity, seconds, steps, image.cpu())
+
+    rows = [row("photo", pixels, None)]
+    for alpha in config.alphas:
+        start = time.perf_counter()
+        image = model.stylize(pixels, style, alpha)
+        rows.append(row(f"alpha {alpha:g}", image, time.perf_counter() - start))
+    loss = LossConfig() if files else STORED_LOSS
+    done = 0
+    for steps in config.steps:
+        gatys = GatysConfig(loss, first_iterations=steps, iterations=steps)
+        start = time.perf_counter()
+        job = prepare_render(model, photo, files, measure, gatys, "one-pass", config.max_side)
+        every = total_steps(job) // steps * sum(config.steps)
+
+        def watch(step: Step, done: int = done, every: int = every) -> None:
+            on_share((done + step.done) / every)
+
+        rendering = render_job(model, job, on_step=watch)
+        seconds = time.perf_counter() - start
+        rows.append(row(f"render {steps}", rendering.image, seconds, rendering.iterations))
+        done += total_steps(job)
+    return rows
+
+
+def style_cells(
+    model: StyleTransferModel, references: Sequence[Reference], open_gallery: Callable[[], Gallery]
+) -> list[Cell]:
+    """Return the picture of each style, or where it is not at hand a preview of its statistics.
+
+    Raises:
+        StyleNotFound: If a style is neither a file nor in the gallery.
+        ImageError: If a picture cannot be read.
+    """
+    gallery = cache(open_gallery)
+    cells = []
+    for reference in references:
+        weight = "" if reference.weight == 1 else f", weight {reference.weight:g}"
+        if reference.is_file:
+            image, name = _thumbnail(Path(reference.name)), Path(reference.name).name
+        else:
+            target = find_target(gallery(), reference.name)
+            path = getattr(target, "path", None)
+            name = target.slug
+            if path and Path(path).is_file():
+                image = _thumbnail(Path(path))
+            else:
+                image = Image.open(BytesIO(preview(model, gallery(), target)))
+                name = f"{name} (no picture at hand: a still life in it)"
+        cells.append(Cell(image, (f"{name}{weight}",)))
+    return cells
+
+
+def comparison_sheet(title: str, rows: Sequence[Row], styles: Sequence[Cell]) -> Image.Image:
+    """Return photo and styles, one pass, and renders, with their figures under them."""
+    photo, *others = rows
+    height, width = photo.image.shape[2:]
+    top = [Cell(to_image(photo.image), (f"photo, {width}x{height}",)), *styles]
+    passes = [_cell(row) for row in others if row.steps is None]
+    renders = [_cell(row) for row in others if row.steps is not None]
+    return make_sheet(
+        [
+            Section(title, top, COLUMNS),
+            Section("One pass", passes, COLUMNS),
+            Section("Renders", renders, COLUMNS),
+        ]
+    )
+
+
+def _cell(row: Row) -> Cell:
+    way = row.name if row.steps is None else f"{row.steps} steps"
+    return Cell(
+        to_image(row.image),
+        (
+            f"{way}: {row.seconds:.2f} s, SSIM {row.ssim:.2f}",
+            f"style loss {row.measure.style:.3f}, content loss {row.measure.content:.3f}",
+        ),
+    )
+
+
+def _thumbnail(path: Path) -> Image.Image:
+    picture = resize_image(load_image(path), CELL_SIDE)
+    return to_image(picture.pixels, picture.transparency)

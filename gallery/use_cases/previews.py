@@ -1,0 +1,188 @@
+"""Previews: what a style of the gallery does to one and the same small photo.
+
+They are rendered on demand and kept as JPEG files in the user's cache folder, under a digest of
+all that they depend on: the style, the network, the photo and the size.
+"""
+
+import hashlib
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from platformdirs import user_cache_path
+
+from adain.imaging.picture import Picture
+from adain.imaging.pillow import to_image
+from adain.imaging.resizing import resize_image
+from adain.imaging.writing import encode_image
+from adain.network.model import StyleTransferModel
+from adain.styles.statistics import StyleStatistics
+from gallery.database.gallery import Gallery
+from gallery.database.paintings import Painting
+from gallery.database.queries import Group
+from gallery.errors import OutputError
+from gallery.ingest.hashes import pixel_digest
+from gallery.use_cases.example import HEIGHT, WIDTH, example_picture
+from gallery.use_cases.styles import stored_style
+
+QUALITY = 88
+
+VERSION = "adain-preview/1"
+"""Part of every digest; to be changed with the example photo or the way a preview is made."""
+
+MAX_BYTES = 256 * 2**20
+"""What the cache may hold, some 15,000 previews; then a quarter goes, unused for longest."""
+
+ABANDONED_SECONDS = 3600
+"""Age at which a file that was never finished is swept."""
+
+
+@dataclass(frozen=True)
+class PreviewConfig:
+    """What previews look like and where they are kept.
+
+    Attributes:
+        side: Longest side in pixels.
+        folder: The cache; by default one in the user's cache folder.
+        max_bytes: What the cache may hold.
+    """
+
+    side: int = WIDTH
+    folder: Path | None = None
+    max_bytes: int = MAX_BYTES
+
+
+def preview(
+    model: StyleTransferModel,
+    gallery: Gallery,
+    target: Painting | Group,
+    config: PreviewConfig = PreviewConfig(),
+    photo: Picture | None = None,
+) -> bytes:
+    """Return a photo in a style of the gallery, as a JPEG file.
+
+    Args:
+        model: The network.
+        gallery: Where the style is looked up.
+        target: A painting, an artist or a movement, from `references.find_target`.
+        config: Size and cache. A cache that cannot be written is done without.
+        photo: What is repainted; by default the still life of `gallery.use_cases.example`.
+
+    Raises:
+        StylesError: If the style was not measured, and there is no picture to measure.
+        ImageError: If that picture cannot be read.
+        DatabaseError: If the gallery cannot be read.
+    """
+    style = stored_style(model, gallery, target)
+    small = None if photo is None else resize_image(photo, config.side)
+    file = preview_file(model, style, config, small)
+    return kept_preview(file) or render_preview(model, style, file, config, small)
+
+
+def preview_file(
+    model: StyleTransferModel,
+    style: StyleStatistics,
+    config: PreviewConfig = PreviewConfig(),
+    photo: Picture | None = None,
+) -> Path:
+    """Return the file that keeps the preview of a style; its stem is a digest of the preview."""
+    name = "example" if photo is None else pixel_digest(photo)
+    key = hashlib.sha256(f"{VERSION} {model.fingerprint} {name} {config.side}".encode())
+    key.update(_decoder_digest(model))
+    key.update(style.to_vector().cpu().numpy().tobytes())
+    folder = config.folder or user_cache_path("adain", appauthor=False) / "previews"
+    return folder / key.hexdigest()[:2] / f"{key.hexdigest()}.jpg"
+
+
+def render_preview(
+    model: StyleTransferModel,
+    style: StyleStatistics,
+    file: Path,
+    config: PreviewConfig = PreviewConfig(),
+    photo: Picture | None = None,
+) -> bytes:
+    """Repaint a small photo, by default the example, and keep the result in `file` if possible."""
+    picture = photo or _example(config.side)
+    pixels = model.stylize(picture.pixels, style)
+    data = encode_image(to_image(pixels, picture.transparency), "jpeg", QUALITY)
+    try:
+        write_file(file, data, overwrite=True)
+    except OutputError:
+        return data
+    _sweep(file.parent.parent, config.max_bytes)
+    return data
+
+
+def write_file(file: Path, data: bytes, overwrite: bool = False) -> None:
+    """Write a preview, whole or not at all; make its folder.
+
+    Raises:
+        OutputError: If the file exists and `overwrite` is false, or it cannot be written.
+    """
+    if not overwrite and os.path.lexists(file):
+        raise OutputError(f"{file}: exists already; add --overwrite to replace it")
+    temporary = file.with_name(f".adain-{secrets.token_hex(8)}.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(data)
+            os.replace(temporary, file)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{file}: cannot be written ({error.strerror}); check the folder and the free space"
+        ) from error
+
+
+def example_file() -> bytes:
+    """Return the example, larger, as a JPEG file."""
+    return encode_image(to_image(_example(3 * WIDTH)), "jpeg", 92)
+
+
+def _example(side: int) -> Picture:
+    width, height = side, max(16, round(side * HEIGHT / WIDTH))
+    pixels = example_picture(width, height).transpose(2, 0, 1)[None]
+    return Picture(torch.from_numpy(pixels.copy()), None, "example")
+
+
+def _decoder_digest(model: StyleTransferModel) -> bytes:
+    """Return the SHA-256 of the decoder: half a megabyte, some milliseconds."""
+    digest = hashlib.sha256(repr(model.decoder.table).encode())
+    for value in model.decoder.state_dict().values():
+        digest.update(value.detach().cpu().contiguous().numpy().data)
+    return digest.digest()
+
+
+def kept_preview(file: Path) -> bytes | None:
+    """Return a kept preview, unless it is missing or was cut off by a power cut."""
+    try:
+        data = file.read_bytes()
+        if data[:2] == b"\xff\xd8" and data[-2:] == b"\xff\xd9":
+            os.utime(file)  # Sweeping goes by the time of last use.
+            return data
+    except OSError:
+        pass
+    return None
+
+
+def _sweep(folder: Path, max_bytes: int) -> None:
+    """Delete the previews that were not used for longest, if there are too many bytes of them."""
+    try:
+        files = [(path, path.stat()) for path in folder.glob("*/*.jpg")]
+        for path in folder.glob("*/.adain-*.tmp"):
+            if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
+                path.unlink(missing_ok=True)
+        total = sum(status.st_size for _, status in files)
+        if total <= max_bytes:
+            return
+        for path, status in sorted(files, key=lambda file: file[1].st_mtime):
+            if total <= max_bytes * 3 // 4:
+                break
+            path.unlink(missing_ok=True)
+            total -= status.st_size
+    except OSError:
+        pass  # Another process sweeps at the same time.

@@ -1,0 +1,56 @@
+"""What a result says about itself."""
+
+import json
+from dataclasses import fields
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from adain.config import Controls
+from adain.imaging.metadata import Notes
+from adain.imaging.picture import Picture
+from gallery.config import StylizeConfig
+
+
+def result_notes(photo: Picture, style: str, config: StylizeConfig) -> Notes:
+    """Return what is written into the file of a result.
+
+    Args:
+        photo: The photo.
+        style: Slug of the style.
+        config: How it was stylized.
+    """
+    facts = photo.facts if config.keep_metadata else {}
+    if not config.provenance:
+        return Notes(facts=facts)
+    version = _version()
+    return Notes(f"adain {version}", json.dumps(_recipe(style, config, version)), facts)
+
+
+@cache
+def _version() -> str:
+    return metadata.version("adain")  # It reads and parses a file.
+
+
+def _recipe(style: str, config: StylizeConfig, version: str) -> dict[str, Any]:
+    """Return what made a result: no path, and of the controls only those that were used."""
+    recipe: dict[str, Any] = {
+        "style": style,
+        "alpha": config.alpha,
+        "model": Path(config.model).stem,
+        "version": version,
+    }
+    if config.style_side != StylizeConfig().style_side:
+        recipe["style_size"] = config.style_side
+    if config.quality != StylizeConfig().quality:
+        recipe["quality"] = config.quality
+    for each in fields(Controls):
+        value = getattr(config.controls, each.name)
+        if each.name == "strength" and value is not None:
+            recipe["strength"] = "picture"
+        elif each.name == "masks" and value:
+            recipe["masks"] = len(value)
+        elif value != each.default and each.name != "strength":
+            recipe[each.name] = value
+    return recipe

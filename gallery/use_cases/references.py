@@ -1,0 +1,91 @@
+"""What `--style` takes: names of paintings, artists and movements, files, and mixtures of them."""
+
+import math
+import mimetypes
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gallery.database.gallery import Gallery
+from gallery.database.paintings import Painting, slugify
+from gallery.database.queries import Group
+from gallery.errors import StyleNotFound
+
+STANDARD = "-"
+"""Stands for a painting on standard input."""
+
+MAX_STYLES = 8
+"""Styles in a mixture; more of them blur into the average of all paintings."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One part of a style.
+
+    Attributes:
+        name: A file, `-`, or what `find_target` takes.
+        weight: Its share of the mixture; shares are divided by their sum.
+    """
+
+    name: str
+    weight: float = 1.0
+
+    @property
+    def is_file(self) -> bool:
+        """Return whether it names a file rather than a style of the gallery."""
+        return os.path.exists(self.name)
+
+
+def parse_references(texts: Sequence[str]) -> list[Reference]:
+    """Read references such as `irises`, `artist:monet=0.7` and `mosaic.png=2`.
+
+    Raises:
+        ValueError: If there are too many, or the weights are not finite or sum to 0 or less.
+    """
+    references = [_parse(text) for text in texts]
+    weights = [reference.weight for reference in references]
+    if len(references) > MAX_STYLES:
+        raise ValueError(f"at most {MAX_STYLES} styles can be mixed, got {len(references)}")
+    if not all(map(math.isfinite, weights)) or sum(weights) < 1e-9:
+        raise ValueError(f"style weights must be finite and sum to more than 0, got {weights}")
+    return references
+
+
+def find_target(gallery: Gallery, name: str) -> Painting | Group:
+    """Find what a name stands for.
+
+    Args:
+        gallery: Where to look.
+        name: Number, slug, `artist:title` or words of a painting; `artist:NAME` or `style:NAME`
+            for all paintings of an artist or a movement.
+
+    Raises:
+        StyleNotFound: If nothing fits, or several do.
+    """
+    kind, colon, rest = name.partition(":")
+    if colon and kind in ("artist", "style"):
+        return gallery.find_group(kind, rest)
+    if (mimetypes.guess_type(name)[0] or "").startswith("image/"):
+        raise StyleNotFound(f"{name}: no such file")
+    return gallery.find(name)
+
+
+def file_slug(reference: Reference) -> str:
+    """Return what a picture file is called in the names of results.
+
+    Raises:
+        StyleNotFound: If it is a folder.
+    """
+    if os.path.isdir(reference.name):
+        raise StyleNotFound(f"{reference.name}: is a folder; give one picture of it as the style")
+    return slugify(os.path.splitext(os.path.basename(reference.name))[0]) or "painting"
+
+
+def _parse(text: str) -> Reference:
+    name, equals, weight = text.rpartition("=")
+    if not equals or os.path.exists(text):
+        return Reference(text)
+    try:
+        return Reference(name, float(weight))
+    except ValueError:
+        return Reference(text)

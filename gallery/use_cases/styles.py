@@ -1,0 +1,145 @@
+"""The use cases that the command line and the web share."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from adain.config import STYLE_LAYERS, STYLE_SIDE
+from adain.network.model import StyleTransferModel
+from adain.painting.measuring import measure_style
+from adain.styles.statistics import StyleStatistics, interpolate_styles, pool_styles
+from gallery.database.gallery import Gallery
+from gallery.database.paintings import Painting
+from gallery.database.queries import Group
+from gallery.errors import StylesError
+from gallery.use_cases.references import STANDARD, Reference, file_slug, find_target
+
+Measure = Callable[[StyleTransferModel], StyleStatistics]
+"""What gives the statistics of a style by the encoder of a model."""
+
+
+MAX_SLUG = 120
+"""Characters of a style's slug; a file name holds 255 bytes."""
+
+
+def stored_style(
+    model: StyleTransferModel,
+    gallery: Gallery,
+    target: Painting | Group,
+    side: int = STYLE_SIDE,
+) -> StyleStatistics:
+    """Return the style of a painting of the gallery, or of all paintings of an artist or style.
+
+    What was not measured by this model's encoder yet is measured now, where the picture is at
+    hand, and kept.
+
+    Args:
+        model: The network.
+        gallery: Where the painting is.
+        target: The painting or the group.
+        side: As for `measure_style`. Only what is measured at `STYLE_SIDE` is kept.
+
+    Raises:
+        StylesError: If it was not measured, and there is no picture.
+        ImageError: If the picture cannot be read.
+    """
+    if side != STYLE_SIDE:
+        if isinstance(target, Group) or target.path is None:
+            raise StylesError(
+                f"{target.slug}: measured at {STYLE_SIDE} pixels, and its picture is not here; "
+                "leave --style-size out, or give a picture of it as the style"
+            )
+        return measure_style(model, Path(target.path), side=side)
+    if isinstance(target, Group):
+        vector = gallery.pooled(target, model.fingerprint, partial(pool_vectors, model))
+        return unpack_vectors(model, vector)
+    stored = gallery.vector(target, model.fingerprint)
+    if stored is not None:
+        return unpack_vectors(model, stored)
+    if target.path is None:
+        raise StylesError(
+            f"{target.slug}: not measured by encoder {model.fingerprint}, and its picture is not "
+            "here; ingest it, or give a picture of it as the style"
+        )
+    style = measure_style(model, Path(target.path))
+    gallery.keep_vector(target, model.fingerprint, style.to_vector().cpu().numpy())
+    return style
+
+
+def find_style(
+    references: Sequence[Reference],
+    open_gallery: Callable[[], Gallery],
+    standard_input: BinaryIO | None = None,
+    side: int = STYLE_SIDE,
+    separate: bool = False,
+) -> tuple[str, Measure]:
+    """Find what references stand for, before any network is loaded.
+
+    Args:
+        references: The parts of the style.
+        open_gallery: Called once, when a part is not a file.
+        standard_input: What the reference `-` reads.
+        side: Shorter side in pixels at which paintings are measured.
+        separate: Whether the styles stay apart, one for each mask, instead of being mixed.
+
+    Returns:
+        A slug for the names of results, and what measures the style or looks it up.
+
+    Raises:
+        StyleNotFound: If a part is neither a file nor in the gallery.
+        DatabaseError: If the gallery cannot be read.
+    """
+    parts: list[tuple[str, Measure]] = []
+    gallery = None
+    for reference in references:
+        if reference.name == STANDARD and standard_input is not None:
+            measure = partial(
+                measure_style, painting=standard_input, name="standard input", side=side
+            )
+            parts.append(("stdin", measure))
+        elif reference.is_file:
+            painting = Path(reference.name)
+            measure = partial(measure_style, painting=painting, side=side)
+            parts.append((file_slug(reference), measure))
+        else:
+            gallery = gallery or open_gallery()
+            target = find_target(gallery, reference.name)
+            measure = partial(stored_style, gallery=gallery, target=target, side=side)
+            parts.append((target.slug, measure))
+    slug = "+".join(slug for slug, _ in parts)[:MAX_SLUG]
+    if len(parts) == 1:
+        return slug, parts[0][1]
+
+    def mix(model: StyleTransferModel) -> StyleStatistics:
+        styles = [measure(model) for _, measure in parts]
+        return join_styles(styles, None if separate else [each.weight for each in references])
+
+    return slug, mix
+
+
+def join_styles(
+    styles: Sequence[StyleStatistics], weights: Sequence[float] | None
+) -> StyleStatistics:
+    """Return styles `(1, C)` mixed by weights, or without weights as a batch `(N, C)`."""
+    if len(styles) == 1:
+        return styles[0]
+    if weights is not None:
+        return interpolate_styles(styles, weights)
+    widths = {layer: value.mean.shape[1] for layer, value in styles[0].layers.items()}
+    return StyleStatistics.from_vector(torch.cat([each.to_vector() for each in styles]), widths)
+
+
+def pool_vectors(model: StyleTransferModel, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the style vector `(1, D)` of many paintings, `(N, D)`, together."""
+    return pool_styles(unpack_vectors(model, vectors)).to_vector().numpy()
+
+
+def unpack_vectors(model: StyleTransferModel, vectors: NDArray[np.float32]) -> StyleStatistics:
+    """Return the styles of style vectors `(N, D)`."""
+    widths = {layer: model.encoder.widths[layer] for layer in STYLE_LAYERS}
+    return StyleStatistics.from_vector(torch.from_numpy(vectors), widths)

@@ -1,0 +1,227 @@
+"""What the handlers share: the network behind its thread, and the gallery behind another."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from starlette.requests import Request
+
+from adain.config import STYLE_SIDE
+from adain.imaging.picture import Picture
+from adain.imaging.pillow import to_image
+from adain.imaging.reading import ImageLimits
+from adain.imaging.resizing import resize_shorter_side
+from adain.imaging.writing import encode_image
+from adain.network.model import StyleTransferModel
+from adain.painting.stylize import stylize_picture
+from adain.styles.statistics import StyleStatistics
+from gallery.database.gallery import Gallery
+from gallery.database.paintings import Painting
+from gallery.use_cases.references import Reference, find_target
+from gallery.use_cases.styles import join_styles, stored_style
+from gallery.web.decoding import Decoder
+from gallery.web.metrics import Metrics
+from gallery.web.parameters import Order
+from gallery.web.problems import Problem
+from gallery.web.settings import ServeConfig
+from gallery.web.uploads import Upload
+from gallery.web.worker import Priority, Worker
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A finished picture.
+
+    Attributes:
+        data: The picture file.
+        seconds: What decoding, painting and encoding took.
+    """
+
+    data: bytes
+    media_type: str
+    seconds: float
+
+
+class Studio:
+    """The network and the gallery of one service; both are used one request at a time.
+
+    A gallery in memory has one connection, which threads cannot share; one in a file or on a
+    server answers in a few milliseconds.
+    """
+
+    def __init__(
+        self,
+        config: ServeConfig,
+        model: StyleTransferModel,
+        gallery: Gallery,
+        model_name: str,
+    ) -> None:
+        self.config, self.model, self.gallery = config, model, gallery
+        self.model_name = model_name
+        self.metrics = Metrics()
+        self.worker = Worker(config.queue)
+        self.decoder = Decoder()
+        self.metrics.watch("adain_queue_depth", "Pictures that wait", lambda: self.worker.depth)
+        self.metrics.watch("adain_painting", "Pictures in work", lambda: self.worker.running)
+        self._reader = ThreadPoolExecutor(1, "gallery")
+
+    def close(self) -> None:
+        """Finish what waits."""
+        self.worker.close()
+        self._reader.shutdown()
+        self.decoder.close()
+
+    async def read(self, query: Callable[[], T]) -> T:
+        """Ask the gallery."""
+        return await asyncio.get_running_loop().run_in_executor(self._reader, query)
+
+    async def styles(self, references: Sequence[Reference]) -> tuple[str, list[StyleStatistics]]:
+        """Return the slug and the statistics of styles of the gallery, in their order.
+
+        A name is never taken for a file of this machine.
+
+        Raises:
+            StyleNotFound: If one is not in the gallery.
+            StylesError: If it was not measured by the encoder.
+        """
+        return await self.read(partial(self._styles, references))
+
+    def styles_now(self, references: Sequence[Reference]) -> tuple[str, list[StyleStatistics]]:
+        """Do the same from a thread that may wait."""
+        return self._reader.submit(self._styles, references).result()
+
+    def _styles(self, references: Sequence[Reference]) -> tuple[str, list[StyleStatistics]]:
+        targets = [find_target(self.gallery, reference.name) for reference in references]
+        styles = [stored_style(self.model, self.gallery, target) for target in targets]
+        return "+".join(target.slug for target in targets) or "painting", styles
+
+    def pictures_now(
+        self, references: Sequence[Reference]
+    ) -> tuple[list[Path] | None, list[StyleStatistics]]:
+        """Return the pictures of paintings, None if one is not at hand, and their statistics.
+
+        From a thread that may wait. Raises as `styles`.
+        """
+        return self._reader.submit(self._pictures, references).result()
+
+    def _pictures(
+        self, references: Sequence[Reference]
+    ) -> tuple[list[Path] | None, list[StyleStatistics]]:
+        targets = [find_target(self.gallery, reference.name) for reference in references]
+        styles = [stored_style(self.model, self.gallery, target) for target in targets]
+        paths = [
+            Path(target.path)
+            for target in targets
+            if isinstance(target, Painting) and target.path and Path(target.path).is_file()
+        ]
+        return paths if len(paths) == len(targets) else None, styles
+
+    async def run(
+        self, request: Request, work: Callable[[], T], priority: Priority = Priority.PAINT
+    ) -> T:
+        """Run work on the network's thread; give its place up when the client leaves.
+
+        Raises:
+            Problem: `busy`, `too-late` or `client-gone`.
+        """
+        future = self.worker.submit(work, priority)
+        gone = asyncio.ensure_future(_gone(request))
+        done = asyncio.ensure_future(_wait(future))
+        try:
+            await asyncio.wait(
+                (gone, done),
+                timeout=self.config.deadline,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if done.done():
+                return done.result()
+            if gone.done():
+                raise Problem("client-gone", "the client closed the connection")
+            raise Problem("too-late", f"not done within {self.config.deadline:g} seconds")
+        finally:
+            for task in (gone, done):
+                task.cancel()
+            future.cancel()
+
+    def paint(
+        self,
+        order: Order,
+        upload: Upload,
+        named: Sequence[StyleStatistics],
+        limits: ImageLimits | None = None,
+    ) -> Painted:
+        """Stylize an uploaded photo into a picture file; on the network's thread.
+
+        Args:
+            order: What to make of it.
+            upload: The photo, and what else was sent along.
+            named: The styles of the gallery, in the order of `order.style`.
+            limits: What photos to refuse; by default those of the service.
+
+        Raises:
+            Problem: If styles, weights and masks do not fit together.
+            ImageError: If a picture cannot be read, or is too large.
+            MaskError: If a mask does not fit.
+        """
+        start = time.perf_counter()
+        photo = self.decoder.load(upload.photo, limits or self.config.photo_limits, "photo")
+        controls = order.controls(*self._masks(upload))
+        style = self.mixture(order, upload, named)
+        decoded = time.perf_counter()
+        result = stylize_picture(
+            self.model,
+            photo,
+            style,
+            alpha=order.alpha,
+            max_side=min(order.max_side or self.config.max_side, self.config.max_side),
+            controls=controls,
+        )
+        painted = time.perf_counter()
+        image = to_image(result.pixels, result.transparency)
+        data = encode_image(image, order.format, order.quality)
+        done = time.perf_counter()
+        self.metrics.stage_seconds.labels("decode").observe(decoded - start)
+        self.metrics.stage_seconds.labels("paint").observe(painted - decoded)
+        self.metrics.stage_seconds.labels("encode").observe(done - painted)
+        return Painted(data, f"image/{order.format}", done - start)
+
+    def mixture(
+        self, order: Order, upload: Upload, named: Sequence[StyleStatistics]
+    ) -> StyleStatistics:
+        """Return all styles of an order as one, or one beside the other if masks part them."""
+        weights = order.weights(upload)
+        return join_styles(self.each(upload, named), None if upload.masks else weights)
+
+    def each(self, upload: Upload, named: Sequence[StyleStatistics]) -> list[StyleStatistics]:
+        """Return the named styles, and that of the painting that was sent along."""
+        if upload.painting is None:
+            return list(named)
+        painting = resize_shorter_side(self.load(upload.painting, "painting"), STYLE_SIDE)
+        return [*named, self.model.measure_style(painting.pixels)]
+
+    def load(self, data: bytes, name: str) -> Picture:
+        """Decode what was uploaded, within the limits of the service. Raises `ImageError`."""
+        return self.decoder.load(data, self.config.photo_limits, name)
+
+    def _masks(self, upload: Upload) -> tuple[tuple[bytes, ...], bytes | None]:
+        clean, limits = self.decoder.clean, self.config.photo_limits
+        masks = tuple(clean(mask, limits, f"mask {i + 1}") for i, mask in enumerate(upload.masks))
+        strength = upload.strength and clean(upload.strength, limits, "strength")
+        return masks, strength
+
+
+async def _wait(future: "Future[T]") -> T:
+    return await asyncio.wrap_future(future)
+
+
+async def _gone(request: Request) -> None:
+    """Wait until the client closes the connection; its body must have been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+
+from gallery.database.gallery import Gallery, starter_gallery
+from gallery.database.queries import Group
+from gallery.database.style_files import StyleFile
+from gallery.errors import StyleNotFound
+from gallery.use_cases.references import (
+    MAX_STYLES,
+    Reference,
+    file_slug,
+    find_target,
+    parse_references,
+)
+
+
+@pytest.fixture
+def gallery(styles: StyleFile, monkeypatch: pytest.MonkeyPatch) -> Gallery:
+    monkeypatch.setattr("gallery.database.gallery.load_styles", lambda: styles)
+    return starter_gallery()
+
+
+def test_a_weight_stands_behind_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("odd=2").touch()
+    texts = ["irises", "artist:monet=0.7", "a=b", "e=mc2=-1", "odd=2", "odd=2=3"]
+    assert parse_references(texts) == [
+        Reference("irises"),
+        Reference("artist:monet", 0.7),
+        Reference("a=b"),
+        Reference("e=mc2", -1),
+        Reference("odd=2"),
+        Reference("odd=2", 3),
+    ]
+
+
+@pytest.mark.parametrize("texts", [["a=nan"], ["a=inf"], ["a=0"], ["a=1", "b=-1"], ["a=-1"]])
+def test_weights_without_meaning_are_refused(texts: list[str]) -> None:
+    with pytest.raises(ValueError, match="finite and sum to more than 0"):
+        parse_references(texts)
+    with pytest.raises(ValueError, match=f"at most {MAX_STYLES}"):
+        parse_references(texts * (MAX_STYLES + 1))
+
+
+def test_a_prefix_asks_for_all_of_an_artist_or_a_movement(gallery: Gallery) -> None:
+    artist = find_target(gallery, "artist:Van Gogh")
+    assert isinstance(artist, Group)
+    assert (artist.kind, artist.slug, artist.paintings) == ("artist", "vincent-van-gogh", 2)
+    style = find_target(gallery, "style:impressionism")
+    assert isinstance(style, Group)
+    assert (style.kind, style.slug, style.paintings) == ("style", "impressionism", 3)
+    assert find_target(gallery, "van gogh: irises").slug == "irises"
+
+
+def test_a_miss_names_three_artists(gallery: Gallery) -> None:
+    with pytest.raises(StyleNotFound, match=r"no artist named 'mnet'; did you mean 'artist:claude"):
+        find_target(gallery, "artist:mnet")
+    with pytest.raises(StyleNotFound, match="'adain gallery styles' lists all"):
+        find_target(gallery, "style:")
+
+
+def test_a_picture_that_is_missing_is_not_searched_for(gallery: Gallery) -> None:
+    with pytest.raises(StyleNotFound, match=r"^irises\.png: no such file$"):
+        find_target(gallery, "irises.png")
+
+
+def test_a_folder_is_no_style(tmp_path: Path) -> None:
+    with pytest.raises(StyleNotFound, match="is a folder"):
+        file_slug(Reference(str(tmp_path)))
+    assert file_slug(Reference("x/Été 1.png")) == "ete-1"
+    assert file_slug(Reference("星.png")) == "painting"

@@ -1,0 +1,609 @@
+from dataclasses import replace
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from adain.config import STYLE_LAYERS, STYLE_SIDE, Controls
+from adain.errors import ImageError, ImageTooLargeError, MaskError
+from adain.imaging.color import measure_colors
+from adain.imaging.picture import Picture
+from adain.imaging.pillow import from_image
+from adain.imaging.reading import ImageLimits, load_image
+from adain.imaging.resizing import resize_image
+from adain.imaging.writing import encode_image
+from adain.network.model import StyleTransferModel
+from adain.painting.measuring import measure_style
+from adain.painting.stylize import stylize_photo, stylize_picture
+from adain.styles.statistics import StyleStatistics, channel_statistics
+from gallery.config import database_url
+from gallery.database.gallery import Gallery, make_gallery
+from gallery.database.paintings import Painting
+from gallery.database.style_files import StyleFile
+from gallery.errors import StylesError
+from gallery.use_cases.references import parse_references
+from gallery.use_cases.styles import find_style, stored_style
+
+
+def picture(width: int, height: int, mode: str = "RGB", seed: int = 0) -> bytes:
+    generator = np.random.default_rng(seed)
+    channels = len(mode)
+    pixels = generator.integers(0, 256, (height, width, channels), dtype=np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def style(tiny_model: StyleTransferModel) -> StyleStatistics:
+    return measure_style(tiny_model, picture(64, 48, seed=1))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 31), (200, 101)])
+def test_the_result_has_the_size_of_the_photo(
+    tiny_model: StyleTransferModel, style: StyleStatistics, size: tuple[int, int]
+) -> None:
+    image = stylize_photo(tiny_model, picture(*size), style)
+    assert (image.size, image.mode) == (size, "RGB")
+
+
+def test_max_side_shrinks_and_never_enlarges(
+    tiny_model: StyleTransferModel, style: StyleStatistics
+) -> None:
+    photo = picture(200, 100)
+    assert stylize_photo(tiny_model, photo, style, max_side=100).size == (100, 50)
+    assert stylize_photo(tiny_model, photo, style, max_side=1000).size == (200, 100)
+
+
+def scenery(width: int, height: int) -> bytes:
+    """A picture with large and small shapes."""
+    y, x = np.linspace(0, 9, height)[:, None], np.linspace(0, 12, width)[None]
+    channels = [np.sin(x + k * y) + 0.5 * np.sin(9 * x - 7 * k * y) for k in (0.5, 1, 2)]
+    buffer = BytesIO()
+    pixels = (np.stack(channels, axis=2) * 80 + 128).clip(0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def stylized(
+    model: StyleTransferModel, photo: bytes, style: StyleStatistics, **controls: Any
+) -> torch.Tensor:
+    """The pixels of a photo repainted under some controls."""
+    return stylize_picture(model, load_image(photo), style, controls=Controls(**controls)).pixels
+
+
+def grey(levels: Any) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(np.asarray(levels, np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+HALVES = np.repeat(np.array([0, 255]), 32)[None].repeat(48, 0)
+"""Black on the left, white on the right, 64 x 48."""
+
+
+@pytest.fixture
+def lively_model(tiny_model: StyleTransferModel) -> StyleTransferModel:
+    """Random weights that show what they do to a picture."""
+    for parameter in tiny_model.decoder.parameters():
+        if parameter.ndim == 4:
+            torch.nn.init.kaiming_normal_(parameter, nonlinearity="relu")
+    last = tiny_model.decoder.get_submodule(str(len(tiny_model.decoder.table) - 1))
+    assert isinstance(last, torch.nn.Conv2d) and last.bias is not None
+    torch.nn.init.normal_(last.weight, std=0.03)
+    torch.nn.init.constant_(last.bias, 0.4)
+    return tiny_model
+
+
+@pytest.fixture
+def styles(lively_model: StyleTransferModel) -> list[StyleStatistics]:
+    return [measure_style(lively_model, each) for each in (picture(64, 48), scenery(64, 48))]
+
+
+def together(model: StyleTransferModel, *styles: StyleStatistics) -> StyleStatistics:
+    vectors = torch.cat([style.to_vector() for style in styles])
+    return StyleStatistics.from_vector(
+        vectors, {layer: model.encoder.widths[layer] for layer in STYLE_LAYERS}
+    )
+
+
+@pytest.mark.parametrize("size", [(1500, 333), (2048, 512)])
+def test_a_preview_and_a_print_are_the_same_picture(
+    lively_model: StyleTransferModel, styles: list[StyleStatistics], size: tuple[int, int]
+) -> None:
+    photo = scenery(*size)
+    print_ = stylize_photo(lively_model, photo, styles[0])
+    preview = stylize_photo(lively_model, photo, styles[0], max_side=400)
+    assert print_.size == size and preview.width == 400
+    small = np.asarray(print_.resize(preview.size, Image.Resampling.BICUBIC), float)
+    assert abs(small - np.asarray(preview)).mean() < 2
+    plain = stylize_photo(lively_model, photo, styles[0], max_side=400, controls=Controls(stroke=0))
+    assert abs(small - np.asarray(plain)).mean() > 4, "the rule makes no difference here"
+
+
+@pytest.mark.parametrize(
+    ("side", "stroke", "seen"), [(400, 1, 400), (400, 2, 200), (400, 0.5, 800), (1500, 1, 1024)]
+)
+def test_the_stroke_decides_at_which_size_the_network_sees_the_photo(
+    tiny_model: StyleTransferModel,
+    style: StyleStatistics,
+    monkeypatch: pytest.MonkeyPatch,
+    side: int,
+    stroke: float,
+    seen: int,
+) -> None:
+    widths = []
+    stylize = tiny_model.stylize
+
+    def record(pixels: torch.Tensor, *rest: Any) -> torch.Tensor:
+        widths.append(pixels.shape[3])
+        return stylize(pixels, *rest)
+
+    monkeypatch.setattr(tiny_model, "stylize", record)
+    result = stylized(tiny_model, picture(side, 100), style, stroke=stroke)
+    assert (widths, tuple(result.shape[2:])) == ([seen], (100, side))
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    width=st.integers(16, 90),
+    height=st.integers(16, 90),
+    stroke=st.sampled_from([0, 0.3, 0.7, 1, 1.3, 3]),
+    max_side=st.none() | st.integers(16, 99),
+)
+def test_the_size_of_the_result_does_not_depend_on_the_stroke(
+    tiny_model: StyleTransferModel, width: int, height: int, stroke: float, max_side: int | None
+) -> None:
+    photo = load_image(picture(width, height))
+    style = tiny_model.measure_style(photo.pixels)
+    result = stylize_picture(
+        tiny_model, photo, style, max_side=max_side, controls=Controls(stroke=stroke)
+    )
+    expected = photo if max_side is None else resize_image(photo, max_side)
+    assert result.pixels.shape == expected.pixels.shape
+
+
+def test_a_black_strength_keeps_the_photo_to_the_bit_and_a_white_one_changes_nothing(
+    lively_model: StyleTransferModel, styles: list[StyleStatistics]
+) -> None:
+    photo = picture(64, 48)
+    plain = stylized(lively_model, photo, styles[0])
+    result = stylized(lively_model, photo, styles[0], strength=grey(HALVES))
+    original = load_image(photo).pixels
+    assert torch.equal(result[..., :32], original[..., :32])
+    torch.testing.assert_close(result[..., 32:], plain[..., 32:])
+    assert (plain - original)[..., :32].abs().mean() > 0.02
+
+
+@pytest.mark.parametrize("width", [64, 1400])
+def test_alpha_zero_keeps_the_photo_to_the_bit_and_little_changes_it_little(
+    lively_model: StyleTransferModel, styles: list[StyleStatistics], width: int
+) -> None:
+    photo = load_image(scenery(width, 60))
+    steps = [
+        stylize_picture(lively_model, photo, styles[0], alpha=alpha).pixels
+        for alpha in (0, 0.02, 0.05, 0.099, 0.101)
+    ]
+    assert torch.equal(steps[0], photo.pixels)
+    changes = [(step - photo.pixels).abs().mean().item() for step in steps]
+    assert changes == sorted(changes)
+    assert changes[4] - changes[3] < 0.1 * changes[4]
+
+
+def test_the_strength_of_a_large_photo_keeps_it_to_the_bit_as_well(
+    lively_model: StyleTransferModel, styles: list[StyleStatistics]
+) -> None:
+    photo = scenery(1400, 200)
+    black = grey(np.zeros((20, 140)))
+    result = stylized(lively_model, photo, styles[0], strength=black, preserve_color="linear")
+    assert torch.equal(result, load_image(photo).pixels)
+
+
+def test_each_region_has_its_style(
+    lively_model: StyleTransferModel, styles: list[StyleStatistics]
+) -> None:
+    photo = picture(64, 48)
+    both = together(lively_model, *styles)
+    left, right = (stylized(lively_model, photo, style) for style in styles)
+    assert (left - right).abs().mean() > 0.01
+    for masks in ((grey(HALVES),), (grey(255 - HALVES), grey(HALVES))):
+        result = stylized(lively_model, photo, both, masks=masks, feather=0)
+        # Far from the border: one style may reach a little into the other.
+        torch.testing.assert_close(result[..., :16], left[..., :16], atol=0.05, rtol=0)
+        torch.testing.assert_close(result[..., 48:], right[..., 48:], atol=0.05, rtol=0)
+
+
+def test_where_no_mask_is_white_the_photo_stays(
+    lively_model: StyleTransferModel, styles: list[StyleStatistics]
+) -> None:
+    photo = picture(64, 48)
+    result = stylized(lively_model, photo, styles[0], masks=(grey(HALVES),), feather=0)
+    assert torch.equal(result[..., :32], load_image(photo).pixels[..., :32])
+
+
+def test_masks_that_do_not_fit_name_themselves(
+    tiny_model: StyleTransferModel, style: StyleStatistics, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong.png"
+    wrong.write_bytes(grey(np.zeros((48, 48))))
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(picture(64, 48))
+    for controls in (Controls(strength=wrong), Controls(masks=(wrong,))):
+        with pytest.raises(MaskError, match=r"wrong\.png: 48x48 .*photo\.png, 64x48"):
+            stylize_photo(tiny_model, photo, style, controls=controls)
+    with pytest.raises(ImageError, match=r"gone\.png: cannot be read"):
+        controls = Controls(strength=tmp_path / "gone.png")
+        stylize_photo(tiny_model, photo, style, controls=controls)
+
+
+def test_colors_can_be_those_of_the_photo(
+    lively_model: StyleTransferModel, styles: list[StyleStatistics]
+) -> None:
+    photo = scenery(90, 70)
+    wanted = measure_colors(load_image(photo).pixels)
+
+    def distance(mode: str) -> float:
+        colors = measure_colors(stylized(lively_model, photo, styles[0], preserve_color=mode))
+        return (colors.mean - wanted.mean).abs().max().item()
+
+    assert distance("none") > 0.05
+    assert max(map(distance, ("luminance", "linear", "histogram"))) < 0.04
+
+
+def test_clear_areas_do_not_count_for_the_colors(
+    lively_model: StyleTransferModel, styles: list[StyleStatistics]
+) -> None:
+    opaque = load_image(scenery(90, 70)).pixels[0].permute(1, 2, 0).mul(255).byte().numpy()
+    image = Image.fromarray(np.concatenate((opaque, np.full((70, 90, 1), 255, np.uint8)), 2))
+    image.paste((255, 0, 255, 0), (45, 0, 90, 70))
+    photo = from_image(image)
+    result = stylize_picture(
+        lively_model, photo, styles[0], controls=Controls(preserve_color="linear")
+    )
+    assert result.transparency is not None and torch.equal(
+        result.transparency, torch.as_tensor(photo.transparency)
+    )
+    visible, wanted = (
+        measure_colors(each.pixels, photo.transparency).mean for each in (result, photo)
+    )
+    torch.testing.assert_close(visible, wanted, atol=0.02, rtol=0)
+
+
+def test_a_photorealistic_result_has_no_edges_of_its_own(
+    lively_model: StyleTransferModel, styles: list[StyleStatistics]
+) -> None:
+    steps = np.repeat(np.array([60, 190]), 128)[None].repeat(192, 0)
+    photo = load_image(picture(256, 192)).pixels * 0.04 + torch.from_numpy(steps / 255)
+    plain, filtered = (
+        stylize_picture(
+            lively_model,
+            Picture(photo.float()),
+            styles[0],
+            controls=Controls(photorealistic=photorealistic),
+        ).pixels
+        for photorealistic in (False, True)
+    )
+    flat, edge = slice(20, 100), slice(127, 129)
+    assert filtered[..., flat].diff(dim=3).std() < 0.5 * plain[..., flat].diff(dim=3).std()
+    step, wanted = (each[..., edge].diff(dim=3).mean((2, 3)) for each in (filtered, plain))
+    assert step.abs().max() > 0.3 * wanted.abs().max()
+
+
+def test_smoothing_and_sharpening_change_the_contrast_of_neighbours(
+    lively_model: StyleTransferModel, styles: list[StyleStatistics]
+) -> None:
+    photo = scenery(90, 70)
+
+    def roughness(**controls: float) -> float:
+        result = stylized(lively_model, photo, styles[0], **controls)
+        return result.diff(dim=3).abs().mean().item()
+
+    assert roughness(smooth=1) < roughness(smooth=0.5) < roughness() < roughness(sharpen=1)
+
+
+looks = st.fixed_dictionaries(
+    {
+        "stroke": st.sampled_from([0, 1, 2, 0.7]),
+        "preserve_color": st.sampled_from(["none", "luminance", "linear", "histogram"]),
+        "smooth": st.sampled_from([0, 0.6]),
+        "sharpen": st.sampled_from([0, 0.5]),
+        "photorealistic": st.booleans(),
+        "feather": st.sampled_from([0, 5]),
+        "strength": st.sampled_from([None, grey(HALVES)]),
+        "masks": st.sampled_from([(), (grey(HALVES),), (grey(255 - HALVES), grey(HALVES // 2))]),
+    }
+)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    look=looks,
+    alpha=st.sampled_from([0.05, 0.6, 1]),
+    mode=st.sampled_from(["RGB", "RGBA"]),
+    scale=st.integers(1, 3),
+    max_side=st.none() | st.integers(40, 200),
+    strip=st.integers(64, 4000),
+    memory=st.integers(1, 4).map(lambda part: part * 10**6),
+    bits=st.sampled_from([8, 16]),
+)
+def test_a_print_in_strips_is_the_picture_in_one_piece(
+    lively_model: StyleTransferModel,
+    styles: list[StyleStatistics],
+    look: dict[str, Any],
+    alpha: float,
+    mode: str,
+    scale: int,
+    max_side: int | None,
+    strip: int,
+    memory: int,
+    bits: int,
+) -> None:
+    photo = load_image(picture(64 * scale, 48 * scale, mode))
+    style = together(lively_model, *styles) if look["masks"] else styles[0]
+    call = partial(
+        stylize_picture,
+        lively_model,
+        photo,
+        style,
+        alpha=alpha,
+        max_side=max_side,
+        controls=Controls(**look),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "adain.painting.masks.LARGE_PIXELS", 0
+        )  # Both have masks of 8 bits, as prints do.
+        whole = call()
+        patch.setattr("adain.imaging.picture.LARGE_PIXELS", 0)
+        for module in ("adain.imaging.picture", "adain.painting.masks", "adain.painting.stylize"):
+            patch.setattr(f"{module}.STRIP_PIXELS", strip)
+        strips = call(memory=memory)
+        data = encode_image(strips, "png", bits=bits)
+    difference = (strips.pixels - whole.pixels).abs()
+    if look["preserve_color"] == "histogram":
+        # The quantiles of so small a photo jump wherever it has no pixel between two colours, and
+        # a last bit decides on which side: only there may single pixels differ.
+        assert difference.mean() <= 0.1 / 255
+        assert (difference > 1 / 255).float().mean() <= 0.02
+    else:
+        assert difference.max() <= 1 / 255
+    # The file holds these levels, but that Pillow, which reads it, cuts 16 bits off to 8.
+    opaque = np.asarray(Image.open(BytesIO(data)).convert("RGBA"), np.float32)[..., :3]
+    written = strips.pixels[0].permute(1, 2, 0).numpy() * 255
+    assert np.abs(opaque - written).max() <= (0.51 if bits == 8 else 1.01)
+
+
+@pytest.mark.parametrize("stroke", [1, 2])
+def test_what_a_style_leaves_alone_keeps_16_bits(
+    tiny_model: StyleTransferModel, style: StyleStatistics, stroke: float
+) -> None:
+    levels = np.random.default_rng(0).integers(0, 65536, (40, 30, 3), dtype=np.uint16)
+    original = Picture(torch.from_numpy(levels).permute(2, 0, 1)[None])
+    photo = load_image(encode_image(original, "png", bits=16))
+    controls = Controls(stroke=stroke)
+    result = stylize_picture(tiny_model, photo, style, alpha=0, controls=controls)
+    again = load_image(encode_image(result, "tiff", bits=16))
+    np.testing.assert_array_equal(again[:], levels)
+
+
+def test_transparency_is_put_back(tiny_model: StyleTransferModel, style: StyleStatistics) -> None:
+    photo = picture(40, 30, "RGBA")
+    image = stylize_photo(tiny_model, photo, style)
+    assert image.mode == "RGBA"
+    alpha = Image.open(BytesIO(photo)).getchannel("A")
+    np.testing.assert_array_equal(np.asarray(image.getchannel("A")), np.asarray(alpha))
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gallery:
+    empty = StyleFile((), np.zeros((0, 1), np.float32), "")
+    monkeypatch.setattr("gallery.database.gallery.load_styles", lambda: empty)
+    return make_gallery(database_url())
+
+
+def add(gallery: Gallery, folder: Path, seed: int, **facts: str) -> Painting:
+    """Put a picture into the gallery that is not measured yet."""
+    path = folder / f"{seed}.png"
+    path.write_bytes(picture(64, 48, seed=seed))
+    digest = f"{seed:064}"
+    painting = Painting("", f"Waves {seed}", path=str(path), sha256=digest, pixel_sha256=digest)
+    return gallery.add([replace(painting, **facts)])[0][0]  # type: ignore[arg-type]
+
+
+def test_a_stored_style_gives_the_very_picture_of_a_measured_one(
+    tiny_model: StyleTransferModel, gallery: Gallery, tmp_path: Path
+) -> None:
+    painting = add(gallery, tmp_path, 1)
+    assert gallery.vector(painting, tiny_model.fingerprint) is None
+    measured = stored_style(tiny_model, gallery, painting)
+    Path(str(painting.path)).unlink()
+    cached = stored_style(tiny_model, gallery, painting)
+    photo = picture(50, 40)
+    images = [stylize_photo(tiny_model, photo, each) for each in (measured, cached)]
+    assert images[0].tobytes() == images[1].tobytes()
+
+
+def test_a_painting_that_is_neither_measured_nor_here_is_refused(
+    tiny_model: StyleTransferModel, gallery: Gallery, tmp_path: Path
+) -> None:
+    painting = replace(add(gallery, tmp_path, 1), path=None)
+    with pytest.raises(StylesError, match=rf"waves-1: .* encoder {tiny_model.fingerprint}"):
+        stored_style(tiny_model, gallery, painting)
+
+
+def test_an_artist_is_what_his_paintings_have_together(
+    tiny_model: StyleTransferModel, gallery: Gallery, tmp_path: Path
+) -> None:
+    works = [add(gallery, tmp_path, seed, artist="Nobody") for seed in (1, 2)]
+    for work in works:
+        stored_style(tiny_model, gallery, work)
+    style = stored_style(tiny_model, gallery, gallery.find_group("artist", "nobody"))
+    pixels = [load_image(Path(str(work.path))).pixels for work in works]
+    with torch.no_grad():
+        features = tiny_model.encode(torch.cat(pixels), STYLE_LAYERS)
+    for layer, value in features.items():
+        together = channel_statistics(value.transpose(0, 1).flatten(1)[None, :, :, None])
+        torch.testing.assert_close(style[layer].mean, together.mean)
+        torch.testing.assert_close(style[layer].std, together.std)
+
+
+def test_a_new_painting_changes_the_style_of_its_artist(
+    tiny_model: StyleTransferModel, gallery: Gallery, tmp_path: Path
+) -> None:
+    stored_style(tiny_model, gallery, add(gallery, tmp_path, 1, artist="Nobody"))
+    group = gallery.find_group("artist", "nobody")
+
+    def vector() -> torch.Tensor:
+        return stored_style(tiny_model, gallery, group).to_vector()
+
+    first = vector()
+    assert torch.equal(vector(), first)
+    second = add(gallery, tmp_path, 2, artist="Nobody")
+    stored_style(tiny_model, gallery, second)
+    assert not torch.equal(vector(), first)
+    gallery.remove([second.id])
+    assert torch.equal(vector(), first)
+
+
+def test_a_mixture_weighs_its_parts(
+    tiny_model: StyleTransferModel, gallery: Gallery, tmp_path: Path
+) -> None:
+    painting = add(gallery, tmp_path, 1)
+    add(gallery, tmp_path, 2)
+    references = parse_references([f"{painting.path}=3", "waves-2"])
+    slug, measure = find_style(references, lambda: gallery)
+    assert slug == "1+waves-2"
+    parts = [stored_style(tiny_model, gallery, gallery.find(f"waves-{i}")) for i in (1, 2)]
+    expected = parts[0].to_vector() * 0.75 + parts[1].to_vector() * 0.25
+    torch.testing.assert_close(measure(tiny_model).to_vector(), expected)
+
+
+def test_styles_for_masks_stay_apart(
+    tiny_model: StyleTransferModel, gallery: Gallery, tmp_path: Path
+) -> None:
+    paintings = [add(gallery, tmp_path, seed) for seed in (1, 2)]
+    references = parse_references([painting.slug for painting in paintings])
+    slug, measure = find_style(references, lambda: gallery, separate=True)
+    parts = [stored_style(tiny_model, gallery, painting).to_vector() for painting in paintings]
+    assert slug == "waves-1+waves-2"
+    assert torch.equal(measure(tiny_model).to_vector(), torch.cat(parts))
+
+
+def test_paintings_are_measured_at_the_side_asked_for_and_only_the_usual_one_is_kept(
+    tiny_model: StyleTransferModel, gallery: Gallery, tmp_path: Path
+) -> None:
+    painting = add(gallery, tmp_path, 1)
+    path = str(painting.path)
+    for name in (path, painting.slug):
+        _, measure = find_style(parse_references([name]), lambda: gallery, side=24)
+        expected = measure_style(tiny_model, Path(path), side=24)
+        assert torch.equal(measure(tiny_model).to_vector(), expected.to_vector())
+    assert gallery.vector(painting, tiny_model.fingerprint) is None
+    stored_style(tiny_model, gallery, painting)
+    Path(path).unlink()
+    with pytest.raises(ImageError, match=r"1\.png"):
+        stored_style(tiny_model, gallery, painting, side=24)
+    with pytest.raises(StylesError, match=r"waves-1: measured at 512 .* --style-size"):
+        stored_style(tiny_model, gallery, replace(painting, path=None), side=24)
+
+
+def test_large_paintings_are_measured_at_one_size(
+    tiny_model: StyleTransferModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes = []
+
+    def measure(image: torch.Tensor) -> None:
+        shapes.append(tuple(image.shape[2:]))
+
+    monkeypatch.setattr(tiny_model, "measure_style", measure)
+    for width, height in [(700, 600), (300, 200)]:
+        measure_style(tiny_model, picture(width, height))
+    assert shapes == [(STYLE_SIDE, round(700 * STYLE_SIDE / 600)), (200, 300)]
+
+
+def test_errors_name_the_photo(
+    tiny_model: StyleTransferModel, style: StyleStatistics, tmp_path: Path
+) -> None:
+    with pytest.raises(ImageError, match=r"^upload: "):
+        stylize_photo(tiny_model, b"not a picture", style, name="upload")
+    with pytest.raises(ImageTooLargeError, match=r"^upload: "):
+        limits = ImageLimits(max_pixels=100)
+        stylize_photo(tiny_model, picture(20, 20), style, limits=limits, name="upload")
+
+
+OUT_OF_MEMORY = [
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+def test_what_does_not_fit_whole_is_done_in_strips(
+    tiny_model: StyleTransferModel,
+    style: StyleStatistics,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    expected = np.asarray(stylize_photo(tiny_model, picture(30, 20), style)).astype(int)
+    monkeypatch.setattr(tiny_model, "stylize", fail)
+    image = stylize_photo(tiny_model, picture(30, 20), style)
+    assert abs(np.asarray(image) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+def test_too_little_memory_is_said_with_the_remedy(
+    tiny_model: StyleTransferModel,
+    style: StyleStatistics,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(tiny_model.encoder.conv1_1, "forward", fail)
+    monkeypatch.setattr(tiny_model.encoder.conv1_1, "inner_rows", fail)
+    with pytest.raises(ImageTooLargeError, match=r"memory for 30x20 pixels; .* smaller max-side"):
+        stylize_photo(tiny_model, picture(30, 20), style)
+
+
+def test_a_memory_limit_that_nothing_fits_is_named(
+    tiny_model: StyleTransferModel, style: StyleStatistics
+) -> None:
+    with pytest.raises(ImageTooLargeError, match=r"^upload: 30x20 pixels need .* allow more"):
+        stylize_photo(tiny_model, picture(30, 20), style, memory=10_000, name="upload")
+
+
+def test_a_limit_of_memory_changes_no_picture(
+    tiny_model: StyleTransferModel, style: StyleStatistics
+) -> None:
+    photo = picture(60, 300, "RGBA")
+    whole = stylize_photo(tiny_model, photo, style)
+    shares: list[float] = []
+    strips = stylize_photo(tiny_model, photo, style, memory=900_000, progress=shares.append)
+    assert strips.mode == "RGBA"
+    assert abs(np.asarray(strips).astype(int) - np.asarray(whole)).max() <= 1
+    assert len(shares) > 4 and shares == sorted(shares) and shares[-1] == 1
+
+
+def test_other_failures_of_the_network_pass_through(
+    tiny_model: StyleTransferModel, style: StyleStatistics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("device lost")
+
+    monkeypatch.setattr(tiny_model, "stylize", fail)
+    with pytest.raises(RuntimeError, match="device lost"):
+        stylize_photo(tiny_model, picture(30, 20), style)

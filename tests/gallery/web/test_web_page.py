@@ -1,0 +1,905 @@
+"""The page in a real browser: what a person does with it, and what the browser complains about."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from serving import running
+
+from adain.network.weights import load_model
+from gallery.database.gallery import make_gallery
+from gallery.database.paintings import Painting
+from gallery.use_cases.previews import example_file
+from gallery.web.app import STATIC, create_app
+from gallery.web.keys import add_key, load_keys
+from gallery.web.settings import ServeConfig
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.slow
+
+HOSTILE = '<img src=x onerror="document.title=1"></script><b>storm & Sturm'
+
+ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking",
+             "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Chromium of the system or of playwright; without one, these tests are skipped."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    with sync_api.sync_playwright() as playwright:
+        try:
+            chromium = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        except sync_api.Error as error:
+            pytest.skip(f"no browser: install chromium, or name one in CHROMIUM ({error!s:.80})")
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def serving(folder: Path, **options: Any) -> Iterator[str]:
+    gallery = make_gallery(f"sqlite:///{folder}/gallery.db")
+    picture = folder / "storm.png"
+    Image.effect_noise((128, 96), 80).convert("RGB").save(picture)
+    painting = Painting("", HOSTILE, HOSTILE, sha256="a" * 64, pixel_sha256="b" * 64)
+    gallery.add([replace(painting, path=str(picture))])
+    app = create_app(ServeConfig(), load_model(), gallery, **options)
+    with closing(gallery), running(app) as (url, _):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(tmp_path_factory.mktemp("served")) as address:
+        yield address
+
+
+@pytest.fixture
+def open_page(browser: "Browser") -> Iterator[Callable[..., "Page"]]:
+    """Open pages of which nothing may be heard: no message, no failed or foreign request."""
+    complaints: list[str] = []
+    contexts = []
+
+    def start(url: str, quiet: bool = True, **options: Any) -> "Page":
+        context = browser.new_context(**{"viewport": {"width": 1300, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        if quiet:
+            page.on("console", lambda message: complaints.append(message.text))
+            page.on("request", lambda request: check(request.url, url))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        page.goto(url)
+        return page
+
+    def check(asked: str, url: str) -> None:
+        if not asked.startswith((url.partition("#")[0], "blob:", "data:")):
+            complaints.append(f"asked for {asked}")
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert not complaints
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> str:
+    path = tmp_path / "lake.jpg"
+    path.write_bytes(example_file())
+    return str(path)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> str:
+    """A photo that is rendered fast."""
+    path = tmp_path / "small.png"
+    Image.open(BytesIO(example_file())).resize((96, 64)).save(path)
+    return str(path)
+
+
+def wait_until(page: "Page", condition: str) -> None:
+    """Wait for a condition; the page's own waiting would need eval, which the CSP forbids."""
+    until = time.monotonic() + 60
+    while not page.evaluate(condition):
+        assert time.monotonic() < until, condition
+        page.wait_for_timeout(30)
+
+
+def settle(page: "Page") -> None:
+    """Wait until the picture is painted in full and shown."""
+    done = "byId('stage').dataset.state === 'painted' && byId('working').hidden"
+    wait_until(
+        page, f"(byId => {done} && byId('after').complete)((id) => document.getElementById(id))"
+    )
+
+
+def stage(page: "Page") -> NDArray[np.int_]:
+    """Return the pixels of the easel."""
+    shot = page.locator("#after").screenshot()
+    return np.asarray(Image.open(BytesIO(shot)).convert("RGB")).astype(int)
+
+
+def change(first: NDArray[np.int_], second: NDArray[np.int_]) -> float:
+    return float(np.abs(first - second).mean())
+
+
+def test_a_photo_is_painted_and_every_control_changes_it(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(url)
+    page.set_input_files("#file", photo)
+    settle(page)
+    first = stage(page)
+    page.fill("#words", "senecio")
+    page.wait_for_selector(".tile .use[data-style=senecio]")
+    page.click(".tile .use[data-style=senecio]")
+    settle(page)
+    second = stage(page)
+    assert change(first, second) > 5
+    page.locator("#alpha").fill("0.3")
+    settle(page)
+    soft = stage(page)
+    assert change(second, soft) > 3
+    page.locator("#alpha").fill("1")
+    page.fill("#words", "irises")
+    page.wait_for_selector(".tile .use[data-style=irises]")
+    page.locator(".tile:has([data-style=irises]) .add").click()
+    settle(page)
+    mixed = stage(page)
+    assert change(second, mixed) > 2
+    assert page.locator(".part").count() == 2
+    page.locator("#balance").fill("0.1")
+    settle(page)
+    assert change(mixed, stage(page)) > 1
+    assert page.url.endswith("style=senecio%3D0.9&style=irises%3D0.1")
+    assert page.locator("#history button").count() >= 4
+    page.locator("#history button").last.click()
+    settle(page)
+    assert change(first, stage(page)) < 2
+
+
+def test_the_divider_uncovers_the_photo(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(url)
+    page.set_input_files("#file", photo)
+    settle(page)
+    painted = stage(page)
+    page.locator("#split").fill("50")
+    half = stage(page)
+    middle = painted.shape[1] // 2
+    assert change(painted[:, : middle - 20], half[:, : middle - 20]) > 3
+    assert change(painted[:, middle + 20 :], half[:, middle + 20 :]) < 1
+    page.click("#compare")
+    assert page.get_attribute("#compare", "aria-pressed") == "true"
+    page.click("#compare")
+    page.click("#zoom-in")
+    assert "zoomed" in str(page.get_attribute("#stage", "class"))
+
+
+def test_dropping_pasting_and_the_camera_bring_photos(
+    url: str, open_page: Callable[..., "Page"]
+) -> None:
+    for event, place in (("drop", "#stage"), ("paste", "body")):
+        page = open_page(url)
+        page.evaluate(
+            """async ([event, place]) => {
+              const blob = await (await fetch("/api/v1/example")).blob();
+              const data = new DataTransfer();
+              data.items.add(new File([blob], "dropped.jpg", { type: "image/jpeg" }));
+              const made = event === "drop"
+                ? new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true })
+                : new ClipboardEvent("paste", { clipboardData: data, bubbles: true });
+              document.querySelector(place).dispatchEvent(made);
+            }""",
+            [event, place],
+        )
+        settle(page)
+    page = open_page(url, permissions=["camera"])
+    page.click("#take")
+    wait_until(page, "document.getElementById('video').videoWidth > 0")
+    page.click("#shoot")
+    settle(page)
+    assert not page.locator("#camera").is_visible()
+
+
+def test_the_camera_is_painted_live(url: str, open_page: Callable[..., "Page"]) -> None:
+    page = open_page(f"{url}#style=irises", permissions=["camera"])
+    page.wait_for_selector(".tile")
+    page.click("#live")
+    wait_until(page, "document.getElementById('rate').textContent.includes('per second')")
+    assert page.get_attribute("#rate", "data-way") == "socket"
+    first = page.get_attribute("#after", "src")
+    wait_until(page, f"document.getElementById('after').src !== '{first}'")
+    page.fill("#words", "senecio")
+    wait_until(page, "document.querySelectorAll('.tile').length === 1")
+    page.click(".tile .use")
+    before = page.get_attribute("#after", "src")
+    wait_until(page, f"document.getElementById('after').src !== '{before}'")
+    page.click("#keep")
+    page.wait_for_selector("#live-bar", state="hidden")
+    settle(page)
+    assert page.locator(".part .name").inner_text() == "Senecio"
+
+
+def test_without_a_socket_live_frames_are_requests(
+    url: str, open_page: Callable[..., "Page"]
+) -> None:
+    page = open_page(f"{url}#style=irises", quiet=False, permissions=["camera"])
+    page.route_web_socket("**/api/v1/live", lambda socket: socket.close())
+    page.wait_for_selector(".tile")
+    page.click("#live")
+    wait_until(page, "document.getElementById('rate').dataset.way === 'requests'")
+    first = page.get_attribute("#after", "src")
+    wait_until(page, f"document.getElementById('after').src !== '{first}'")
+
+
+def test_a_socket_that_was_lost_is_opened_again(url: str, open_page: Callable[..., "Page"]) -> None:
+    page = open_page(f"{url}#style=irises", quiet=False, permissions=["camera"])
+    lost: list[Any] = []
+
+    def route(socket: Any) -> None:
+        socket.connect_to_server()
+        lost.append(socket)
+
+    page.route_web_socket("**/api/v1/live", route)
+    page.wait_for_selector(".tile")
+    page.click("#live")
+    wait_until(page, "document.getElementById('rate').dataset.way === 'socket'")
+    lost[0].close()
+    wait_until(page, "document.getElementById('rate').dataset.way === 'requests'")
+    wait_until(page, "document.getElementById('rate').dataset.way === 'socket'")
+    assert len(lost) == 2
+
+
+def test_live_painting_stops_and_begins_again(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises", permissions=["camera"])
+    page.wait_for_selector(".tile")
+    page.click("#live")
+    wait_until(page, "document.getElementById('rate').textContent.includes('per second')")
+    page.click("#live-stop")
+    page.wait_for_selector("#welcome", state="visible")
+    assert not page.is_visible("#palette")
+    page.set_input_files("#file", photo)
+    settle(page)
+    painted = stage(page)
+    page.click("#another summary")
+    page.click("#another [data-way=live]")
+    page.wait_for_selector("#live-bar", state="visible")
+    wait_until(page, "document.getElementById('rate').textContent.includes('per second')")
+    page.click("#live-stop")
+    settle(page)
+    assert change(painted, stage(page)) < 2
+
+
+def test_the_best_picture_is_a_job_that_outlives_the_page(
+    url: str, open_page: Callable[..., "Page"], small: str
+) -> None:
+    page = open_page(f"{url}#style=irises")
+    page.set_input_files("#file", small)
+    settle(page)
+    page.click("#best")
+    wait_until(page, "localStorage.getItem('adain-render') !== null")
+    page.reload()
+    wait_until(page, "document.getElementById('loss-line').points.length > 2")
+    assert page.inner_text("#render-title") == "Best quality: Irises"
+    page.wait_for_selector("#render-save", state="visible")
+    assert page.locator("#render-progress").evaluate("bar => bar.value") == 1
+    with page.expect_download() as waiting:
+        page.click("#render-save")
+    assert waiting.value.suggested_filename == "small.best.png"
+    assert Image.open(BytesIO(waiting.value.path().read_bytes())).size == (96, 64)
+    page.click("#render-close")
+    page.reload()
+    page.wait_for_selector(".tile")
+    assert not page.is_visible("#render-box")
+
+
+def test_the_best_picture_is_given_up(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises")
+    page.set_input_files("#file", photo)
+    settle(page)
+    page.click("#best")
+    assert page.locator("#best").is_disabled()
+    wait_until(page, "!document.getElementById('render-picture').hidden")
+    page.click("#render-stop")
+    wait_until(page, "document.getElementById('render-state').textContent === 'Cancelled.'")
+    assert page.locator("#best").is_enabled()
+
+
+def test_the_inside_of_the_network_is_drawn(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises")
+    page.set_input_files("#file", photo)
+    settle(page)
+    page.click("#inside summary")
+    wait_until(page, "document.getElementById('std-text').textContent.includes('relu3_1')")
+    wait_until(page, "document.getElementById('maps').naturalWidth > 100")
+    channels = page.evaluate("document.getElementById('mean-photo').points.length")
+    heights = "[...document.getElementById('mean-{}').points].map(point => point.y)"
+    photo_line = page.evaluate(heights.format("photo"))
+    assert channels > 10 and photo_line == sorted(photo_line, reverse=True)
+    assert page.evaluate(heights.format("style")) != photo_line
+    page.select_option("#layer", "relu1_1")
+    wait_until(page, "document.getElementById('std-text').textContent.includes('relu1_1')")
+
+
+def test_a_painting_of_ones_own_is_a_style(
+    url: str, open_page: Callable[..., "Page"], photo: str, tmp_path: Path
+) -> None:
+    page = open_page(url)
+    page.set_input_files("#file", photo)
+    settle(page)
+    first = stage(page)
+    own = tmp_path / "stripes.png"
+    Image.linear_gradient("L").convert("RGB").resize((300, 200)).save(own)
+    page.set_input_files("#own-file", str(own))
+    wait_until(page, "document.querySelector('.part .name').textContent === 'stripes.png'")
+    settle(page)
+    assert change(first, stage(page)) > 5
+
+
+def test_three_styles_have_a_triangle(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises=1&style=senecio=1&style=water-lilies=1")
+    page.set_input_files("#file", photo)
+    settle(page)
+    first = stage(page)
+    assert page.locator(".part").count() == 3
+    pad = page.locator("#pad")
+    pad.scroll_into_view_if_needed()
+    box = pad.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.12)
+    settle(page)
+    assert change(first, stage(page)) > 1
+    shares = [float(page.locator(".part input").nth(i).input_value()) for i in range(3)]
+    assert shares[0] > 0.9 and shares[1] < 0.1
+    pad.focus()
+    page.keyboard.press("ArrowDown")
+    settle(page)
+    assert float(page.locator(".part input").nth(0).input_value()) < shares[0]
+
+
+def drag(page: "Page", selector: str, *places: tuple[float, float]) -> None:
+    """Draw a line over an element, through places in shares of its width and height."""
+    box = page.locator(selector).bounding_box()
+    assert box
+    for i, (x, y) in enumerate(places):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=5)
+        if i == 0:
+            page.mouse.down()
+    page.mouse.up()
+
+
+def test_a_brush_says_where_each_style_goes(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises=1&style=senecio=1")
+    page.set_input_files("#file", photo)
+    settle(page)
+    page.click("#brush")
+    page.locator("#brush-size").fill("30")
+    drag(page, "#regions", (0.25, 0.3), (0.25, 0.7), (0.3, 0.3))
+    settle(page)
+    assert "mask-2.png" in str(page.text_content("#command-text"))
+    assert not page.is_visible("#balance")
+    page.click("#brush-done")
+    masked = stage(page)
+    page.click("#brush")
+    page.click("#undo")
+    settle(page)
+    page.click("#swatches label:has-text('Bare photo')")
+    drag(page, "#regions", (0.25, 0.3), (0.25, 0.7), (0.3, 0.3))
+    settle(page)
+    page.click("#brush-done")
+    bare = stage(page)
+    half = masked.shape[1] // 2
+    painted = change(masked[:, :half], bare[:, :half])
+    assert painted > 2
+    assert change(masked[:, -half // 2 :], bare[:, -half // 2 :]) < painted / 2
+    page.click("#brush")
+    page.click("#clear")
+    settle(page)
+    assert "--mask" not in str(page.text_content("#command-text"))
+    page.click("#brush-done")
+    assert change(bare, stage(page)) > 2
+    page.locator("#history button").nth(1).click()
+    settle(page)
+    assert change(bare, stage(page)) < 1
+
+
+def test_a_link_says_what_the_brush_painted(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises=1&style=senecio=1")
+    page.set_input_files("#file", photo)
+    settle(page)
+    page.click("#brush")
+    drag(page, "#regions", (0.25, 0.3), (0.25, 0.7), (0.3, 0.3))
+    page.click("#swatches label:has-text('Bare photo')")
+    drag(page, "#regions", (0.8, 0.3), (0.8, 0.9))
+    settle(page)
+    page.click("#brush-done")
+    assert "&regions=1" in page.url
+    other = open_page(page.url)
+    assert "&regions=1" in other.url
+    other.set_input_files("#file", photo)
+    settle(other)
+    assert "mask-2.png" in str(other.text_content("#command-text"))
+    assert change(stage(page), stage(other)) < 1
+    other.click("#brush")
+    other.click("#clear")
+    settle(other)
+    assert "regions" not in other.url
+    for regions in ("9zzzz", "1", "..", "1!!!!", "0" * 9000):
+        other.evaluate(f"location.hash += '&regions={regions}'")
+        wait_until(other, "!location.hash.includes('regions')")
+        settle(other)
+
+
+def test_the_best_picture_has_regions(
+    url: str, open_page: Callable[..., "Page"], small: str
+) -> None:
+    page = open_page(f"{url}#style=irises")
+    page.set_input_files("#file", small)
+    settle(page)
+    page.click("#brush")
+    page.locator("#brush-size").fill("40")
+    drag(page, "#regions", (0.25, 0.2), (0.25, 0.8), (0.25, 0.2))  # The bare photo.
+    settle(page)
+    page.click("#brush-done")
+    page.locator("#split").fill("100")
+    bare = stage(page)
+    page.locator("#split").fill("0")
+    page.click("#best")
+    wait_until(page, "!document.getElementById('render-save').hidden")
+    changed = np.abs(stage(page) - bare).mean(2)
+    height, width = changed.shape
+    middle = changed[int(0.4 * height) : int(0.6 * height)]
+    painted = middle[:, width // 2 :].mean()
+    assert painted > 6
+    assert middle[:, int(0.2 * width) : int(0.3 * width)].mean() < painted / 2
+
+
+def test_the_brush_is_held_by_keys(
+    url: str, open_page: Callable[..., "Page"], photo: str, tmp_path: Path
+) -> None:
+    page = open_page(f"{url}#style=irises=1&style=senecio=1")
+    page.set_input_files("#file", photo)
+    settle(page)
+    page.focus("#brush")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "regions"
+    for key in ("2", "]", "]", "Shift+ArrowLeft", "Shift+ArrowLeft", "ArrowUp", " "):
+        page.keyboard.press(key)
+    assert "Painted at 34 % from the left, 48 % from the top" in page.inner_text("#status")
+    settle(page)
+    with page.expect_download() as waiting:
+        page.focus("#regions-save")
+        page.keyboard.press("Enter")
+    mask = np.asarray(Image.open(BytesIO(waiting.value.path().read_bytes())).convert("L")).astype(
+        int
+    )
+    height, width = mask.shape
+    dab = mask[round(0.48 * height), round(0.34 * width)]
+    assert abs(dab - 127) < 10 and mask[0, -1] == 255
+    page.focus("#regions")
+    page.keyboard.press("Control+z")
+    assert page.locator("#undo").is_disabled()
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.id") == "brush"
+
+
+def test_strokes_and_colors_are_chosen(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises&stroke=2&preserve_color=linear&photorealistic=true")
+    page.set_input_files("#file", photo)
+    settle(page)
+    command = str(page.text_content("#command-text"))
+    assert command.endswith("--style irises --stroke 2 --preserve-color linear --photorealistic")
+    shown = stage(page)
+    page.uncheck("#photorealistic")
+    settle(page)
+    assert change(shown, stage(page)) > 1
+    shown = stage(page)
+    page.select_option("#colors", "none")
+    settle(page)
+    assert change(shown, stage(page)) > 3
+    shown = stage(page)
+    page.locator("#stroke").fill("-1")
+    settle(page)
+    assert change(shown, stage(page)) > 1
+    assert page.url.endswith("#style=irises&stroke=0.5")
+    page.click("#plain")
+    settle(page)
+    assert page.url.endswith("#style=irises")
+
+
+def test_search_artists_movements_and_likeness_find_paintings(
+    url: str, open_page: Callable[..., "Page"]
+) -> None:
+    page = open_page(url)
+    page.wait_for_selector(".tile")
+    page.fill("#words", "monet")
+    wait_until(page, "document.querySelector('.tile .by')?.textContent.includes('Monet') === true")
+    page.fill("#words", "zzzzzz")
+    page.wait_for_selector("#nothing", state="visible")
+    page.fill("#words", "")
+    wait_until(page, "document.getElementById('artist').options.length > 100")
+    page.select_option("#artist", "claude-monet")
+    wait_until(page, "document.querySelectorAll('.tile').length < 24")
+    page.click("#group-style")
+    assert page.locator(".part .name").text_content() == "Claude Monet"
+    page.select_option("#movement", index=1)
+    assert page.input_value("#artist") == ""
+    page.click("#try")
+    settle(page)
+    page.locator(".tile .use").first.click()
+    page.get_by_role("button", name="More like").click()
+    wait_until(page, "document.getElementById('heading').textContent.startsWith('Like ')")
+    wait_until(page, "document.querySelectorAll('.tile').length === 48")
+
+
+def test_tiles_go_on_while_one_scrolls(url: str, open_page: Callable[..., "Page"]) -> None:
+    page = open_page(url)
+    page.wait_for_selector(".tile")
+    before = page.locator(".tile").count()
+    page.mouse.wheel(0, 6000)
+    wait_until(page, f"document.querySelectorAll('.tile').length > {before}")
+
+
+def test_everything_can_be_done_by_keyboard(url: str, open_page: Callable[..., "Page"]) -> None:
+    page = open_page(url)
+    page.wait_for_selector(".tile")
+
+    def focus(selector: str, key: str = "Tab") -> None:
+        for _ in range(40):
+            page.keyboard.press(key)
+            if page.evaluate(f"document.activeElement.matches('{selector}')"):
+                return
+        raise AssertionError(f"{selector} is not reached by {key}")
+
+    focus("#try")
+    page.keyboard.press("Enter")
+    settle(page)
+    first = stage(page)
+    page.keyboard.press("/")
+    page.keyboard.type("senecio")
+    wait_until(page, "document.querySelectorAll('.tile').length === 1")
+    focus(".tile .use")
+    page.keyboard.press("Enter")
+    settle(page)
+    second = stage(page)
+    assert change(first, second) > 5
+    focus("#alpha", "Shift+Tab")
+    for _ in range(10):
+        page.keyboard.press("ArrowLeft")
+    settle(page)
+    assert page.input_value("#alpha") == "0.5"
+    assert change(second, stage(page)) > 2
+    page.keyboard.press("/")
+    page.fill("#words", "")
+    wait_until(page, "document.querySelectorAll('.tile').length === 24")
+    focus(".tile .use")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("+")
+    settle(page)
+    assert page.locator(".part").count() == 2
+    assert page.inner_text("#status").startswith("Painted in the style of")
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_a_phone_needs_no_sideways_scrolling(
+    url: str, open_page: Callable[..., "Page"], width: int
+) -> None:
+    phone = {"viewport": {"width": width, "height": 740}, "is_mobile": True, "has_touch": True}
+    page = open_page(url, **phone)
+    page.tap("#try")
+    settle(page)
+    page.locator(".tile .add").nth(1).tap()
+    page.locator(".tile .add").nth(2).tap()
+    settle(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for selector in ("#words", "#alpha", "#download summary", ".tile .use"):
+        box = page.locator(selector).first.bounding_box()
+        assert box and box["x"] >= 0 and box["x"] + box["width"] <= width
+        assert box["height"] >= 24
+
+
+def test_a_download_has_the_size_of_the_photo(
+    url: str, open_page: Callable[..., "Page"], tmp_path: Path
+) -> None:
+    path = tmp_path / "wide.png"
+    Image.effect_noise((1500, 900), 60).convert("RGB").save(path)
+    page = open_page(f"{url}#style=irises&alpha=0.8")
+    page.set_input_files("#file", str(path))
+    settle(page)
+    for format, suffix in (("png", "png"), ("jpeg", "jpg")):
+        page.click("#download summary")
+        with page.expect_download() as waiting:
+            page.click(f"#download [data-format={format}]")
+        assert waiting.value.suggested_filename == f"wide.irises.{suffix}"
+        image = Image.open(BytesIO(waiting.value.path().read_bytes()))
+        assert image.size == (1500, 900)
+        assert str(image.format).lower() == format
+
+
+def test_the_command_line_paints_the_same_picture(
+    url: str, open_page: Callable[..., "Page"], photo: str, tmp_path: Path
+) -> None:
+    page = open_page(f"{url}#style=irises=0.75&style=senecio=0.25&alpha=0.8")
+    page.set_input_files("#file", photo)
+    settle(page)
+    words = str(page.text_content("#command-text")).split()
+    assert words[:3] == ["adain", "stylize", "lake.jpg"]
+    page.click("#download summary")
+    with page.expect_download() as waiting:
+        page.click("#download [data-format=png]")
+    output = tmp_path / "same.png"
+    command = [sys.executable, "-m", "gallery", *words[1:], "-o", str(output)]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=120,
+                   env=os.environ | {"PYTHONPATH": os.getcwd()})  # fmt: skip
+    there, here = (
+        np.asarray(Image.open(BytesIO(path.read_bytes()))).astype(int)
+        for path in (waiting.value.path(), output)
+    )
+    assert np.abs(there - here).max() <= 2
+
+
+def test_a_link_restores_the_settings(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises=0.7&style=artist:claude-monet=0.3&alpha=0.45")
+    page.set_input_files("#file", photo)
+    settle(page)
+    assert page.locator(".part .name").all_inner_texts() == ["Irises", "Claude Monet"]
+    assert page.input_value("#alpha") == "0.45"
+    page = open_page(f"{url}#style=no-such-painting&alpha=oops", quiet=False)
+    page.set_input_files("#file", photo)
+    settle(page)
+    assert page.locator(".part").count() == 1
+
+
+def test_titles_are_only_ever_text(url: str, open_page: Callable[..., "Page"]) -> None:
+    page = open_page(url)
+    page.fill("#words", "sturm")
+    wait_until(page, "document.querySelectorAll('.tile').length === 1")
+    assert page.locator(".tile .name").inner_text() == HOSTILE
+    page.click(".tile .use")
+    page.click("#try")
+    settle(page)
+    assert page.locator(".part .name").inner_text() == HOSTILE
+    assert page.title() != "1"
+
+
+def test_a_service_that_went_away_is_told_and_waited_for(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(url, quiet=False)
+    page.set_input_files("#file", photo)
+    settle(page)
+    before = stage(page)
+    page.route("**/api/v1/**", lambda route: route.abort())
+    page.locator("#alpha").fill("0.2")
+    page.wait_for_selector("#notice", state="visible")
+    assert "does not answer" in page.inner_text("#notice")
+    page.unroute("**/api/v1/**")
+    page.wait_for_selector("#notice", state="hidden")
+    settle(page)
+    assert change(before, stage(page)) > 3
+
+
+def test_a_service_that_comes_later_is_waited_for(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(url, quiet=False)
+    page.context.route("**/api/v1/**", lambda route: route.abort())
+    page.goto(f"{url}?again#style=irises")
+    page.wait_for_selector("#notice", state="visible")
+    page.set_input_files("#file", photo)
+    assert page.inner_text("#more") == "Try again" and page.locator(".tile").count() == 0
+    page.context.unroute("**/api/v1/**")
+    settle(page)
+    assert page.locator(".part .name").inner_text() == "Irises"
+    wait_until(page, "document.getElementById('artist').options.length > 100")
+    assert page.locator(".tile").count() == 24
+
+
+def test_what_is_no_photo_is_told(
+    url: str, open_page: Callable[..., "Page"], tmp_path: Path
+) -> None:
+    path = tmp_path / "notes.jpg"
+    path.write_text("not a picture")
+    page = open_page(url)
+    page.set_input_files("#file", str(path))
+    page.wait_for_selector("#notice", state="visible")
+    assert "cannot read that file" in page.inner_text("#notice")
+
+
+def test_a_locked_service_asks_for_its_key(
+    open_page: Callable[..., "Page"], tmp_path: Path, photo: str
+) -> None:
+    secret = add_key(tmp_path / "keys.json", "anna", "stylize")
+    with serving(tmp_path, keys=load_keys(tmp_path / "keys.json")) as url:
+        page = open_page(url, quiet=False)
+        for key in ("wrong", secret):
+            page.wait_for_selector("#door", state="visible")
+            page.fill("#key", key)
+            page.keyboard.press("Enter")
+        page.wait_for_selector(".tile")
+        wait_until(page, "document.querySelector('.tile img').naturalWidth > 0")
+        page.set_input_files("#file", photo)
+        settle(page)
+        page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_in_light_and_dark(
+    url: str, open_page: Callable[..., "Page"], scheme: str
+) -> None:
+    page = open_page(url, color_scheme=scheme)
+
+    def luminance(name: str) -> float:
+        color = str(page.evaluate(
+            f"getComputedStyle(document.documentElement).getPropertyValue('{name}')"
+        )).strip()  # fmt: skip
+        channels = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        linear = np.where(
+            channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4
+        )
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    for ink, ground in (("--ink", "--paper"), ("--ink", "--sheet"), ("--faded", "--paper"),
+                        ("--faded", "--sheet"), ("--on-pigment", "--pigment")):  # fmt: skip
+        light, dark = sorted((luminance(ink), luminance(ground)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, ground)  # WCAG 2.2, 1.4.3
+
+
+# By touch, for screen readers, without the service
+
+
+def touch(page: "Page", *strokes: list[tuple[float, float]]) -> None:
+    """Draw one line with each finger, all at once, through points of the window."""
+    session = page.context.new_cdp_session(page)
+    for i, places in enumerate(zip(*strokes, strict=True)):
+        points = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(places)]
+        kind = "touchMove" if i else "touchStart"
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def line(page: "Page", selector: str, *ends: tuple[float, float]) -> list[tuple[float, float]]:
+    """Return points on the way between two, which are in shares of an element's size."""
+    box = page.locator(selector).bounding_box()
+    assert box
+    (x, y), (to_x, to_y) = (
+        (box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in ends
+    )
+    return [(x + (to_x - x) * i / 8, y + (to_y - y) * i / 8) for i in range(9)]
+
+
+def test_fingers_move_the_divider_the_pad_and_the_brush_and_zoom(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+    page = open_page(f"{url}#style=irises=1&style=senecio=1&style=water-lilies=1", **phone)
+    page.set_input_files("#file", photo)
+    settle(page)
+    touch(page, line(page, "#canvas", (0.2, 0.5), (0.6, 0.5)))
+    assert 50 < int(page.input_value("#split")) < 70
+    two = line(page, "#stage", (0.4, 0.5), (0.1, 0.5)), line(page, "#stage", (0.6, 0.5), (0.9, 0.5))
+    touch(page, *two)
+    assert "zoomed" in str(page.get_attribute("#stage", "class"))
+    touch(page, *(list(reversed(stroke)) for stroke in two))
+    assert "zoomed" not in str(page.get_attribute("#stage", "class"))
+    page.locator("#pad").scroll_into_view_if_needed()
+    touch(page, line(page, "#pad", (0.5, 0.6), (0.5, 0.12)))
+    settle(page)
+    assert float(page.locator(".part input").first.input_value()) > 0.9
+    page.locator("#brush").tap()
+    page.wait_for_timeout(700)
+    touch(page, line(page, "#regions", (0.3, 0.5), (0.7, 0.5)))
+    settle(page)
+    assert "--mask" in str(page.text_content("#command-text"))
+
+
+CONTROLS = {"button", "checkbox", "combobox", "link", "radio", "searchbox", "slider", "textbox",
+            "application", "radiogroup", "progressbar", "image", "DisclosureTriangle"}  # fmt: skip
+
+
+def nameless(page: "Page") -> list[str]:
+    """Return what a screen reader could only call by its kind."""
+    tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")
+    return [
+        f"{node['role']['value']}: {node.get('properties')}"
+        for node in tree["nodes"]
+        if not node["ignored"] and node["role"]["value"] in CONTROLS and not node["name"]["value"]
+    ]
+
+
+def test_everything_has_a_name_for_screen_readers(
+    url: str, open_page: Callable[..., "Page"], photo: str
+) -> None:
+    page = open_page(f"{url}#style=irises=1&style=senecio=1&style=water-lilies=1")
+    page.wait_for_selector(".tile")
+    assert not nameless(page)
+    page.set_input_files("#file", photo)
+    settle(page)
+    page.click("#brush")
+    page.click("#inside summary")
+    wait_until(page, "document.getElementById('std-text').textContent !== ''")
+    page.click("#share summary")
+    assert not nameless(page)
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map((each) => each.id)")
+    assert len(ids) == len(set(ids))
+    headings = page.locator("h1, h2").all_inner_texts()
+    assert headings[0] == "adain"
+
+
+def test_links_within_the_page_keep_the_settings(
+    url: str, open_page: Callable[..., "Page"]
+) -> None:
+    page = open_page(f"{url}#style=irises&alpha=0.5")
+    page.wait_for_selector(".tile")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip jump"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "gallery"
+    assert page.url.endswith("#style=irises&alpha=0.5")
+
+
+def test_the_page_opens_without_the_service_and_says_so(
+    open_page: Callable[..., "Page"], tmp_path: Path
+) -> None:
+    with serving(tmp_path) as url:
+        page = open_page(url, quiet=False)
+        page.wait_for_selector(".tile")
+        page.evaluate("navigator.serviceWorker.ready.then(() => null)")
+    page.reload()
+    page.wait_for_selector("#notice", state="visible")
+    assert "does not answer" in page.inner_text("#notice")
+    assert page.is_visible("#welcome")
+    kept = page.evaluate("""caches.open("adain-page").then((cache) => cache.keys())
+                            .then((keys) => keys.map((key) => new URL(key.url).pathname))""")
+    files = {f"/static/{path.name}" for path in STATIC.iterdir()}
+    assert set(kept) == files - {"/static/index.html", "/static/offline.js"} | {"/"}
+
+
+def test_the_page_can_be_installed(url: str, open_page: Callable[..., "Page"]) -> None:
+    page = open_page(url)
+    manifest = page.evaluate("fetch('/static/manifest.webmanifest').then((all) => all.json())")
+    for icon in manifest["icons"]:
+        data = page.request.get(url + icon["src"]).body()
+        if icon["type"] == "image/png":
+            assert Image.open(BytesIO(data)).size == tuple(map(int, icon["sizes"].split("x")))
+        assert len(data) < 30_000
+    assert {icon.get("purpose", "any") for icon in manifest["icons"]} == {"any", "maskable"}
+    session = page.context.new_cdp_session(page)
+    assert not session.send("Page.getAppManifest")["errors"]
+    errors = session.send("Page.getInstallabilityErrors")["installabilityErrors"]
+    assert [error["errorId"] for error in errors] in ([], ["in-incognito"])
