@@ -10,8 +10,13 @@
 The names below load on first use: `import adain` alone does not import torch.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# Threads of OpenMP that wait for work spin by default. Beside other busy processes a pass then
+# takes four to ten times as long; asleep, they cost nothing. Read when torch is first imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from adain.engine.device import choose_device as choose_device
