@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from adain.imaging import files
+from adain import files
 from gallery.errors import OutputError
 
 STALE_SECONDS = 3600
@@ -14,15 +14,15 @@ STALE_SECONDS = 3600
 
 
 @contextmanager
-def new_file(path: Path, overwrite: bool = False) -> Iterator[BinaryIO]:
-    """Open a file that gets its name when the block ends without an error.
+def new_file(path: Path, overwrite: bool = False, *, parents: bool = False) -> Iterator[BinaryIO]:
+    """Open a file that gets its name when the block ends; see `adain.files.new_file`.
 
     Raises:
         OutputError: If there is one of this name already and it must not be replaced, or it
             cannot be written.
     """
     try:
-        with files.new_file(path, overwrite) as file:
+        with files.new_file(path, overwrite, parents=parents) as file:
             yield file
     except FileExistsError as error:
         raise OutputError(
@@ -42,7 +42,15 @@ def sweep(folder: Path) -> None:
                 path.unlink()
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, over one that exists. Raises `OutputError`."""
-    with new_file(path, overwrite=True) as file:
+def write_file(path: Path, data: bytes, overwrite: bool = True, *, parents: bool = False) -> None:
+    """Write a file whole or not at all. Raises `OutputError` as `new_file`."""
+    with new_file(path, overwrite, parents=parents) as file:
         file.write(data)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder unless it is there. Raises `OutputError`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error

@@ -23,13 +23,13 @@ from PIL import Image
 
 from adain.config import MIN_SIDE
 from adain.errors import ImageError, ImageTooLargeError
+from adain.files import one_line, reason
 from adain.imaging import sixteen_bit as deep
 from adain.imaging.conversion import (
     fill_clear,
     is_srgb,
     turn_levels_upright,
 )
-from adain.imaging.files import one_line, reason
 from adain.imaging.picture import Picture
 from adain.imaging.pillow import FORMATS, decoded_picture, decoding, from_image
 from adain.imaging.writing import WRITABLE

@@ -10,11 +10,11 @@ import torch
 from PIL import Image, PngImagePlugin
 
 from adain.errors import ImageError, ImageExistsError
+from adain.files import new_file, one_line, reason
 from adain.imaging import sixteen_bit as deep
 from adain.imaging.conversion import (
     srgb_profile,
 )
-from adain.imaging.files import new_file, one_line, reason
 from adain.imaging.metadata import Notes
 from adain.imaging.picture import Picture, level_strips
 from adain.imaging.pillow import draw_image, from_image, plain_image

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from adain.errors import WeightsError
+from adain.files import new_file
 from adain.network.decoder import Decoder, DecoderTable
 from adain.network.encoder import Encoder, EncoderConfig
 from adain.network.weights import encoder_fingerprint, models_folder, save_decoder, save_encoder
@@ -217,10 +218,8 @@ def import_network(name: str, file: Path) -> Path:
     path = network_path(name)
     try:
         check_digest(file, url_digest(network_url(name)))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.part")
-        shutil.copyfile(file, part)
-        os.replace(part, path)
+        with file.open("rb") as source, new_file(path, overwrite=True, parents=True) as copy:
+            shutil.copyfileobj(source, copy)
     except OSError as error:
         raise WeightsError(f"{file}: cannot be copied ({error.strerror or error})") from error
     return path

@@ -8,7 +8,6 @@ A decoder can so improve for ever while stored styles stay valid.
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from adain.errors import WeightsError
+from adain.files import new_file
 from adain.network.decoder import Decoder
 from adain.network.encoder import Encoder, EncoderConfig
 from adain.network.model import StyleTransferModel
@@ -251,15 +251,8 @@ def _save(module: nn.Module, path: Path, metadata: dict[str, str], dtype: torch.
         name: tensor.detach().to(torch.float if name in exact else dtype).cpu().contiguous()
         for name, tensor in module.state_dict().items()
     }
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".adain-", suffix=".tmp")
-    os.close(handle)
-    try:
-        save_file(tensors, temporary, metadata)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with new_file(path, overwrite=True) as file:
+        save_file(tensors, file.name, metadata)
 
 
 def _sha256(path: Path) -> str:

@@ -6,7 +6,6 @@ networks; `adain.training.objectives` says what is learned.
 """
 
 import csv
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from adain.engine.device import fast_bfloat16
 from adain.errors import WeightsError
+from adain.files import new_file
 from adain.imaging.pillow import to_image
 from adain.imaging.writing import save_image
 
@@ -319,12 +319,8 @@ class _Run:
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
             "random": torch.get_rng_state(),
         }
-        temporary = self.folder / f".adain-{os.getpid()}.tmp"
-        try:
-            torch.save(state, temporary)
-            os.replace(temporary, self.folder / CHECKPOINT)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with new_file(self.folder / CHECKPOINT, overwrite=True) as file:
+            torch.save(state, file)
         self.objective.export(self.folder, {"steps": str(step), "seed": str(self.config.seed)})
 
     def load(self) -> int:

@@ -18,6 +18,7 @@ from gallery.cli.signals import hold_interrupts
 from gallery.cli.streams import complain, emit, progress
 from gallery.config import BatchConfig, StylizeConfig, database_url
 from gallery.errors import OutputError
+from gallery.files import make_folder
 
 if TYPE_CHECKING:
     from adain.network.model import StyleTransferModel
@@ -267,7 +268,7 @@ def _opened(report: Path | None, output: Path | None) -> Iterator[Any]:
         yield None
         return
     if output and os.path.realpath(report.parent) == os.path.realpath(output):
-        options.make_folder(output)
+        make_folder(output)
     try:
         file = report.open("w", encoding="utf-8")
     except OSError as error:

@@ -138,7 +138,8 @@ def render_previews(
     from adain.engine.device import choose_device
     from adain.imaging.reading import load_image
     from adain.network.weights import load_model
-    from gallery.use_cases.previews import PreviewConfig, preview, write_file
+    from gallery.files import write_file
+    from gallery.use_cases.previews import PreviewConfig, preview
     from gallery.use_cases.references import find_target
 
     with usage():
@@ -153,7 +154,7 @@ def render_previews(
     for target, file in zip(targets, files, strict=True):
         try:
             data = preview(network, gallery, target, PreviewConfig(size), picture)
-            write_file(file, data, overwrite)
+            write_file(file, data, overwrite, parents=True)
             facts = {"style": target.slug, "preview": str(file)}
             emit(json.dumps(facts, ensure_ascii=False) if as_json else str(file))
         except (AdainError, GalleryError, MemoryError) as error:
@@ -282,7 +283,7 @@ def export_styles(
     paintings: list[Painting] = []
     for i in range(0, len(numbers), 1000):
         paintings += gallery.pictures(numbers[i : i + 1000])
-    save_styles(StyleFile(tuple(paintings), vectors, encoder), destination)
+    save_styles(StyleFile(tuple(paintings), vectors, encoder), destination, overwrite)
     if as_json:
         emit(json.dumps({"file": str(destination), "paintings": len(paintings)}))
         return

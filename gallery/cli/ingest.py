@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gallery.cli.exits import describe, exit_code, usage
-from gallery.cli.options import Contact, Database, Device, Fetch, Quiet, make_folder
+from gallery.cli.options import Contact, Database, Device, Fetch, Quiet
 from gallery.cli.streams import complain, emit, progress
 from gallery.config import IngestConfig, database_url
-from gallery.files import sweep
+from gallery.files import make_folder, sweep
 
 if TYPE_CHECKING:
     from gallery.ingest.pipeline import IngestStep

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from gallery.cli.exits import describe, exit_code, usage
-from gallery.cli.options import Contact, Fetch, Overwrite, Quiet, make_folder
+from gallery.cli.options import Contact, Fetch, Overwrite, Quiet
 from gallery.cli.streams import complain, emit, progress
 
 
@@ -81,7 +81,7 @@ def manifest(
     of the manifest.
     """
     from gallery.errors import ManifestError
-    from gallery.files import new_file
+    from gallery.files import make_folder, new_file
     from gallery.ingest.catalogues import WHERE, fetch_entries, find_entries
     from gallery.ingest.download import DownloadConfig, Downloader
 

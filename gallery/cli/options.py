@@ -210,15 +210,3 @@ def refuse_existing(file: Path, overwrite: bool) -> None:
         raise ImageExistsError(f"{file}: exists already; add --overwrite to replace it")
     if not file.parent.is_dir():
         raise OutputError(f"{file.parent}: no such folder; make it first")
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder unless it is there.
-
-    Raises:
-        OutputError: If it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from gallery.cli.exits import describe, exit_code, usage
-from gallery.cli.options import make_folder
 from gallery.cli.streams import complain, emit, progress
 from gallery.config import StylizeConfig
 from gallery.errors import OutputError
+from gallery.files import make_folder, write_file
 
 if TYPE_CHECKING:
     from gallery.client import Client
@@ -96,7 +96,6 @@ def _stylize(
     config: StylizeConfig,
 ) -> dict[str, Any]:
     from adain.imaging.writing import output_format
-    from gallery.files import new_file
 
     start = time.perf_counter()
     if output.path and output.path.exists() and not config.overwrite:
@@ -122,8 +121,7 @@ def _stylize(
     else:
         if output.in_folder:
             make_folder(output.path.parent)
-        with new_file(output.path, config.overwrite) as file:
-            file.write(data)
+        write_file(output.path, data, config.overwrite)
     seconds = round(time.perf_counter() - start, 3)
     return {"photo": output.photo, "output": str(output.path), "seconds": seconds}
 

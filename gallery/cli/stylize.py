@@ -17,7 +17,7 @@ from gallery.cli import options
 from gallery.cli.exits import debugging, describe, exit_code, usage
 from gallery.cli.streams import complain, emit, progress, shares
 from gallery.config import StylizeConfig, database_url
-from gallery.errors import OutputError, StylesError
+from gallery.errors import StylesError
 
 if TYPE_CHECKING:
     from adain.imaging.metadata import Notes
@@ -347,6 +347,7 @@ def _refine_one(
 def _write(result: "Picture", output: "Output", config: StylizeConfig, notes: "Notes") -> None:
     from adain.engine.device import release_memory
     from adain.imaging.writing import encode_image, save_image
+    from gallery.files import make_folder
 
     if result.is_large:
         release_memory()
@@ -355,7 +356,7 @@ def _write(result: "Picture", output: "Output", config: StylizeConfig, notes: "N
         emit(data)
         return
     if output.in_folder:
-        _make_folder(output.path.parent)
+        make_folder(output.path.parent)
     save_image(
         result,
         output.path,
@@ -365,10 +366,3 @@ def _write(result: "Picture", output: "Output", config: StylizeConfig, notes: "N
         bits=config.bits,
         notes=notes,
     )
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot make this folder ({error.strerror})") from error

@@ -10,6 +10,7 @@ import typer
 
 from gallery.cli.exits import usage
 from gallery.cli.signals import stop_on_interrupt
+from gallery.files import make_folder
 
 if TYPE_CHECKING:
     import torch
@@ -244,7 +245,7 @@ def _train(
     from adain.training.data import CropBatches
     from adain.training.loop import CHECKPOINT, TrainingStep, train
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if not resume and (folder / CHECKPOINT).exists():
         raise typer.BadParameter(
             f"{folder} holds a run already; add --resume or take another folder"

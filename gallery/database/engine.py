@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool, StaticPool
 
+from adain.files import new_file
 from gallery.database.tables import SCHEMA, Base
 from gallery.errors import DatabaseError, SchemaError
 
@@ -172,22 +173,19 @@ def backup(engine: Engine, destination: Path) -> None:
         raise DatabaseError(f"{location(engine)}: not SQLite; use the tool of its server (pg_dump)")
     if not database_exists(engine):
         raise DatabaseError(f"{location(engine)}: no such gallery")
-    temporary = destination.with_name(f".adain-{destination.name}.tmp")
     try:
-        if destination.exists():
-            raise FileExistsError("exists already")
-        with sqlite3.connect(temporary) as target, engine.connect() as connection:
+        with (
+            new_file(destination) as file,
+            closing(sqlite3.connect(file.name)) as target,
+            engine.connect() as connection,
+        ):
             source = connection.connection.driver_connection
             assert isinstance(source, sqlite3.Connection)
             source.backup(target)
-        target.close()
-        temporary.rename(destination)
     except (OSError, sqlite3.Error) as error:
         raise DatabaseError(
             f"{destination}: cannot be written ({error}); give a new file in a folder with space"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def integrity(engine: Engine) -> list[str]:

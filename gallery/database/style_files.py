@@ -5,8 +5,6 @@ Nothing here needs torch, so that looking up styles is quick.
 """
 
 import json
-import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from gallery.database.paintings import Painting, facts, read_facts
-from gallery.errors import ManifestError, OutputError, StylesError
+from gallery.errors import ManifestError, StylesError
+from gallery.files import write_file
 
 STYLES_FILE = Path(__file__).parents[1] / "assets" / "styles.safetensors"
 
@@ -61,11 +60,11 @@ def load_styles(path: Path = STYLES_FILE) -> StyleFile:
     return StyleFile(paintings, vectors, encoder)
 
 
-def save_styles(styles: StyleFile, path: Path) -> None:
+def save_styles(styles: StyleFile, path: Path, overwrite: bool = True) -> None:
     """Write a file of styles, whole or not at all; what is not known takes no place.
 
     Raises:
-        OutputError: If it cannot be written.
+        OutputError: If it cannot be written, or exists and `overwrite` is false.
     """
     metadata = {
         "format": FORMAT,
@@ -73,13 +72,4 @@ def save_styles(styles: StyleFile, path: Path) -> None:
         "paintings": json.dumps([facts(p) for p in styles.paintings], ensure_ascii=False),
     }
     data = save({"vectors": np.ascontiguousarray(styles.vectors)}, metadata)
-    temporary = path.with_name(f".adain-{secrets.token_hex(8)}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror}); check the folder and the free space"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_file(path, data, overwrite)

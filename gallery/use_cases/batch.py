@@ -43,6 +43,7 @@ from adain.painting.tiling import memory_limit
 from gallery.config import BatchConfig, StylizeConfig
 from gallery.database.similar import nearest
 from gallery.errors import GalleryError, OutputError
+from gallery.files import make_folder
 from gallery.ingest.pipeline import read_file
 from gallery.use_cases.journal import JOURNAL, Entry, Journal, file_digest, file_stamp, photo_stamp
 from gallery.use_cases.outputs import plan_outputs
@@ -344,7 +345,7 @@ class Worker:
                 height=picture.height,
                 settings=self._settings | self._chance(),
             )
-            _make_folder(destination.parent)
+            make_folder(destination.parent)
             self._journal.publish(staged, entry)
         except OSError as error:
             raise OutputError(
@@ -423,13 +424,6 @@ def _weights_digest(model: StyleTransferModel) -> bytes:
         digest.update(name.encode())
         digest.update(weight.cpu().contiguous().numpy().tobytes())
     return digest.digest()
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot make this folder ({error.strerror})") from error
 
 
 def run_batch(jobs: Sequence[Job], run: Run, on_step: Callable[[BatchStep], None]) -> None:

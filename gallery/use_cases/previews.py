@@ -6,7 +6,6 @@ all that they depend on: the style, the network, the photo and the size.
 
 import hashlib
 import os
-import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from gallery.database.gallery import Gallery
 from gallery.database.paintings import Painting
 from gallery.database.queries import Group
 from gallery.errors import OutputError
+from gallery.files import write_file
 from gallery.ingest.hashes import pixel_digest
 from gallery.use_cases.example import HEIGHT, WIDTH, example_picture
 from gallery.use_cases.styles import stored_style
@@ -109,33 +109,11 @@ def render_preview(
     pixels = model.stylize(picture.pixels, style)
     data = encode_image(to_image(pixels, picture.transparency), "jpeg", QUALITY)
     try:
-        write_file(file, data, overwrite=True)
+        write_file(file, data, parents=True)
     except OutputError:
         return data
     _sweep(file.parent.parent, config.max_bytes)
     return data
-
-
-def write_file(file: Path, data: bytes, overwrite: bool = False) -> None:
-    """Write a preview, whole or not at all; make its folder.
-
-    Raises:
-        OutputError: If the file exists and `overwrite` is false, or it cannot be written.
-    """
-    if not overwrite and os.path.lexists(file):
-        raise OutputError(f"{file}: exists already; add --overwrite to replace it")
-    temporary = file.with_name(f".adain-{secrets.token_hex(8)}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(data)
-            os.replace(temporary, file)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{file}: cannot be written ({error.strerror}); check the folder and the free space"
-        ) from error
 
 
 def example_file() -> bytes:

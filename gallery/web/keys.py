@@ -3,13 +3,13 @@
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from adain.files import new_file
 from gallery.errors import GalleryError
 
 SCOPES = ("read", "stylize", "admin")
@@ -99,16 +99,8 @@ def _digest(secret: str) -> str:
 
 def _save(path: Path, keys: Sequence[Key]) -> None:
     text = json.dumps([vars(key) for key in keys], indent=2) + "\n"
-    temporary = path.with_name(f".adain-{secrets.token_hex(8)}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with new_file(path, overwrite=True, parents=True, mode=0o600) as file:
+            file.write(text.encode())
     except OSError as error:
         raise KeysError(f"{path}: cannot be written ({error.strerror})") from error

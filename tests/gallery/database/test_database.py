@@ -226,6 +226,23 @@ def test_a_backup_is_a_whole_copy_and_replaces_nothing(engine: Engine, tmp_path:
     assert not list(tmp_path.glob(".adain-*"))
 
 
+def test_a_backup_keeps_what_appears_while_it_is_made(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy.db"
+
+    def connect(path: str) -> sqlite3.Connection:
+        copy.write_bytes(b"of another program")
+        return original(path)
+
+    original = sqlite3.connect
+    monkeypatch.setattr("gallery.database.engine.sqlite3.connect", connect)
+    with pytest.raises(DatabaseError, match=r"copy\.db: cannot be written"):
+        backup(engine, copy)
+    assert copy.read_bytes() == b"of another program"
+    assert not list(tmp_path.glob(".adain-*"))
+
+
 def test_the_place_of_the_database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ADAIN_DATABASE", "/env/gallery.db")
     assert database_url("/option/g.db") == "sqlite:////option/g.db"

@@ -13,8 +13,9 @@ from gallery.config import database_url
 from gallery.database.gallery import Gallery, open_gallery
 from gallery.database.style_files import StyleFile
 from gallery.errors import OutputError
+from gallery.files import write_file
 from gallery.use_cases.example import example_picture
-from gallery.use_cases.previews import PreviewConfig, preview, write_file
+from gallery.use_cases.previews import PreviewConfig, preview
 
 
 @pytest.fixture
@@ -138,11 +139,11 @@ def test_transparency_of_a_photo_is_laid_on_white(
 
 def test_files_are_replaced_only_when_allowed(tmp_path: Path) -> None:
     file = tmp_path / "new" / "a.jpg"
-    write_file(file, b"1")
+    write_file(file, b"1", parents=True)
     with pytest.raises(OutputError, match="--overwrite"):
-        write_file(file, b"2")
-    write_file(file, b"2", overwrite=True)
+        write_file(file, b"2", overwrite=False, parents=True)
+    write_file(file, b"2", overwrite=True, parents=True)
     assert file.read_bytes() == b"2"
     with pytest.raises(OutputError, match="cannot be written"):
-        write_file(file / "below.jpg", b"3")
+        write_file(file / "below.jpg", b"3", parents=True)
     assert [path.name for path in file.parent.iterdir()] == ["a.jpg"]

@@ -1,16 +1,29 @@
-"""Files that are written whole or not at all, and what messages call them."""
+"""Files that are written whole or not at all, and what messages call them.
+
+Everything that adain or its application writes under a name goes through `new_file`: pictures,
+weights, checkpoints, keys, previews, databases. So it stands beside the rooms, not in one.
+"""
 
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 
 @contextmanager
-def new_file(destination: Path, overwrite: bool) -> Iterator[BinaryIO]:
+def new_file(
+    destination: Path, overwrite: bool = False, *, parents: bool = False, mode: int = 0o666
+) -> Iterator[BinaryIO]:
     """Open a file that gets its name when the block ends without an error.
+
+    Args:
+        destination: The file.
+        overwrite: Replace a file that exists.
+        parents: Make its folder if there is none.
+        mode: Who may use it, before the umask.
 
     Raises:
         FileExistsError: If the file exists and `overwrite` is false; it stays as it is.
@@ -18,11 +31,13 @@ def new_file(destination: Path, overwrite: bool) -> Iterator[BinaryIO]:
         ValueError: If the path cannot be one.
     """
     if not overwrite and os.path.lexists(destination):
-        raise FileExistsError
+        raise FileExistsError("exists already")
+    if parents and not destination.parent.exists():
+        destination.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile, which creates files that only their owner can read.
     temporary = destination.with_name(f".adain-{secrets.token_hex(8)}.tmp")
     try:
-        with open(temporary, "xb") as file:
+        with open(temporary, "xb", opener=partial(os.open, mode=mode)) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
