@@ -6,7 +6,6 @@ all that they depend on: the style, the network, the photo and the size.
 
 import hashlib
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from gallery.database.gallery import Gallery
 from gallery.database.paintings import Painting
 from gallery.database.queries import Group
 from gallery.errors import OutputError
-from gallery.files import write_file
+from gallery.files import sweep, write_file
 from gallery.ingest.hashes import pixel_digest
 from gallery.use_cases.example import HEIGHT, WIDTH, example_picture
 from gallery.use_cases.styles import stored_style
@@ -35,9 +34,6 @@ VERSION = "adain-preview/1"
 
 MAX_BYTES = 256 * 2**20
 """What the cache may hold, some 15,000 previews; then a quarter goes, unused for longest."""
-
-ABANDONED_SECONDS = 3600
-"""Age at which a file that was never finished is swept."""
 
 
 @dataclass(frozen=True)
@@ -151,9 +147,8 @@ def _sweep(folder: Path, max_bytes: int) -> None:
     """Delete the previews that were not used for longest, if there are too many bytes of them."""
     try:
         files = [(path, path.stat()) for path in folder.glob("*/*.jpg")]
-        for path in folder.glob("*/.adain-*.tmp"):
-            if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
-                path.unlink(missing_ok=True)
+        for each in folder.iterdir():
+            sweep(each)
         total = sum(status.st_size for _, status in files)
         if total <= max_bytes:
             return
