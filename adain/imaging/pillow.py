@@ -1,15 +1,17 @@
 """Pillow images to pictures and back."""
 
+import ctypes
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, _imaging
 from torch import Tensor
 
 from adain.errors import ImageError, ImageTooLargeError
@@ -122,10 +124,8 @@ def decoded_picture(
 
 @contextmanager
 def decoding(name: str) -> Iterator[None]:
-    """Turn whatever Pillow raises into one `ImageError`, and silence its warnings.
-
-    Only libtiff still writes to stderr about damaged files; Pillow has no switch for it.
-    """
+    """Turn whatever Pillow raises into one `ImageError`, and silence its warnings."""
+    _silence_libtiff()
     formats = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
     try:
         with QUIET:
@@ -147,6 +147,19 @@ def decoding(name: str) -> Iterator[None]:
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
 """What is read, decided by the content of a file; of animations the first frame."""
+
+
+@cache
+def _silence_libtiff() -> None:
+    """Keep libtiff from writing to standard error; Pillow raises what it finds, and more clearly.
+
+    Pillow has no switch for it, but the library has, one for all threads. It cannot be reached
+    where it is part of Pillow's own module, as on Windows.
+    """
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL(_imaging.__file__)
+        library.TIFFSetErrorHandler(None)
+        library.TIFFSetWarningHandler(None)
 
 
 class _Quiet:

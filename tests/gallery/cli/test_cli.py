@@ -6,10 +6,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import ExifTags, Image
 from typer.testing import CliRunner, Result
@@ -595,6 +597,23 @@ def test_a_full_or_closed_standard_output_gives_no_traceback() -> None:
             [sys.executable, "-c", code], stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=60
         )
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_of_a_truncated_tiff_the_command_says_one_line_and_the_c_library_none(
+    tmp_path: Path,
+) -> None:
+    noise, whole = np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8), BytesIO()
+    tifffile.imwrite(whole, noise, photometric="rgb", compression="zlib")
+    photo = tmp_path / "cut.tif"
+    photo.write_bytes(whole.getvalue()[:20_000])
+    done = subprocess.run(
+        [COMMAND, "stylize", photo, "--style", "irises", "--device", "cpu"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode != 0
+    assert done.stderr == f"adain: {photo}: damaged or incomplete; get the file again\n"
 
 
 def test_the_installed_command_paints_with_what_ships(folder: Path) -> None:
