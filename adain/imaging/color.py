@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from adain.config import COLOR_MODES
+from adain.imaging.picture import STRIP_PIXELS
 
 BINS = 4096
 """Steps of a histogram: sixteen for each level of an 8-bit picture, so that none shows."""
@@ -31,9 +32,6 @@ MAX_GAIN = 4.0
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the luminance Y of YIQ, the luma of ITU-R BT.601."""
-
-STRIP_PIXELS = 2**20
-"""Pixels that are measured at a time."""
 
 ColorMap = Callable[[Tensor, Tensor], Tensor]
 """What takes photo and result, `(1, 3, H, W)` or a strip of both, and returns the new result."""
@@ -82,11 +80,21 @@ def measure_colors(pixels: Tensor, weight: Tensor | None = None) -> ColorStatist
         pixels: Shape `(1, 3, H, W)`, in [0, 1].
         weight: How much each pixel counts, shape `(1, 1, H, W)`, such as its transparency.
     """
-    rows = max(1, STRIP_PIXELS // pixels.shape[3])
+    rows = max(1, 4 * STRIP_PIXELS // pixels.shape[3])
     strips = pixels.split(rows, dim=2)
     weights = [None] * len(strips) if weight is None else weight.split(rows, dim=2)
     parts = map(_measure_strip, strips, weights)
     return sum(parts, start=next(parts))
+
+
+def _measure_strip(pixels: Tensor, weight: Tensor | None) -> ColorStatistics:
+    colors = pixels[0].flatten(1).cpu().double()
+    bins = (colors * BINS).long().clamp_(0, BINS - 1)
+    weights = None if weight is None else weight[0, 0].flatten().cpu().double()
+    histograms = [torch.bincount(channel, weights, BINS).double() for channel in bins]
+    weighted = colors if weights is None else colors * weights
+    count = float(colors.shape[1]) if weights is None else weights.sum().item()
+    return ColorStatistics(count, weighted.sum(1), weighted @ colors.T, torch.stack(histograms))
 
 
 def color_map(mode: str, photo: ColorStatistics, result: ColorStatistics) -> ColorMap:
@@ -116,22 +124,6 @@ def color_map(mode: str, photo: ColorStatistics, result: ColorStatistics) -> Col
     raise ValueError(f"no colour mode {mode!r}; use one of {', '.join(COLOR_MODES)}")
 
 
-def _measure_strip(pixels: Tensor, weight: Tensor | None) -> ColorStatistics:
-    colors = pixels[0].flatten(1).cpu().double()
-    bins = (colors * BINS).long().clamp_(0, BINS - 1)
-    weights = None if weight is None else weight[0, 0].flatten().cpu().double()
-    histograms = [torch.bincount(channel, weights, BINS).double() for channel in bins]
-    weighted = colors if weights is None else colors * weights
-    count = float(colors.shape[1]) if weights is None else weights.sum().item()
-    return ColorStatistics(count, weighted.sum(1), weighted @ colors.T, torch.stack(histograms))
-
-
-def luma(image: Tensor) -> Tensor:
-    """Return the luminance `(N, 1, H, W)` of pictures `(N, 3, H, W)`."""
-    weights = torch.tensor(LUMA, dtype=image.dtype, device=image.device)[:, None, None]
-    return (weights * image).sum(1, keepdim=True)
-
-
 def _luminance_affine(photo: ColorStatistics, result: ColorStatistics) -> tuple[float, float]:
     """Return the scale and shift that bring the result's luminance to that of the photo."""
     weights = torch.tensor(LUMA, dtype=torch.float64)
@@ -156,29 +148,16 @@ def _keep_chroma(scale: float, shift: float, photo: Tensor, result: Tensor) -> T
     return (light + fits * chroma).clamp_(0, 1)
 
 
+def luma(image: Tensor) -> Tensor:
+    """Return the luminance `(N, 1, H, W)` of pictures `(N, 3, H, W)`."""
+    weights = torch.tensor(LUMA, dtype=image.dtype, device=image.device)[:, None, None]
+    return (weights * image).sum(1, keepdim=True)
+
+
 def _apply_affine(matrix: Tensor, offset: Tensor, _: Tensor, result: Tensor) -> Tensor:
     matrix, offset = matrix.to(result), offset.to(result)
     mapped = torch.einsum("ij,njhw->nihw", matrix, result) + offset[:, None, None]
     return mapped.clamp_(0, 1)
-
-
-def _quantile_tables(photo: ColorStatistics, result: ColorStatistics) -> Tensor:
-    """Return the photo's value of the same quantile for each step of the result, `(3, BINS)`."""
-    edges = np.linspace(0, 1, BINS + 1)
-    tables = []
-    for wanted, given in zip(photo.histograms, result.histograms, strict=True):
-        shares = (given / given.sum().clamp_min(1e-12)).numpy()
-        reached = np.append(0, (wanted / wanted.sum().clamp_min(1e-12)).cumsum(0).numpy())
-        # The quantile of the middle of a step: its ends can lie anywhere in a gap of the photo.
-        tables.append(np.interp(shares.cumsum() - shares / 2, reached, edges))
-    return torch.from_numpy(np.stack(tables))
-
-
-def _look_up(tables: Tensor, _: Tensor, result: Tensor) -> Tensor:
-    tables = tables.to(result)
-    steps = (result[0] * BINS).long().clamp_(0, BINS - 1)
-    channels = [table[step] for table, step in zip(tables, steps, strict=True)]
-    return torch.stack(channels)[None]
 
 
 def transport(source: Tensor, target: Tensor, gains: tuple[float, float]) -> Tensor:
@@ -205,3 +184,22 @@ def _power(matrix: Tensor, exponent: float) -> Tensor:
     values, vectors = torch.linalg.eigh(matrix)
     power: Tensor = (vectors * values.clamp_min(1e-16).pow(exponent)[..., None, :]) @ vectors.mT
     return power
+
+
+def _quantile_tables(photo: ColorStatistics, result: ColorStatistics) -> Tensor:
+    """Return the photo's value of the same quantile for each step of the result, `(3, BINS)`."""
+    edges = np.linspace(0, 1, BINS + 1)
+    tables = []
+    for wanted, given in zip(photo.histograms, result.histograms, strict=True):
+        shares = (given / given.sum().clamp_min(1e-12)).numpy()
+        reached = np.append(0, (wanted / wanted.sum().clamp_min(1e-12)).cumsum(0).numpy())
+        # The quantile of the middle of a step: its ends can lie anywhere in a gap of the photo.
+        tables.append(np.interp(shares.cumsum() - shares / 2, reached, edges))
+    return torch.from_numpy(np.stack(tables))
+
+
+def _look_up(tables: Tensor, _: Tensor, result: Tensor) -> Tensor:
+    tables = tables.to(result)
+    steps = (result[0] * BINS).long().clamp_(0, BINS - 1)
+    channels = [table[step] for table, step in zip(tables, steps, strict=True)]
+    return torch.stack(channels)[None]

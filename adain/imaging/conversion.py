@@ -87,6 +87,25 @@ def scale_grey(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image 
     return grey, Image.fromarray((np.asarray(image) != clear).astype(np.uint8) * 255)
 
 
+def fill_clear(levels: NDArray[np.integer], opacity: NDArray[np.integer]) -> None:
+    """Give fully clear pixels the mean visible colour, in place.
+
+    Their hidden colour, often black, would otherwise count in the statistics of the style and
+    shine through at the edges. The mean shifts the statistics least.
+
+    Args:
+        levels: Colours `(H, W, 3)`.
+        opacity: Alpha channel `(H, W)`.
+    """
+    total, weight = np.zeros(3), 0.0
+    for colors, alpha in zip(levels, opacity, strict=True):
+        total += alpha.astype(np.float64) @ colors
+        weight += alpha.sum()
+    middle = np.iinfo(levels.dtype).max // 2 + 1
+    mean = np.rint(total / weight) if weight else np.full(3, middle)
+    levels[opacity == 0] = mean.astype(levels.dtype)
+
+
 def srgb_conversion(mode: str, profile: bytes | None) -> Callable[[Image.Image], Image.Image]:
     """Return what converts images of a mode, and the embedded profile, to RGB.
 
@@ -121,25 +140,6 @@ def is_srgb(mode: str, profile: bytes | None) -> bool:
     converted = np.asarray(srgb_conversion(mode, profile)(colors))
     change = converted.astype(int) - np.asarray(colors.convert("RGB"))
     return bool(np.abs(change).max() <= SRGB_ROUNDING)
-
-
-def fill_clear(levels: NDArray[np.integer], opacity: NDArray[np.integer]) -> None:
-    """Give fully clear pixels the mean visible colour, in place.
-
-    Their hidden colour, often black, would otherwise count in the statistics of the style and
-    shine through at the edges. The mean shifts the statistics least.
-
-    Args:
-        levels: Colours `(H, W, 3)`.
-        opacity: Alpha channel `(H, W)`.
-    """
-    total, weight = np.zeros(3), 0.0
-    for colors, alpha in zip(levels, opacity, strict=True):
-        total += alpha.astype(np.float64) @ colors
-        weight += alpha.sum()
-    middle = np.iinfo(levels.dtype).max // 2 + 1
-    mean = np.rint(total / weight) if weight else np.full(3, middle)
-    levels[opacity == 0] = mean.astype(levels.dtype)
 
 
 @cache

@@ -8,10 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from adain.imaging.picture import RowReader
-
-STRIP_PIXELS = 2**20
-"""Pixels that are filtered at a time."""
+from adain.imaging.picture import STRIP_PIXELS, RowReader, row_ranges
 
 FINE_RADIUS = 32
 """Radius of a window up to which each pixel has affine functions of its own."""
@@ -24,6 +21,44 @@ SMOOTH_REACH = 8
 
 SHARPEN_REACH = 3
 """Pixels away that `sharpen` looks, at its own sigma."""
+
+
+def smooth(image: Tensor, amount: float, radius: int = 4, eps: float = 0.01) -> Tensor:
+    """Even out what is faint and fine, and keep edges: the image filtered with itself as guide.
+
+    Args:
+        image: Shape `(1, 3, H, W)`, in [0, 1].
+        amount: From 0, no change, to 1.
+        radius: Size in pixels of what is evened out.
+        eps: Variance of what is evened out.
+    """
+    return torch.lerp(image, guided_filter(image, image, radius, eps), amount).clamp_(0, 1)
+
+
+def sharpen(image: Tensor, amount: float, sigma: float = 1.0) -> Tensor:
+    """Add `amount` times what a Gaussian of `sigma` pixels takes away (unsharp mask)."""
+    return (image + amount * (image - gaussian_blur(image, sigma))).clamp_(0, 1)
+
+
+def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
+    """Return an image `(N, C, H, W)` blurred by a Gaussian of `sigma` pixels.
+
+    At the border the window is cut, so that a flat image stays as it is.
+    """
+    radius = blur_radius(sigma)
+    offsets = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    result, share = image.flatten(0, 1)[:, None], torch.ones_like(image[:1, :1])
+    for shape, padding in (((1, 1, -1, 1), (radius, 0)), ((1, 1, 1, -1), (0, radius))):
+        weights = kernel.view(shape)
+        result = F.conv2d(result, weights, padding=padding)
+        share = F.conv2d(share, weights, padding=padding)
+    return (result / share).view(image.shape)
+
+
+def blur_radius(sigma: float) -> int:
+    """Return how many pixels away a Gaussian of `sigma` pixels reaches."""
+    return max(1, round(3 * sigma))
 
 
 def guided_filter(guide: Tensor, image: Tensor, radius: int, eps: float) -> Tensor:
@@ -51,14 +86,22 @@ def guided_filter(guide: Tensor, image: Tensor, radius: int, eps: float) -> Tens
             f"{tuple(image.shape)}, {radius} and {eps}"
         )
     height, width = guide.shape[2:]
-    rows = max(STRIP_PIXELS // width, 4 * radius)
     strips = []
-    for start in range(0, height, rows):
-        top, stop = max(0, start - 2 * radius), min(start + rows, height)
+    for start, stop in row_ranges(height, width, max(STRIP_PIXELS, radius * width) * 4):
+        top = max(0, start - 2 * radius)
         area = slice(top, min(stop + 2 * radius, height))
         strip = _filter_strip(guide[0, :, area], image[0, :, area], radius, eps)
         strips.append(strip[:, start - top : stop - top].to(image))
     return torch.cat(strips, dim=1)[None]
+
+
+def _filter_strip(guide: Tensor, image: Tensor, radius: int, eps: float) -> Tensor:
+    """Filter `(C, H, W)` by `(3, H, W)`."""
+    # Small numbers lose less in the sums: variances are differences of means.
+    guide = guide - guide.mean((1, 2), keepdim=True)
+    slope, offset = _means(guide, image).affine(radius, eps)
+    filtered: Tensor = (slope * guide[:, None]).sum(0) + offset
+    return filtered
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +152,7 @@ class GuidedMap:
                 return means
             return means.map(lambda each: F.avg_pool2d(each, size, ceil_mode=True))
 
-        rows = max(1, STRIP_PIXELS // 4 // width // size) * size
+        rows = max(1, STRIP_PIXELS // width // size) * size
         means: list[Tensor] = []
         for top in range(0, height, rows):
             part = vars(blocks(top, min(top + rows, height))).values()
@@ -123,7 +166,7 @@ class GuidedMap:
 
     def __call__(self, top: int, guide: Tensor) -> Tensor:
         """Return the filtered rows `(1, C, H, W)` where the guide has `(1, 3, H, W)` from `top`."""
-        strips, rows = [], max(1, STRIP_PIXELS // 4 // self.width)
+        strips, rows = [], max(1, STRIP_PIXELS // self.width)
         for strip in guide[0].split(rows, dim=1):
             functions = self._functions(top, strip.shape[1])
             slope = functions[: -functions.shape[0] // 4].unflatten(0, (3, -1))
@@ -154,44 +197,6 @@ class GuidedMap:
 def _centered(guide: Tensor) -> Tensor:
     """Return colours around 0: small numbers lose less in the sums."""
     return guide - 0.5
-
-
-def smooth(image: Tensor, amount: float, radius: int = 4, eps: float = 0.01) -> Tensor:
-    """Even out what is faint and fine, and keep edges: the image filtered with itself as guide.
-
-    Args:
-        image: Shape `(1, 3, H, W)`, in [0, 1].
-        amount: From 0, no change, to 1.
-        radius: Size in pixels of what is evened out.
-        eps: Variance of what is evened out.
-    """
-    return torch.lerp(image, guided_filter(image, image, radius, eps), amount).clamp_(0, 1)
-
-
-def sharpen(image: Tensor, amount: float, sigma: float = 1.0) -> Tensor:
-    """Add `amount` times what a Gaussian of `sigma` pixels takes away (unsharp mask)."""
-    return (image + amount * (image - gaussian_blur(image, sigma))).clamp_(0, 1)
-
-
-def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
-    """Return an image `(N, C, H, W)` blurred by a Gaussian of `sigma` pixels.
-
-    At the border the window is cut, so that a flat image stays as it is.
-    """
-    radius = blur_radius(sigma)
-    offsets = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
-    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    result, share = image.flatten(0, 1)[:, None], torch.ones_like(image[:1, :1])
-    for shape, padding in (((1, 1, -1, 1), (radius, 0)), ((1, 1, 1, -1), (0, radius))):
-        weights = kernel.view(shape)
-        result = F.conv2d(result, weights, padding=padding)
-        share = F.conv2d(share, weights, padding=padding)
-    return (result / share).view(image.shape)
-
-
-def blur_radius(sigma: float) -> int:
-    """Return how many pixels away a Gaussian of `sigma` pixels reaches."""
-    return max(1, round(3 * sigma))
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,15 +233,6 @@ def _means(guide: Tensor, image: Tensor) -> _Means:
 def _products(one: Tensor, other: Tensor) -> Tensor:
     """Return all products of channels, `(C * D, H, W)`."""
     return (one[:, None] * other).flatten(0, 1)
-
-
-def _filter_strip(guide: Tensor, image: Tensor, radius: int, eps: float) -> Tensor:
-    """Filter `(C, H, W)` by `(3, H, W)`."""
-    # Small numbers lose less in the sums: variances are differences of means.
-    guide = guide - guide.mean((1, 2), keepdim=True)
-    slope, offset = _means(guide, image).affine(radius, eps)
-    filtered: Tensor = (slope * guide[:, None]).sum(0) + offset
-    return filtered
 
 
 def _box_mean(x: Tensor, radius: int) -> Tensor:

@@ -15,9 +15,14 @@ from adain.imaging.metadata import Facts
 STRIP_PIXELS = 2**18
 """Pixels that are converted at a time."""
 
-
 LARGE_PIXELS = 2**24
 """A result of more pixels is kept in 16 bits a channel: half the memory, and as good as exact."""
+
+RowReader = Callable[[int, int], Tensor]
+"""What gives rows `(N, C, bottom - top, W)` of a picture for `top` and `bottom`."""
+
+Strips = Iterable[NDArray[Any]]
+"""Rows of a picture, shape `(h, W, 3)` or `(h, W, 4)`, of uint8 or uint16."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +98,26 @@ def to_unit(levels: Tensor) -> Tensor:
     return levels.float().div_(torch.iinfo(levels.dtype).max)
 
 
+def to_levels(pixels: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return colours in [0, 1] as levels of a type, clamped and rounded; see `Picture`.
+
+    Raises:
+        ImageError: If a value is not finite.
+    """
+    if dtype.is_floating_point:
+        return pixels.to(dtype)
+    pixels = _finite(pixels.float().cpu())
+    # Truncation would darken the whole picture by half a level.
+    return pixels.clamp(0, 1).mul_(torch.iinfo(dtype).max).round_().to(dtype)
+
+
+def _finite(pixels: Tensor) -> Tensor:
+    # The sum is finite if all values are, and much faster to look at.
+    if not pixels.sum().isfinite() and not pixels.isfinite().all():
+        raise ImageError("the pixels are not finite numbers; check the weights and the strength")
+    return pixels
+
+
 def row_ranges(height: int, width: int, pixels: int | None = None) -> Iterator[tuple[int, int]]:
     """Yield the first row of each strip of a picture, and the one behind its last."""
     rows = max(1, (pixels or STRIP_PIXELS) // width)
@@ -114,45 +139,6 @@ def gather_rows(strips: Iterable[Tensor], height: int, width: int) -> Tensor:
         levels[:, :, top : top + strip.shape[2]] = to_levels(strip, dtype)
         top += strip.shape[2]
     return levels
-
-
-def to_levels(pixels: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return colours in [0, 1] as levels of a type, clamped and rounded; see `Picture`.
-
-    Raises:
-        ImageError: If a value is not finite.
-    """
-    if dtype.is_floating_point:
-        return pixels.to(dtype)
-    pixels = _finite(pixels.float().cpu())
-    # Truncation would darken the whole picture by half a level.
-    return pixels.clamp(0, 1).mul_(torch.iinfo(dtype).max).round_().to(dtype)
-
-
-def _finite(pixels: Tensor) -> Tensor:
-    # The sum is finite if all values are, and much faster to look at.
-    if not pixels.sum().isfinite() and not pixels.isfinite().all():
-        raise ImageError("the pixels are not finite numbers; check the weights and the strength")
-    return pixels
-
-
-RowReader = Callable[[int, int], Tensor]
-"""What gives rows `(N, C, bottom - top, W)` of a picture for `top` and `bottom`."""
-
-
-def checked_picture(pixels: Tensor, transparency: Tensor | None) -> Picture:
-    """Return pixels and transparency as a picture, if their shapes fit; see `to_image`."""
-    if pixels.shape[:-2] not in ((1, 3), (3,)):
-        raise ValueError(f"expected pixels of shape (1, 3, H, W), got {tuple(pixels.shape)}")
-    size = pixels.shape[-2:]
-    if transparency is not None:
-        if transparency.shape[-2:] != size or transparency.shape[:-2].numel() != 1:
-            raise ValueError(
-                f"transparency of shape {tuple(transparency.shape)} does not fit pixels of shape "
-                f"{tuple(pixels.shape)}"
-            )
-        transparency = transparency.detach().reshape(1, 1, *size)
-    return Picture(pixels.detach().reshape(1, 3, *size), transparency)
 
 
 def level_strips(picture: Picture, dtype: torch.dtype) -> Iterator[NDArray[Any]]:

@@ -1,20 +1,13 @@
 """Pillow images to pictures and back."""
 
-import ctypes
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError, _imaging
+from PIL import Image
 from torch import Tensor
 
-from adain.errors import ImageError, ImageTooLargeError
 from adain.imaging.conversion import (
     fill_clear,
     scale_grey,
@@ -22,8 +15,9 @@ from adain.imaging.conversion import (
     srgb_conversion,
     turn_upright,
 )
+from adain.imaging.decoding import decoding
 from adain.imaging.metadata import read_facts
-from adain.imaging.picture import Picture, checked_picture, level_strips, row_ranges
+from adain.imaging.picture import Picture, level_strips, row_ranges
 
 
 def from_image(image: Image.Image, name: str = "picture") -> Picture:
@@ -38,6 +32,15 @@ def from_image(image: Image.Image, name: str = "picture") -> Picture:
     """
     with decoding(name):
         return decoded_picture(*_decode(image, name), image, name)
+
+
+def decoded_picture(
+    colors: NDArray[Any], alpha: NDArray[Any] | None, image: Image.Image, name: str
+) -> Picture:
+    """Return what was decoded of an image: colours `(H, W, 3)`, alpha `(H, W)` and facts."""
+    levels = torch.from_numpy(colors).permute(2, 0, 1)[None]
+    opacity = None if alpha is None else torch.from_numpy(alpha)[None, None]
+    return Picture(levels, opacity, name, read_facts(image))
 
 
 def _decode(image: Image.Image, name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
@@ -66,19 +69,6 @@ def _decode(image: Image.Image, name: str) -> tuple[NDArray[np.uint8], NDArray[n
     return levels, opacity
 
 
-def plain_image(image: Image.Image, opaque: bool) -> Image.Image:
-    """Return an image in RGB or RGBA without metadata, laid on white if it shall be opaque."""
-    if image.mode not in ("RGB", "RGBA"):
-        return draw_image(from_image(image), opaque)
-    if opaque and image.mode == "RGBA":
-        return _on_white(image)
-    if not image.info:
-        return image
-    plain = image.copy()
-    plain.info = {}
-    return plain
-
-
 def to_image(pixels: Tensor | Picture, transparency: Tensor | None = None) -> Image.Image:
     """Convert a picture or its pixels to an RGB image, or to RGBA if it is not opaque.
 
@@ -92,14 +82,36 @@ def to_image(pixels: Tensor | Picture, transparency: Tensor | None = None) -> Im
         ImageError: If a value is not finite.
     """
     if not isinstance(pixels, Picture):
-        pixels = checked_picture(pixels, transparency)
+        pixels = _checked_picture(pixels, transparency)
     return draw_image(pixels, opaque=False)
 
 
-def _on_white(image: Image.Image) -> Image.Image:
-    opaque = Image.new("RGB", image.size, "white")
-    opaque.paste(image, mask=image.getchannel("A"))
-    return opaque
+def _checked_picture(pixels: Tensor, transparency: Tensor | None) -> Picture:
+    """Return pixels and transparency as a picture, if their shapes fit; see `to_image`."""
+    if pixels.shape[:-2] not in ((1, 3), (3,)):
+        raise ValueError(f"expected pixels of shape (1, 3, H, W), got {tuple(pixels.shape)}")
+    size = pixels.shape[-2:]
+    if transparency is not None:
+        if transparency.shape[-2:] != size or transparency.shape[:-2].numel() != 1:
+            raise ValueError(
+                f"transparency of shape {tuple(transparency.shape)} does not fit pixels of shape "
+                f"{tuple(pixels.shape)}"
+            )
+        transparency = transparency.detach().reshape(1, 1, *size)
+    return Picture(pixels.detach().reshape(1, 3, *size), transparency)
+
+
+def plain_image(image: Image.Image, opaque: bool) -> Image.Image:
+    """Return an image in RGB or RGBA without metadata, laid on white if it shall be opaque."""
+    if image.mode not in ("RGB", "RGBA"):
+        return draw_image(from_image(image), opaque)
+    if opaque and image.mode == "RGBA":
+        return _on_white(image)
+    if not image.info:
+        return image
+    plain = image.copy()
+    plain.info = {}
+    return plain
 
 
 def draw_image(picture: Picture, opaque: bool) -> Image.Image:
@@ -113,80 +125,7 @@ def draw_image(picture: Picture, opaque: bool) -> Image.Image:
     return image
 
 
-def decoded_picture(
-    colors: NDArray[Any], alpha: NDArray[Any] | None, image: Image.Image, name: str
-) -> Picture:
-    """Return what was decoded of an image: colours `(H, W, 3)`, alpha `(H, W)` and facts."""
-    levels = torch.from_numpy(colors).permute(2, 0, 1)[None]
-    opacity = None if alpha is None else torch.from_numpy(alpha)[None, None]
-    return Picture(levels, opacity, name, read_facts(image))
-
-
-@contextmanager
-def decoding(name: str) -> Iterator[None]:
-    """Turn whatever Pillow raises into one `ImageError`, and silence its warnings."""
-    _silence_libtiff()
-    formats = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-    try:
-        with QUIET:
-            yield
-    except ImageError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise ImageTooLargeError(f"{name}: far too many pixels; give a smaller version") from error
-    except UnidentifiedImageError as error:
-        raise ImageError(
-            f"{name}: cannot be read as {formats}; convert it to one of them, "
-            "or get the file again if it is one"
-        ) from error
-    except MemoryError as error:
-        raise ImageError(f"{name}: not enough memory to decode it; shrink it first") from error
-    except Exception as error:  # Damaged files raise anything, from KeyError to struct.error.
-        raise ImageError(f"{name}: damaged or incomplete; get the file again") from error
-
-
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
-"""What is read, decided by the content of a file; of animations the first frame."""
-
-
-@cache
-def _silence_libtiff() -> None:
-    """Keep libtiff from writing to standard error; Pillow raises what it finds, and more clearly.
-
-    Pillow has no switch for it, but the library has, one for all threads. It cannot be reached
-    where it is part of Pillow's own module, as on Windows.
-    """
-    with suppress(OSError, AttributeError):
-        library = ctypes.CDLL(_imaging.__file__)
-        library.TIFFSetErrorHandler(None)
-        library.TIFFSetWarningHandler(None)
-
-
-class _Quiet:
-    """Hides Pillow's warnings while any thread decodes.
-
-    Filters belong to the whole process: overlapping threads with a `catch_warnings` each would
-    restore one another's filters. So the first thread in saves them, the last one out restores.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._threads = 0
-        self._saved = warnings.catch_warnings()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._threads:
-                self._saved = warnings.catch_warnings()
-                self._saved.__enter__()
-                warnings.filterwarnings("ignore", module=r"PIL\.")
-            self._threads += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._threads -= 1
-            if not self._threads:
-                self._saved.__exit__(None, None, None)
-
-
-QUIET = _Quiet()
+def _on_white(image: Image.Image) -> Image.Image:
+    opaque = Image.new("RGB", image.size, "white")
+    opaque.paste(image, mask=image.getchannel("A"))
+    return opaque

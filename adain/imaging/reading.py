@@ -1,13 +1,4 @@
-"""Files and Pillow images to tensors in [0, 1] and back.
-
-    file, bytes, stream ── load_image ──┐
-    Pillow image ───────── from_image ──┴─ Picture ── resize_image ── the network
-    file ── save_image ── encode_image ──── Picture ── gather_rows ── strips of its result
-
-A loaded picture is upright, in sRGB, of 8 or 16 bits a channel as its file. HEIC is read with the
-extra `heic`. Pictures are worked on strip by strip: beside the levels of a print,
-nothing of its size is in memory.
-"""
+"""Picture files to pictures: what is accepted, what is refused, and in which words."""
 
 import math
 from collections.abc import Iterator
@@ -19,24 +10,23 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from adain.config import MIN_SIDE
 from adain.errors import ImageError, ImageTooLargeError
 from adain.files import one_line, reason
-from adain.imaging import sixteen_bit as deep
-from adain.imaging.conversion import (
-    fill_clear,
-    is_srgb,
-    turn_levels_upright,
-)
+from adain.imaging.conversion import fill_clear, is_srgb, turn_levels_upright
+from adain.imaging.decoding import FORMATS, decoding
 from adain.imaging.picture import Picture
-from adain.imaging.pillow import FORMATS, decoded_picture, decoding, from_image
+from adain.imaging.pillow import decoded_picture, from_image
+from adain.imaging.png import read_png
+from adain.imaging.tiff import read_tiff
 from adain.imaging.writing import WRITABLE
 
 SUFFIXES = WRITABLE | {".gif", ".heic", ".heif"}
 """Suffixes that pictures usually have, in lower case: for searching folders."""
-
 
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 """What files of phones call themselves, at byte 8."""
@@ -70,7 +60,7 @@ def load_image(
     """Decode a picture: upright, in sRGB, transparency apart.
 
     PNG and TIFF of 16 bits a channel are read as such; as 8 bits if they have another profile
-    than sRGB, a colour that is clear, or, in TIFF, LZW, tiles or planes.
+    than sRGB, a colour that is clear, or, in TIFF, LZW or tiles. HEIC needs the extra `heic`.
 
     Args:
         source: Path of a file, its bytes, or a stream, which is read but not closed.
@@ -95,6 +85,20 @@ def load_image(
 def picture_name(source: Path | str | bytes | BinaryIO, name: str | None = None) -> str:
     """Return what messages call a picture: the name given, else its path."""
     return one_line(name or (str(source) if isinstance(source, str | Path) else "picture"))
+
+
+@contextmanager
+def _opened(
+    source: Path | str | bytes | BinaryIO, limits: ImageLimits, name: str
+) -> Iterator[tuple[Image.Image, bytes]]:
+    """Open a picture whose format and size are allowed; what fails while it is open is typed."""
+    data = _read(source, limits, name)
+    formats = FORMATS + (("HEIF",) if _reads_heif() else ())
+    if data[8:12] in _HEIC_BRANDS and "HEIF" not in formats:
+        raise ImageError(f"{name}: is HEIC; install the extra: pip install 'adain[heic]'")
+    with decoding(name), Image.open(BytesIO(data), formats=formats) as image:
+        _check_size(image.width, image.height, limits, name)
+        yield image, data
 
 
 def _read(source: Path | str | bytes | BinaryIO, limits: ImageLimits, name: str) -> bytes:
@@ -134,23 +138,20 @@ def _check_size(width: int, height: int, limits: ImageLimits, name: str) -> None
         )
 
 
-@contextmanager
-def _opened(
-    source: Path | str | bytes | BinaryIO, limits: ImageLimits, name: str
-) -> Iterator[tuple[Image.Image, bytes]]:
-    """Open a picture whose format and size are allowed; what fails while it is open is typed."""
-    data = _read(source, limits, name)
-    formats = FORMATS + (("HEIF",) if _reads_heif() else ())
-    if data[8:12] in _HEIC_BRANDS and "HEIF" not in formats:
-        raise ImageError(f"{name}: is HEIC; install the extra: pip install 'adain[heic]'")
-    with decoding(name), Image.open(BytesIO(data), formats=formats) as image:
-        _check_size(image.width, image.height, limits, name)
-        yield image, data
+@cache
+def _reads_heif() -> bool:
+    """Teach Pillow to read HEIF, if the extra is there; return whether it is."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
+    return True
 
 
 def _read_deep(image: Image.Image, data: bytes, name: str) -> Picture | None:
     """Read a file of 16 bits a channel in full; None if that is not possible, see `load_image`."""
-    levels = deep.read_levels(image, data)
+    levels = _read_levels(image, data)
     if levels is None:
         return None
     channels = levels.shape[2]
@@ -165,12 +166,22 @@ def _read_deep(image: Image.Image, data: bytes, name: str) -> Picture | None:
     return decoded_picture(colors, alpha, image, name)
 
 
-@cache
-def _reads_heif() -> bool:
-    """Teach Pillow to read HEIF, if the extra is there; return whether it is."""
-    try:
-        import pillow_heif
-    except ImportError:
-        return False
-    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
-    return True
+def _read_levels(image: Image.Image, data: bytes) -> NDArray[np.uint16] | None:
+    """Read a PNG or TIFF file of 16 bits a channel, of which Pillow keeps 8 in colour.
+
+    Args:
+        image: The file as Pillow has opened it.
+        data: The file.
+
+    Returns:
+        Grey or colours, and their alpha channel if there is one, `(H, W, C)` with C from 1 to 4,
+        as the file holds them. None if it has other bits or is packed in a way that only Pillow
+        reads, such as TIFF with LZW.
+    """
+    if "transparency" in image.info:  # A colour that is clear is compared in 8 bits, too.
+        return None
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16)[..., None]
+    if image.format == "PNG" and data[24] == 16:
+        return read_png(image, data)
+    return read_tiff(image, data) if isinstance(image, TiffImageFile) else None

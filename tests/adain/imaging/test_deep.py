@@ -17,8 +17,9 @@ from PIL import Image
 from adain.errors import ImageError
 from adain.imaging.metadata import Notes
 from adain.imaging.picture import Picture
+from adain.imaging.png import SIGNATURE, write_png
 from adain.imaging.reading import load_image
-from adain.imaging.sixteen_bit import SIGNATURE, write_png, write_tiff
+from adain.imaging.tiff import write_tiff
 from adain.imaging.writing import OUTPUT_FORMATS, encode_image
 
 

@@ -22,12 +22,13 @@ from PIL import Image, ImageFile, ImageOps
 
 from adain.errors import ImageError, ImageExistsError, ImageTooLargeError
 from adain.imaging.conversion import srgb_profile
+from adain.imaging.decoding import FORMATS
 from adain.imaging.metadata import Notes
 from adain.imaging.picture import STRIP_PIXELS, Picture
-from adain.imaging.pillow import FORMATS, from_image, to_image
+from adain.imaging.pillow import from_image, to_image
+from adain.imaging.png import write_png
 from adain.imaging.reading import SUFFIXES, ImageLimits, load_image
 from adain.imaging.resizing import resize_image, resize_shorter_side
-from adain.imaging.sixteen_bit import write_png
 from adain.imaging.writing import OUTPUT_FORMATS, WRITABLE, encode_image, save_image
 
 HEIGHT, WIDTH = 24, 20
