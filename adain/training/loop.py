@@ -375,4 +375,5 @@ class _Run:
         if path.exists():
             header, *rows = path.read_text(encoding="utf-8").splitlines()
             kept = [row for row in rows if int(row.split(",")[0]) <= step]
-            path.write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")
+            with new_file(path, overwrite=True) as file:
+                file.write(("\n".join([header, *kept]) + "\n").encode())
