@@ -1,11 +1,15 @@
 """Repaint any photo in the style of any painting, in one forward pass.
 
-    from adain import load_image, load_model, to_image
+    import adain
 
-    model = load_model()
-    style = model.measure_style(load_image("painting.jpg").pixels)
-    photo = load_image("photo.jpg")
-    to_image(model.stylize(photo.pixels, style, alpha=0.8)).save("painted.png")
+    painted = adain.stylize("photo.jpg", "painting.jpg", alpha=0.8)
+    painted.save("painted.png")
+
+A painting that is used more than once is measured once:
+
+    style = adain.measure_style("painting.jpg")
+    for photo in photos:
+        adain.stylize(photo, style).save(...)
 
 The names below load on first use: `import adain` alone does not import torch.
 """
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
     from adain.imaging.writing import save_image as save_image
     from adain.network.model import StyleTransferModel as StyleTransferModel
     from adain.network.weights import load_model as load_model
+    from adain.painting.measuring import measure_style as measure_style
+    from adain.painting.stylize import stylize as stylize
     from adain.styles.statistics import StyleStatistics as StyleStatistics
     from adain.styles.statistics import interpolate_styles as interpolate_styles
 
@@ -45,6 +51,8 @@ _MODULES = {
     "StyleStatistics": "styles.statistics",
     "interpolate_styles": "styles.statistics",
     "load_model": "network.weights",
+    "measure_style": "painting.measuring",
+    "stylize": "painting.stylize",
 }
 
 __all__ = [*_MODULES]

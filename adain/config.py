@@ -1,5 +1,6 @@
 """Settings with their limits and defaults, and the constants that rooms share; quick to import."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,14 @@ class Controls:
         ):
             if not 0 <= value <= top:
                 raise ValueError(f"{name} must be from 0 to {top}, got {value}")
+
+
+def check_alpha(alpha: float) -> float:
+    """Return a strength that gives a picture. Raises `ValueError` if it is beyond `ALPHA_RANGE`."""
+    low, high = ALPHA_RANGE
+    if not (math.isfinite(alpha) and low <= alpha <= high):
+        raise ValueError(f"alpha must be a number from {low:g} to {high:g}, got {alpha}")
+    return alpha
 
 
 def alternatives(words: Sequence[str]) -> str:

@@ -6,7 +6,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from adain.config import ALPHA_RANGE, MAX_STYLE_SIDE, MIN_SIDE, STYLE_SIDE, Controls, alternatives
+from adain.config import (
+    ALPHA_RANGE,
+    MAX_STYLE_SIDE,
+    MIN_SIDE,
+    STYLE_SIDE,
+    Controls,
+    alternatives,
+    check_alpha,
+)
 
 DATABASE_VARIABLE = "ADAIN_DATABASE"
 
@@ -54,9 +62,7 @@ class StylizeConfig:
     quality: str = "fast"
 
     def __post_init__(self) -> None:
-        low, high = ALPHA_RANGE
-        if not (math.isfinite(self.alpha) and low <= self.alpha <= high):
-            raise ValueError(f"alpha must be a number from {low:g} to {high:g}, got {self.alpha}")
+        check_alpha(self.alpha)
         if self.max_side is not None and self.max_side < MIN_SIDE:
             raise ValueError(f"max-side must be at least {MIN_SIDE} pixels, got {self.max_side}")
         if not 1 <= self.jpeg_quality <= 100:

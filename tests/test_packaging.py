@@ -9,10 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
-
-from gallery.cli import app
-from gallery.cli.exits import ExitCode
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("adain", "gallery")
@@ -82,33 +78,6 @@ def test_every_package_is_in_the_distribution() -> None:
 
 def test_no_tests_folder_is_a_package() -> None:
     assert not list((ROOT / "tests").rglob("__init__.py"))
-
-
-def commands(group: typer.core.TyperGroup, name: str) -> Iterator[tuple[str, set[str]]]:
-    """Yield the full name of each command with its long options."""
-    for command in group.commands.values():
-        full = f"{name} {command.name}"
-        if isinstance(command, typer.core.TyperGroup):
-            yield from commands(command, full)
-        else:
-            names = (option for parameter in command.params for option in parameter.opts)
-            yield full, {option for option in names if option.startswith("--")}
-
-
-def test_the_readme_documents_every_command_option_and_exit_code() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    group = typer.main.get_command(app)
-    assert isinstance(group, typer.core.TyperGroup)
-    for name, options in commands(group, "adain"):
-        _, heading, section = readme.partition(f"### `{name}")
-        if not heading:  # Or a row in the section of its group.
-            _, heading, section = readme.partition(f"### `{name.rpartition(' ')[0]}`")
-            assert f"`{name}" in section.partition("\n##")[0], f"{name} is not documented"
-        section = section.partition("\n##")[0]
-        missing = {option for option in options if f"`{option}" not in section}
-        assert not missing - {"--help"}, f"{name}: {missing}"
-    for code in ExitCode:
-        assert f"\n| {code} |" in readme
 
 
 def test_every_script_can_be_run_and_has_its_line() -> None:

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from adain.errors import ImageError
@@ -54,6 +57,35 @@ class Picture:
     def height(self) -> int:
         """Return the height in pixels."""
         return self.levels.shape[2]
+
+    def save(self, path: Path | str, *, overwrite: bool = False, **options: Any) -> Path:
+        """Write it to a file, whole or not at all, and return the path.
+
+        Args:
+            path: Its suffix decides the format.
+            overwrite: Whether a file may be replaced.
+            options: Those of `adain.imaging.writing.save_image`: `format`, `jpeg_quality`, `bits`,
+                `notes`.
+
+        Raises:
+            ImageExistsError: If the file exists.
+            ImageError: If it cannot be written, or there is no such format.
+        """
+        from adain.imaging.writing import save_image  # It writes pictures, so it imports this.
+
+        save_image(self, Path(path), overwrite=overwrite, **options)
+        return Path(path)
+
+    def to_pil(self) -> Image.Image:
+        """Return it as a Pillow image, RGB, or RGBA if it is not opaque."""
+        from adain.imaging.pillow import to_image
+
+        return to_image(self)
+
+    def to_array(self) -> NDArray[np.float32]:
+        """Return its colours as an array `(H, W, 3)` in [0, 1]."""
+        colors: NDArray[np.float32] = self.pixels[0].permute(1, 2, 0).contiguous().numpy()
+        return colors
 
     @property
     def is_large(self) -> bool:

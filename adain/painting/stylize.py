@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial, reduce
 from itertools import starmap
+from pathlib import Path
+from typing import cast
 
 import torch
-from PIL import Image
 from torch import Tensor
 
-from adain.config import Controls
+from adain.config import Controls, PictureFile, check_alpha
 from adain.engine.device import is_out_of_memory, release_memory
 from adain.errors import ImageTooLargeError
 from adain.imaging.color import ColorStatistics, color_map, measure_colors
@@ -24,8 +25,7 @@ from adain.imaging.picture import (
     to_levels,
     to_unit,
 )
-from adain.imaging.pillow import to_image
-from adain.imaging.reading import ImageLimits, load_image
+from adain.imaging.reading import PictureSource, load_image, read_picture
 from adain.imaging.resizing import (
     resize_image,
     resize_to,
@@ -33,12 +33,13 @@ from adain.imaging.resizing import (
     scaled_size,
 )
 from adain.network.model import StyleTransferModel
+from adain.network.weights import DEFAULT_MODEL
 from adain.painting.masks import region_weights, share_bytes, strength_map
-from adain.painting.measuring import Source
+from adain.painting.measuring import loaded_model, measure_style
 from adain.painting.strokes import working_side
 from adain.painting.tiling import stylize_rows
 from adain.styles.field import StyleField
-from adain.styles.statistics import StyleStatistics
+from adain.styles.statistics import StyleStatistics, stack_styles
 
 Painter = Callable[[Picture, StyleStatistics | StyleField, float], Iterator[Tensor]]
 """What repaints a picture in a style to a degree: the rows of the result, strip by strip."""
@@ -60,53 +61,79 @@ WINDOW_EPS = 1e-4
 """Variance below which it takes an area for flat: 1 % of contrast, about the noise of a photo."""
 
 
-def stylize_photo(
-    model: StyleTransferModel,
-    photo: Source,
-    style: StyleStatistics,
+def stylize(
+    photo: PictureSource,
+    style: StyleStatistics | PictureSource | Sequence[StyleStatistics | PictureSource],
     *,
     alpha: float = 1.0,
     max_side: int | None = None,
-    controls: Controls = Controls(),
+    strength: PictureFile | None = None,
+    masks: Sequence[PictureFile] = (),
+    feather: float = Controls.feather,
+    stroke: float = Controls.stroke,
+    preserve_color: str = Controls.preserve_color,
+    photorealistic: bool = Controls.photorealistic,
+    smooth: float = Controls.smooth,
+    sharpen: float = Controls.sharpen,
     memory: int | None = None,
-    limits: ImageLimits = ImageLimits(),
-    name: str | None = None,
+    model: StyleTransferModel | str | Path = DEFAULT_MODEL,
     progress: Callable[[float], None] | None = None,
-) -> Image.Image:
-    """Repaint a photo in a style; see `stylize_picture`.
+) -> Picture:
+    """Repaint a photo in a style, exactly as `adain stylize` does.
+
+        painted = adain.stylize("harbour.jpg", "mosaic.png", alpha=0.8)
+        painted.save("painted.png")
 
     Args:
-        model: The network.
-        photo: A picture file.
-        style: From `measure_style` or `stored_style`; one for each mask of `controls`.
+        photo: A file, its bytes, a stream, a Pillow image, an array `(H, W)`, `(H, W, 3)` or
+            `(H, W, 4)` of uint8, uint16 or floats in [0, 1], or a `Picture`.
+        style: A style from `measure_style`, or a painting, given as the photo is. With masks, a
+            sequence of these.
         alpha: Strength: 0 keeps the photo, 1 is the full style; values beyond extrapolate.
         max_side: Longest side of the result in pixels; None keeps the photo's size.
-        controls: How to repaint it.
+        strength: As in `Controls`.
+        masks: Where each style goes, as in `Controls`.
+        feather: As in `Controls`.
+        stroke: As in `Controls`.
+        preserve_color: As in `Controls`.
+        photorealistic: As in `Controls`.
+        smooth: As in `Controls`.
+        sharpen: As in `Controls`.
         memory: As for `stylize_picture`.
-        limits: What photos to refuse.
-        name: What error messages call the photo.
+        model: A model, or the name or path of one, which stays loaded.
         progress: As for `stylize_picture`.
 
     Returns:
-        An image of the photo's size, with its transparency.
+        A picture of the photo's size, with its transparency; `Picture.save` writes it.
 
     Raises:
-        ImageError: If the photo or a mask cannot be read.
+        ValueError: If a setting is out of its range, or an array is no picture.
+        ImageError: If a picture cannot be read.
         ImageTooLargeError: If it exceeds the limits or the memory.
         MaskError: If a mask does not fit.
     """
-    picture = load_image(photo, limits, name)
-    result = stylize_picture(
-        model,
-        picture,
-        style,
-        alpha=alpha,
+    network = model if isinstance(model, StyleTransferModel) else loaded_model(model)
+    controls = Controls(
+        strength, tuple(masks), feather, stroke, preserve_color, photorealistic, smooth, sharpen
+    )
+    several = isinstance(style, Sequence) and not isinstance(style, str | bytes)
+    given = cast("Sequence[StyleStatistics | PictureSource]", style if several else [style])
+    styles = [
+        each if isinstance(each, StyleStatistics) else measure_style(each, network)
+        for each in given
+    ]
+    if len(styles) > 1 and not masks:
+        raise ValueError(f"{len(styles)} styles without masks; mix them by `interpolate_styles`")
+    return stylize_picture(
+        network,
+        read_picture(photo),
+        stack_styles(styles),
+        alpha=check_alpha(alpha),
         max_side=max_side,
         controls=controls,
         memory=memory,
         progress=progress,
     )
-    return to_image(result)
 
 
 def stylize_picture(

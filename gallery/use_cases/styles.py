@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from adain.config import STYLE_LAYERS, STYLE_SIDE
 from adain.network.model import StyleTransferModel
 from adain.painting.measuring import measure_style
-from adain.styles.statistics import StyleStatistics, interpolate_styles, pool_styles
+from adain.styles.statistics import (
+    StyleStatistics,
+    interpolate_styles,
+    pool_styles,
+    stack_styles,
+)
 from gallery.database.gallery import Gallery
 from gallery.database.paintings import Painting
 from gallery.database.queries import Group
@@ -54,7 +59,7 @@ def stored_style(
                 f"{target.slug}: measured at {STYLE_SIDE} pixels, and its picture is not here; "
                 "leave --style-size out, or give a picture of it as the style"
             )
-        return measure_style(model, Path(target.path), side=side)
+        return measure_style(Path(target.path), model, side=side)
     if isinstance(target, Group):
         vector = gallery.pooled(target, model.fingerprint, partial(pool_vectors, model))
         return unpack_vectors(model, vector)
@@ -66,7 +71,7 @@ def stored_style(
             f"{target.slug}: not measured by encoder {model.fingerprint}, and its picture is not "
             "here; ingest it, or give a picture of it as the style"
         )
-    style = measure_style(model, Path(target.path))
+    style = measure_style(Path(target.path), model)
     gallery.keep_vector(target, model.fingerprint, style.to_vector().cpu().numpy())
     return style
 
@@ -98,13 +103,11 @@ def find_style(
     gallery = None
     for reference in references:
         if reference.name == STANDARD and standard_input is not None:
-            measure = partial(
-                measure_style, painting=standard_input, name="standard input", side=side
-            )
+            measure = partial(measure_style, standard_input, name="standard input", side=side)
             parts.append(("stdin", measure))
         elif reference.is_file:
             painting = Path(reference.name)
-            measure = partial(measure_style, painting=painting, side=side)
+            measure = partial(measure_style, painting, side=side)
             parts.append((file_slug(reference), measure))
         else:
             gallery = gallery or open_gallery()
@@ -126,12 +129,9 @@ def join_styles(
     styles: Sequence[StyleStatistics], weights: Sequence[float] | None
 ) -> StyleStatistics:
     """Return styles `(1, C)` mixed by weights, or without weights as a batch `(N, C)`."""
-    if len(styles) == 1:
-        return styles[0]
-    if weights is not None:
-        return interpolate_styles(styles, weights)
-    widths = {layer: value.mean.shape[1] for layer, value in styles[0].layers.items()}
-    return StyleStatistics.from_vector(torch.cat([each.to_vector() for each in styles]), widths)
+    if len(styles) == 1 or weights is None:
+        return stack_styles(styles)
+    return interpolate_styles(styles, weights)
 
 
 def pool_vectors(model: StyleTransferModel, vectors: NDArray[np.float32]) -> NDArray[np.float32]:

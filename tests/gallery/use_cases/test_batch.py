@@ -12,13 +12,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from painted import stylize_photo
 from PIL import Image
 
 from adain.errors import ImageError
 from adain.imaging.picture import Picture
 from adain.imaging.reading import load_image
 from adain.network.model import StyleTransferModel
-from adain.painting.stylize import stylize_photo, stylize_picture
+from adain.painting.stylize import stylize_picture
 from adain.styles.statistics import StyleStatistics
 from gallery.config import BatchConfig, StylizeConfig
 from gallery.errors import OutputError
@@ -158,7 +159,7 @@ def test_the_nearest_style_is_that_of_the_photo_itself(
     from adain.painting.measuring import measure_style
 
     names = ("cats/c.png", "a.png")
-    vectors = [measure_style(tiny_model, plan.source / name).to_vector() for name in names]
+    vectors = [measure_style(plan.source / name, tiny_model).to_vector() for name in names]
     styles = Styles(("like-c", "like-a"), torch.cat(vectors).numpy())
     batch = replace(plan.batch, assign="nearest")
     given = {step.job.photo: step.style for step in go(plan, styles=styles, batch=batch)}

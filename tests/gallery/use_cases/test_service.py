@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from painted import stylize_photo
 from PIL import Image
 
 from adain.config import STYLE_LAYERS, STYLE_SIDE, Controls
@@ -21,7 +22,7 @@ from adain.imaging.resizing import resize_image
 from adain.imaging.writing import encode_image
 from adain.network.model import StyleTransferModel
 from adain.painting.measuring import measure_style
-from adain.painting.stylize import stylize_photo, stylize_picture
+from adain.painting.stylize import stylize_picture
 from adain.styles.statistics import StyleStatistics, channel_statistics
 from gallery.config import database_url
 from gallery.database.gallery import Gallery, make_gallery
@@ -43,7 +44,7 @@ def picture(width: int, height: int, mode: str = "RGB", seed: int = 0) -> bytes:
 
 @pytest.fixture
 def style(tiny_model: StyleTransferModel) -> StyleStatistics:
-    return measure_style(tiny_model, picture(64, 48, seed=1))
+    return measure_style(picture(64, 48, seed=1), tiny_model)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 31), (200, 101)])
@@ -104,7 +105,7 @@ def lively_model(tiny_model: StyleTransferModel) -> StyleTransferModel:
 
 @pytest.fixture
 def styles(lively_model: StyleTransferModel) -> list[StyleStatistics]:
-    return [measure_style(lively_model, each) for each in (picture(64, 48), scenery(64, 48))]
+    return [measure_style(each, lively_model) for each in (picture(64, 48), scenery(64, 48))]
 
 
 def together(model: StyleTransferModel, *styles: StyleStatistics) -> StyleStatistics:
@@ -505,7 +506,7 @@ def test_paintings_are_measured_at_the_side_asked_for_and_only_the_usual_one_is_
     path = str(painting.path)
     for name in (path, painting.slug):
         _, measure = find_style(parse_references([name]), lambda: gallery, side=24)
-        expected = measure_style(tiny_model, Path(path), side=24)
+        expected = measure_style(Path(path), tiny_model, side=24)
         assert torch.equal(measure(tiny_model).to_vector(), expected.to_vector())
     assert gallery.vector(painting, tiny_model.fingerprint) is None
     stored_style(tiny_model, gallery, painting)
@@ -526,7 +527,7 @@ def test_large_paintings_are_measured_at_one_size(
 
     monkeypatch.setattr(tiny_model, "measure_style", measure)
     for width, height in [(700, 600), (300, 200)]:
-        measure_style(tiny_model, picture(width, height))
+        measure_style(picture(width, height), tiny_model)
     assert shapes == [(STYLE_SIDE, round(700 * STYLE_SIDE / 600)), (200, 300)]
 
 
