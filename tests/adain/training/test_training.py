@@ -14,13 +14,12 @@ from adain.config import LOSS_LAYERS
 from adain.errors import WeightsError
 from adain.network.encoder import Encoder
 from adain.network.weights import load_decoder, load_encoder
-from adain.training.loop import CHECKPOINT, Objective, TrainingConfig, TrainingStep, train
-from adain.training.objectives import (
-    DecoderTraining,
-    EncoderDistillation,
-    initial_decoder,
-    load_teacher,
-)
+from adain.training.config import TrainingConfig
+from adain.training.decoder import DecoderTraining, initial_decoder
+from adain.training.encoder import EncoderDistillation, load_teacher
+from adain.training.loop import TrainingStep, train
+from adain.training.objective import Objective
+from adain.training.run import CHECKPOINT
 
 CPU = torch.device("cpu")
 CONFIG = TrainingConfig(
@@ -200,8 +199,9 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from adain.network.encoder import Encoder, EncoderConfig
-from adain.training.objectives import DecoderTraining, initial_decoder
-from adain.training.loop import TrainingConfig, train
+from adain.training.decoder import DecoderTraining, initial_decoder
+from adain.training.loop import train
+from adain.training.config import TrainingConfig
 
 dist.init_process_group("gloo")
 rank = dist.get_rank()

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from adain.network.encoder import Encoder
 from adain.network.weights import load_decoder, load_encoder, save_decoder, save_encoder
-from adain.training.objectives import DecoderLosses, initial_decoder
+from adain.training.config import DecoderLosses
+from adain.training.decoder import initial_decoder
 from gallery.cli import app
 from gallery.cli.train import decoder as train_decoder
 

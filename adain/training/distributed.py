@@ -1,0 +1,30 @@
+"""Training on several devices: the processes that torchrun started."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+
+from adain.engine.device import choose_device, keep_freed_memory
+
+
+@contextmanager
+def process_group(device: torch.device) -> Iterator[tuple[int, torch.device]]:
+    """Join the processes that torchrun started, if it did; yield the rank and its device.
+
+    Args:
+        device: Where to train; of several GPUs each process takes its own.
+    """
+    keep_freed_memory()
+    if "RANK" not in os.environ:
+        yield 0, device
+        return
+    if device.type == "cuda":
+        device = choose_device(f"cuda:{os.environ['LOCAL_RANK']}")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield dist.get_rank(), device
+    finally:
+        dist.destroy_process_group()
