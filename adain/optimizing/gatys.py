@@ -18,17 +18,12 @@ from torch.nn import functional as F
 
 from adain.config import MIN_SIDE
 from adain.errors import OptimizationError
-from adain.optimizing.optimizers import OPTIMIZERS, State
-from adain.optimizing.perceptual import (
-    LossConfig,
-    Objective,
-    Paintings,
-    check_choice,
-    check_range,
-    measure_objective,
-    resize_pixels,
-    strip_rows,
-)
+from adain.optimizing.checkpoint import Checkpoint, advance, restore
+from adain.optimizing.config import GatysConfig
+from adain.optimizing.perceptual import PerceptualLoss, prepare_loss
+from adain.optimizing.pyramid import Pyramid
+from adain.optimizing.strips import strip_rows
+from adain.optimizing.targets import Paintings
 from adain.styles.statistics import StyleStatistics
 
 STATE_BYTES = 500
@@ -36,69 +31,6 @@ STATE_BYTES = 500
 
 MAX_FAILURES = 5
 """Times that a picture is restored before a run ends with it."""
-
-
-@dataclass(frozen=True)
-class GatysConfig:
-    """How a picture is optimised.
-
-    Attributes:
-        loss: What for.
-        optimizer: `pyramid` (Adam on several sizes, with steps that get shorter),
-            `pyramid-lbfgs`, `lbfgs`, `adam` or `gradient-descent`.
-        learning_rate: Mean or first length of steps, in parts of the range of a pixel.
-        averaging: Decay of the average over pictures that is the result; 0 takes the last one.
-        min_side: About the longer side of the first scale in pixels; each next one doubles it.
-        first_iterations: Steps at the first scale.
-        iterations: Steps at each other scale.
-        tolerance: A scale ends when `patience` steps lower the loss by less than this part.
-        patience: See `tolerance`.
-        time_limit: Seconds for everything; each scale gets its share. None is no limit.
-        seed: Decides the noise that a run without a start begins with.
-    """
-
-    loss: LossConfig = LossConfig()
-    optimizer: str = "pyramid"
-    learning_rate: float = 0.015
-    averaging: float = 0.5
-    min_side: int = 256
-    first_iterations: int = 40
-    iterations: int = 180
-    tolerance: float = 0.003
-    patience: int = 20
-    time_limit: float | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_choice("optimizer", self.optimizer, tuple(OPTIMIZERS))
-        check_range("learning_rate", self.learning_rate, 1e-6, 1)
-        check_range("averaging", self.averaging, 0, 0.9999)
-        check_range("min_side", self.min_side, 2 * MIN_SIDE, 65_535)
-        check_range("first_iterations", self.first_iterations, 1, 100_000)
-        check_range("iterations", self.iterations, 1, 100_000)
-        check_range("tolerance", self.tolerance, 0, 1)
-        check_range("patience", self.patience, 1, 100_000)
-        check_range("seed", self.seed, 0, 2**63 - 1)
-        if self.time_limit is not None:
-            check_range("time_limit", self.time_limit, 0, 1e9)
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Everything a run needs to go on as if it had never stopped.
-
-    Attributes:
-        scale: Index of the scale.
-        iteration: Steps done at it.
-        rate: Length of steps; it is halved after a loss that was not finite.
-        tensors: `image`, `average` (the result so far), `losses` of the scale, and the state of
-            the optimiser.
-    """
-
-    scale: int
-    iteration: int
-    rate: float
-    tensors: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -195,7 +127,7 @@ def optimize_image(
     if memory is not None:
         memory -= STATE_BYTES * photo.shape[2] * photo.shape[3]
     strip_rows(encoder, photo.shape[2], photo.shape[3], memory)  # Refuses before the work.
-    pyramid = _Pyramid(photo, start, config)
+    pyramid = Pyramid(photo, start, config)
     point = resume or pyramid.first()
     deadlines = pyramid.deadlines(point.scale)
     run = _Run(pyramid, config, on_step, should_stop, deadlines, time.perf_counter())
@@ -205,7 +137,7 @@ def optimize_image(
             outcome = replace(outcome, point=pyramid.enlarge(outcome.point))
         small = pyramid.resized_photo(scale)
         places = None if regions is None else F.interpolate(regions, small.shape[2:], mode="area")
-        objective = measure_objective(encoder, small, style, config.loss, places, memory)
+        objective = prepare_loss(encoder, small, style, config.loss, places, memory)
         outcome = run.optimize_scale(objective, outcome)
         if outcome.ended not in ("finished", "late"):
             break
@@ -218,102 +150,6 @@ def optimize_image(
         losses=outcome.losses,
         checkpoint=outcome.point,
     )
-
-
-def scale_sizes(height: int, width: int, min_side: int) -> list[tuple[int, int]]:
-    """Return the height and width of each scale, coarse to fine, the last as given.
-
-    >>> scale_sizes(768, 1024, 256)
-    [(192, 256), (384, 512), (768, 1024)]
-    """
-    doublings = max(0, round(math.log2(max(height, width) / min_side)))
-    return [
-        (max(MIN_SIDE, round(height / 2**k)), max(MIN_SIDE, round(width / 2**k)))
-        for k in range(doublings, -1, -1)
-    ]
-
-
-def scale_steps(config: GatysConfig, scales: int) -> list[int]:
-    """Return the steps that each scale may take.
-
-    >>> scale_steps(GatysConfig(first_iterations=40, iterations=180), 3)
-    [40, 180, 180]
-    """
-    return [config.first_iterations] + [config.iterations] * (scales - 1)
-
-
-@dataclass(frozen=True)
-class _Pyramid:
-    """The pictures of a run at every scale."""
-
-    photo: Tensor
-    start: Tensor | None
-    config: GatysConfig
-
-    @property
-    def sizes(self) -> list[tuple[int, int]]:
-        height, width = self.photo.shape[2:]
-        return scale_sizes(height, width, self.config.min_side)
-
-    def resized_photo(self, scale: int) -> Tensor:
-        """Return the photo at a scale."""
-        return resize_pixels(self.photo, self.sizes[scale]).clamp(0, 1)
-
-    @property
-    def steps(self) -> list[int]:
-        """Return the steps that each scale may take."""
-        return scale_steps(self.config, len(self.sizes))
-
-    def deadlines(self, first: int) -> list[float]:
-        """Return by when each scale must end, in seconds from the start at scale `first`.
-
-        Each scale gets the share of the time limit that its steps cost, so that also a hurried
-        run reaches the full size.
-        """
-        if self.config.time_limit is None:
-            return [math.inf] * len(self.sizes)
-        costs = [
-            height * width * steps if scale >= first else 0
-            for scale, (steps, (height, width)) in enumerate(
-                zip(self.steps, self.sizes, strict=True)
-            )
-        ]
-        return [
-            self.config.time_limit * sum(costs[: scale + 1]) / sum(costs)
-            for scale in range(len(costs))
-        ]
-
-    def base(self, size: tuple[int, int]) -> Tensor:
-        """Return what changes are added to: the start, or nothing if there is none."""
-        if self.start is None:
-            return self.photo.new_zeros(1, 3, *size)
-        return resize_pixels(self.start, size)
-
-    def first(self) -> Checkpoint:
-        """Return where a run begins."""
-        image = self.base(self.sizes[0])
-        if self.start is None:
-            generator = torch.Generator().manual_seed(self.config.seed)
-            image = (0.5 + 0.2 * torch.randn(image.shape, generator=generator)).to(image)
-        return _beginning(0, image.clamp(0, 1), {}, self.config.learning_rate)
-
-    def enlarge(self, point: Checkpoint) -> Checkpoint:
-        """Return where the next scale begins."""
-        size = self.sizes[point.scale + 1]
-        state = OPTIMIZERS[self.config.optimizer]().enlarge(_optimizer_state(point), size)
-        return _beginning(point.scale + 1, self.picture(point, size), state, point.rate)
-
-    def full(self, point: Checkpoint) -> Tensor:
-        """Return the picture of a point at full size."""
-        return self.picture(point, self.sizes[-1])
-
-    def picture(self, point: Checkpoint, size: tuple[int, int]) -> Tensor:
-        """Return the picture of a point at the size of a scale."""
-        image = point.tensors["average"]
-        own = (image.shape[2], image.shape[3])
-        if own == size:
-            return image
-        return (self.base(size) + resize_pixels(image - self.base(own), size)).clamp(0, 1)
 
 
 @dataclass(frozen=True)
@@ -330,14 +166,14 @@ class _Outcome:
 class _Run:
     """The loop over the steps of a scale."""
 
-    pyramid: _Pyramid
+    pyramid: Pyramid
     config: GatysConfig
     on_step: Callable[[Step], None]
     should_stop: Callable[[], bool]
     deadlines: Sequence[float]
     began: float
 
-    def optimize_scale(self, objective: Objective, outcome: _Outcome) -> _Outcome:
+    def optimize_scale(self, objective: PerceptualLoss, outcome: _Outcome) -> _Outcome:
         """Take the steps of the scale that `outcome.point` is at."""
         point, iterations, losses = outcome.point, outcome.iterations, outcome.losses
         good: Checkpoint | None = None
@@ -351,7 +187,7 @@ class _Run:
             if math.isfinite(measured["loss"]) and torch.isfinite(gradient).all():
                 good, losses, note = point, measured, ""
                 progress = self._progress(point)
-                point = _advance(point, measured["loss"], gradient, self.config, progress)
+                point = advance(point, measured["loss"], gradient, self.config, progress)
                 iterations += 1
             elif good is None and not iterations:
                 raise OptimizationError(
@@ -366,7 +202,7 @@ class _Run:
                     "the loss or its gradient is not finite: back to the last good picture, half "
                     "the step"
                 )
-                point = _restore(good, point.rate / 2)
+                point = restore(good, point.rate / 2)
             self._report(point, losses, note)
         return _Outcome(point, "finished", iterations, losses)
 
@@ -404,54 +240,6 @@ class _Run:
                 checkpoint=point,
             )
         )
-
-
-def lay_out(tensor: Tensor) -> Tensor:
-    """Lay pictures out alike, in a run and from a file: sums depend on the order of their terms."""
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
-
-
-def _beginning(scale: int, image: Tensor, state: State, rate: float) -> Checkpoint:
-    losses = torch.zeros(0, dtype=torch.float64)
-    tensors = {"image": image, "average": image, "losses": losses, **_prefixed(state)}
-    return Checkpoint(scale, 0, rate, {name: lay_out(value) for name, value in tensors.items()})
-
-
-def _advance(
-    point: Checkpoint, loss: float, gradient: Tensor, config: GatysConfig, progress: float
-) -> Checkpoint:
-    """Return the point after one step of the optimiser."""
-    optimizer = OPTIMIZERS[config.optimizer](rate=point.rate)
-    tensors = point.tensors
-    before = _optimizer_state(point)
-    image, state = optimizer.step(tensors["image"], loss, gradient, before, progress)
-    losses = torch.cat([tensors["losses"], torch.tensor([loss], dtype=torch.float64)])
-    # Without its factor the average would lean towards the first picture of the scale.
-    decay = config.averaging * (1 - config.averaging**point.iteration)
-    decay = decay / (1 - config.averaging ** (point.iteration + 1))
-    average = torch.lerp(image, tensors["average"], decay)
-    following = {"image": image, "average": average, "losses": losses, **_prefixed(state)}
-    following = {name: lay_out(tensor) for name, tensor in following.items()}
-    return Checkpoint(point.scale, point.iteration + 1, point.rate, following)
-
-
-def _restore(good: Checkpoint, rate: float) -> Checkpoint:
-    """Return a point that begins anew from a good picture, with smaller steps."""
-    own = {name: good.tensors[name] for name in ("image", "average", "losses")}
-    return Checkpoint(good.scale, good.iteration, rate, own)
-
-
-def _optimizer_state(point: Checkpoint) -> State:
-    prefix = "optimizer."
-    return {
-        name.removeprefix(prefix): value
-        for name, value in point.tensors.items()
-        if name.startswith(prefix)
-    }
-
-
-def _prefixed(state: State) -> State:
-    return {f"optimizer.{name}": value for name, value in state.items()}
 
 
 def _check_arguments(

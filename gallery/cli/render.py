@@ -169,8 +169,7 @@ def render(
     from adain.engine.device import choose_device, keep_freed_memory
     from adain.network.pretrained import NETWORKS
     from adain.network.weights import load_model
-    from adain.optimizing.gatys import GatysConfig
-    from adain.optimizing.perceptual import LossConfig, check_choice
+    from adain.optimizing.config import GatysConfig, LossConfig, check_choice
     from gallery.use_cases.checkpoints import checkpoint_path, load_checkpoint
     from gallery.use_cases.render import STORED_LOSS, Recorder, prepare_render, render_job
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from adain.imaging.metadata import Notes
     from adain.imaging.picture import Picture
     from adain.network.model import StyleTransferModel
-    from adain.optimizing.perceptual import Paintings
+    from adain.optimizing.targets import Paintings
     from adain.styles.statistics import StyleStatistics
     from gallery.use_cases.outputs import Output
     from gallery.use_cases.references import Reference

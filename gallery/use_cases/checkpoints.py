@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from adain.optimizing.gatys import Checkpoint, lay_out
+from adain.optimizing.checkpoint import Checkpoint, lay_out
 from gallery.errors import CheckpointError
 from gallery.files import write_file
 

@@ -15,8 +15,8 @@ from adain.imaging.pillow import to_image
 from adain.imaging.reading import load_image
 from adain.imaging.resizing import resize_image
 from adain.network.model import StyleTransferModel
-from adain.optimizing.gatys import GatysConfig, Step
-from adain.optimizing.perceptual import LossConfig
+from adain.optimizing.config import GatysConfig, LossConfig
+from adain.optimizing.gatys import Step
 from adain.quality.gate import PassMeasure, measure_pass
 from adain.quality.metrics import structural_similarity
 from gallery.config import CompareConfig

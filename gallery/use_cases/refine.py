@@ -9,8 +9,9 @@ from adain.config import Controls
 from adain.imaging.picture import Picture
 from adain.imaging.resizing import resize_image
 from adain.network.model import StyleTransferModel
-from adain.optimizing.gatys import GatysConfig, Step
-from adain.optimizing.perceptual import Paintings
+from adain.optimizing.config import GatysConfig
+from adain.optimizing.gatys import Step
+from adain.optimizing.targets import Paintings
 from adain.painting.stylize import Painter, stylize_picture
 from adain.quality.gate import SIDE, Gate, PassMeasure, decide, measure_pass
 from adain.styles.field import StyleField

@@ -23,16 +23,11 @@ from adain.imaging.resizing import resize_image
 from adain.imaging.writing import save_image
 from adain.network.model import StyleTransferModel
 from adain.network.pretrained import load_network
-from adain.optimizing.gatys import (
-    Checkpoint,
-    GatysConfig,
-    Rendering,
-    Step,
-    optimize_image,
-    scale_sizes,
-    scale_steps,
-)
-from adain.optimizing.perceptual import LossConfig, Paintings, resize_pixels
+from adain.optimizing.checkpoint import Checkpoint
+from adain.optimizing.config import GatysConfig, LossConfig
+from adain.optimizing.gatys import Rendering, Step, optimize_image
+from adain.optimizing.pyramid import scale_sizes, scale_steps
+from adain.optimizing.targets import Paintings, resize_pixels
 from adain.painting.masks import region_weights
 from adain.painting.stylize import finish_pixels
 from adain.styles.statistics import StyleStatistics

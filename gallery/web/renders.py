@@ -14,8 +14,10 @@ from adain.imaging.pillow import to_image
 from adain.imaging.reading import load_image
 from adain.imaging.resizing import resize_image
 from adain.imaging.writing import encode_image
-from adain.optimizing.gatys import Checkpoint, GatysConfig, Rendering, Step
-from adain.optimizing.perceptual import LossConfig, Paintings
+from adain.optimizing.checkpoint import Checkpoint
+from adain.optimizing.config import GatysConfig, LossConfig
+from adain.optimizing.gatys import Rendering, Step
+from adain.optimizing.targets import Paintings
 from adain.styles.statistics import StyleStatistics
 from gallery.errors import CheckpointError
 from gallery.use_cases.checkpoints import load_checkpoint, save_checkpoint

@@ -9,22 +9,12 @@ from torch import Tensor
 
 from adain.errors import ImageTooLargeError, OptimizationError
 from adain.network.encoder import Encoder
-from adain.optimizing.gatys import (
-    MAX_FAILURES,
-    GatysConfig,
-    Rendering,
-    Step,
-    optimize_image,
-    scale_sizes,
-)
+from adain.optimizing.config import GatysConfig, LossConfig
+from adain.optimizing.gatys import MAX_FAILURES, Rendering, Step, optimize_image
 from adain.optimizing.optimizers import OPTIMIZERS, PyramidAdam, State
-from adain.optimizing.perceptual import (
-    REACH,
-    LossConfig,
-    Objective,
-    bytes_per_pixel,
-    measure_objective,
-)
+from adain.optimizing.perceptual import PerceptualLoss, prepare_loss
+from adain.optimizing.pyramid import scale_sizes
+from adain.optimizing.strips import REACH, bytes_per_pixel
 from adain.styles.statistics import style_statistics
 
 Optimize = Callable[..., Rendering]
@@ -61,9 +51,9 @@ def broken_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Make the loss infinite from an evaluation on, for a while."""
 
     def arrange(first: int, count: int = 1) -> None:
-        evaluate, calls = Objective.evaluate, 0
+        evaluate, calls = PerceptualLoss.evaluate, 0
 
-        def break_down(self: Objective, image: Tensor) -> tuple[dict[str, float], Tensor]:
+        def break_down(self: PerceptualLoss, image: Tensor) -> tuple[dict[str, float], Tensor]:
             nonlocal calls
             calls += 1
             losses, gradient = evaluate(self, image)
@@ -71,7 +61,7 @@ def broken_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 return {**losses, "loss": math.inf}, gradient
             return losses, gradient
 
-        monkeypatch.setattr(Objective, "evaluate", break_down)
+        monkeypatch.setattr(PerceptualLoss, "evaluate", break_down)
 
     return arrange
 
@@ -100,7 +90,7 @@ def test_the_loss_goes_down_from_every_start(
         losses = [step.losses["loss"] for step in steps if step.scale == scale]
         assert min(losses[-3:]) < losses[0]
     if start is not None:
-        objective = measure_objective(encoder, PHOTO, [(PAINTING, 1.0)], config.loss)
+        objective = prepare_loss(encoder, PHOTO, [(PAINTING, 1.0)], config.loss)
         assert objective.losses(result.image)["loss"] < objective.losses(start)["loss"]
 
 
@@ -139,7 +129,7 @@ def test_the_result_of_a_stored_style_is_that_of_its_painting(
 def test_two_paintings_pull_by_their_weights(encoder: Encoder) -> None:
     other = noise(5) ** 3
     objectives = [
-        measure_objective(encoder, PHOTO, style, LossConfig(style_loss="gram"))
+        prepare_loss(encoder, PHOTO, style, LossConfig(style_loss="gram"))
         for style in ([(PAINTING, 3.0)], [(PAINTING, 3.0), (other, 1.0)], [(other, 0.1)])
     ]
     grams = [objective.regions[0].style["relu3_1"].target.gram for objective in objectives]  # type: ignore[union-attr]
@@ -159,7 +149,7 @@ def test_regions_take_the_style_of_their_own_painting(encoder: Encoder) -> None:
     ):  # fmt: skip
         loss = LossConfig(style_loss=kind, content_weight=0)
         right, swapped = (
-            measure_objective(encoder, PHOTO, styles, loss, regions).evaluate(image)[0]["style"]
+            prepare_loss(encoder, PHOTO, styles, loss, regions).evaluate(image)[0]["style"]
             for regions in (left, left.flip(0))
         )
         assert right < 0.3 * swapped
@@ -196,10 +186,10 @@ def test_strips_have_the_loss_and_the_gradient_of_the_whole(
     loss = LossConfig(
         style_loss=kind, tv_weight=0.3, layer_weights=(1, 2, 0, 1, 1), precision="float32"
     )
-    whole = measure_objective(encoder, photo, style, loss, regions)
+    whole = prepare_loss(encoder, photo, style, loss, regions)
     row = 96 * bytes_per_pixel(encoder)
     memory = math.ceil(row * (2 * REACH + 64))
-    strips = measure_objective(encoder, photo, style, loss, regions, memory)
+    strips = prepare_loss(encoder, photo, style, loss, regions, memory)
     assert len(whole.network.strips(352)) == 1 and len(strips.network.strips(352)) == 6
     (losses, gradient), (expected, slope) = strips.evaluate(image), whole.evaluate(image)
     # Rounding counts in the Wasserstein distance, a small difference of large sums.
@@ -211,7 +201,7 @@ def test_strips_have_the_loss_and_the_gradient_of_the_whole(
 
 def test_the_outermost_pixels_count_as_much_as_others(encoder: Encoder) -> None:
     photo, painting = noise(0, 96, 96), noise(1, 64, 64)
-    objective = measure_objective(encoder, photo, [(painting, 1.0)], LossConfig())
+    objective = prepare_loss(encoder, photo, [(painting, 1.0)], LossConfig())
     _, gradient = objective.evaluate((photo + 0.1 * noise(2, 96, 96)).clamp(0, 1))
     power = gradient.square().mean(1)[0]
     inside = power[20:-20, 20:-20].mean()
@@ -233,9 +223,9 @@ def test_total_variation_smooths(optimize: Optimize) -> None:
 def test_a_layer_without_weight_does_not_count(encoder: Encoder) -> None:
     image = START.clone().requires_grad_()
     loss = LossConfig(layer_weights=(1, 0, 0, 0, 0), content_weight=0, style_loss="gram")
-    losses = measure_objective(encoder, PHOTO, [(PAINTING, 1.0)], loss).losses(image)
+    losses = prepare_loss(encoder, PHOTO, [(PAINTING, 1.0)], loss).losses(image)
     first = LossConfig(layer_weights=(5, 0, 0, 0, 0), content_weight=0, style_loss="gram")
-    same = measure_objective(encoder, PHOTO, [(PAINTING, 1.0)], first).losses(image)
+    same = prepare_loss(encoder, PHOTO, [(PAINTING, 1.0)], first).losses(image)
     torch.testing.assert_close(losses["loss"], same["loss"])
 
 
@@ -329,7 +319,7 @@ def test_the_optimiser_knows_what_steps_or_time_are_left(
             return super().step(image, loss, gradient, state, progress)
 
     monkeypatch.setattr("adain.optimizing.gatys.time.perf_counter", lambda: now)
-    monkeypatch.setattr("adain.optimizing.gatys.OPTIMIZERS", {"pyramid": Watched})
+    monkeypatch.setattr("adain.optimizing.checkpoint.OPTIMIZERS", {"pyramid": Watched})
     optimize(replace(CONFIG, first_iterations=40, iterations=30, time_limit=seconds))
     scales = (5, 15) if seconds else (40, 30)
     assert seen == pytest.approx([i / count for count in scales for i in range(count)])

@@ -22,7 +22,8 @@ from adain.imaging.picture import Picture
 from adain.imaging.reading import load_image
 from adain.network.encoder import Encoder
 from adain.network.model import StyleTransferModel
-from adain.optimizing.gatys import GatysConfig, Rendering, Step
+from adain.optimizing.config import GatysConfig
+from adain.optimizing.gatys import Rendering, Step
 from adain.painting.stylize import stylize_picture
 from adain.quality.gate import Gate, PassMeasure, decide, measure_pass
 from adain.styles.statistics import style_statistics

@@ -21,8 +21,9 @@ from typer.testing import CliRunner, Result
 
 from adain.network import pretrained
 from adain.network.weights import MODELS_VARIABLE
-from adain.optimizing.gatys import GatysConfig, Step
-from adain.optimizing.perceptual import LossConfig, Objective
+from adain.optimizing.config import GatysConfig, LossConfig
+from adain.optimizing.gatys import Step
+from adain.optimizing.perceptual import PerceptualLoss
 from gallery.cli import app
 from gallery.cli.render import render
 from gallery.use_cases import render as use_case
@@ -131,7 +132,7 @@ def test_little_memory_gives_the_same_picture(run: Run, monkeypatch: pytest.Monk
     assert run(*size, "-o", "whole.png").exit_code == 0
     # As if features took so much that a strip of 32 rows, and 80 around it, takes 2 GB.
     monkeypatch.setattr(use_case, "resident_memory", lambda: 0)
-    monkeypatch.setattr("adain.optimizing.perceptual.FEATURE_BYTES", 2e9 / (192 * 80 * 72.5))
+    monkeypatch.setattr("adain.optimizing.strips.FEATURE_BYTES", 2e9 / (192 * 80 * 72.5))
     result = run(*size, "--memory", "2G", "-o", "strips.png")
     assert result.exit_code == 0, result.stderr
     assert np.abs(pixels("strips.png") - pixels("whole.png")).max() <= 2
@@ -314,10 +315,10 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Make loss or gradient NaN from an evaluation on, for a while."""
 
     def arrange(first: int, count: int = 1, gradient: bool = False) -> None:
-        evaluate, calls = Objective.evaluate, 0
+        evaluate, calls = PerceptualLoss.evaluate, 0
 
         def break_down(
-            self: Objective, image: torch.Tensor
+            self: PerceptualLoss, image: torch.Tensor
         ) -> tuple[dict[str, float], torch.Tensor]:
             nonlocal calls
             calls += 1
@@ -326,7 +327,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 return losses, slope
             return (losses, slope * np.nan) if gradient else ({**losses, "loss": np.nan}, slope)
 
-        monkeypatch.setattr(Objective, "evaluate", break_down)
+        monkeypatch.setattr(PerceptualLoss, "evaluate", break_down)
 
     return arrange
 

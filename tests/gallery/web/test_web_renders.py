@@ -72,15 +72,15 @@ def submit(root: str, query: str = "style=irises", **files: bytes) -> str:
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Let steps take a tenth of a second, until it is set."""
-    from adain.optimizing.perceptual import Objective
+    from adain.optimizing.perceptual import PerceptualLoss
 
-    fast, evaluate = threading.Event(), Objective.evaluate
+    fast, evaluate = threading.Event(), PerceptualLoss.evaluate
 
-    def delayed(self: Objective, image: Any) -> Any:
+    def delayed(self: PerceptualLoss, image: Any) -> Any:
         fast.wait(0.1)
         return evaluate(self, image)
 
-    monkeypatch.setattr(Objective, "evaluate", delayed)
+    monkeypatch.setattr(PerceptualLoss, "evaluate", delayed)
     return fast
 
 
