@@ -10,8 +10,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from adain.config import LOSS_LAYERS
 from adain.errors import WeightsError
+from adain.network.conversion import fold_preprocessing
 from adain.network.encoder import Encoder, EncoderConfig
-from adain.network.pretrained import fold_preprocessing
 from adain.network.weights import read_weights, save_encoder
 from adain.training.objective import Objective, convolution_state
 

@@ -48,7 +48,8 @@ def download(
 
     A download that breaks off goes on where it was.
     """
-    from adain.network.pretrained import download, network_path, network_url
+    from adain.network.download import download
+    from adain.network.pretrained import network_path, network_url
 
     for name in names:
         path = network_path(_network(name))
@@ -76,7 +77,8 @@ def import_weights(
     ] = False,
 ) -> None:
     """Bring weights from files: a network of torchvision, or a model of pytorch-AdaIN."""
-    from adain.network.pretrained import NETWORKS, import_adain, import_network
+    from adain.network.conversion import import_adain
+    from adain.network.pretrained import NETWORKS, import_network
     from adain.network.weights import MODELS, imported_models, models_folder
 
     if name in NETWORKS:

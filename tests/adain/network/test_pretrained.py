@@ -11,19 +11,18 @@ from torch import Tensor, nn
 
 from adain.errors import WeightsError
 from adain.network import pretrained
-from adain.network.encoder import Encoder
-from adain.network.pretrained import (
+from adain.network.conversion import (
     CONVOLUTIONS,
-    NETWORKS,
-    SqueezeNet,
-    download,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
     import_adain,
-    import_network,
-    load_network,
-    network_path,
     read_pickle,
     torchvision_encoder,
 )
+from adain.network.download import download, url_digest
+from adain.network.encoder import Encoder
+from adain.network.pretrained import NETWORKS, import_network, load_network, network_path
+from adain.network.squeezenet import SqueezeNet
 from adain.network.weights import MODELS_VARIABLE, imported_models, load_model
 
 PLAIN_LAYOUT = (64, 64, "P", 128, 128, "P", 256, 256, 256, 256, "P", 512, 512, 512, 512, "P", 512)
@@ -159,7 +158,7 @@ def test_torchvision_networks_give_their_features(name: str) -> None:
     state = {f"features.{key}": value for key, value in network.state_dict().items()}
     encoder = torchvision_encoder(name, {**state, "classifier.0.weight": torch.rand(1)})
     image = torch.rand(1, 3, 64, 64)
-    normalize = transforms.Normalize(pretrained.IMAGENET_MEAN, pretrained.IMAGENET_STD)
+    normalize = transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD)
     x, expected, block, first = normalize(image), {}, 1, True
     with torch.no_grad():
         for module in network:
@@ -216,7 +215,7 @@ class Server(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr("adain.network.pretrained.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("adain.network.download.time.sleep", lambda seconds: None)
     Server.asked = []
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as listening:
         thread = threading.Thread(target=listening.serve_forever)
@@ -274,7 +273,7 @@ def test_what_does_not_arrive_leaves_no_file(
 def test_without_a_connection_the_file_to_bring_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adain.network.pretrained.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("adain.network.download.time.sleep", lambda seconds: None)
     url = f"http://127.0.0.1:9/{NAME}"
     with pytest.raises(WeightsError, match=rf"{NAME}.*adain weights import net FILE"):
         download(url, tmp_path / NAME)
@@ -307,7 +306,7 @@ def test_a_network_is_brought_from_a_file(
 
 def test_torchvision_promises_digests() -> None:
     for name in NETWORKS:
-        digest = pretrained.url_digest(pretrained.network_url(name))
+        digest = url_digest(pretrained.network_url(name))
         assert len(digest) == 8 and int(digest, 16) >= 0
 
 
@@ -318,7 +317,7 @@ def test_squeezenet_gives_its_features() -> None:
     network = models.squeezenet1_1(weights=None).eval()
     encoder = SqueezeNet.of(network.state_dict())
     image = torch.rand(1, 3, 64, 96)
-    x, outputs = transforms.Normalize(pretrained.IMAGENET_MEAN, pretrained.IMAGENET_STD)(image), []
+    x, outputs = transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD)(image), []
     with torch.no_grad():
         for module in network.features:
             x = module(x)

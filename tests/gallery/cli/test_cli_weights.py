@@ -61,7 +61,7 @@ def test_verify_finds_what_is_damaged(models: Path) -> None:
 def test_mistakes_are_named(
     arguments: list[str], code: int, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adain.network.pretrained.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("adain.network.download.time.sleep", lambda seconds: None)
     result = run.invoke(app, ["weights", *arguments])
     assert result.exit_code == code
     assert words in " ".join(result.stderr.replace("│", " ").split())
