@@ -1,4 +1,4 @@
-"""The ImageNet networks of torchvision as perceptual networks: where they come from and are kept."""
+"""The ImageNet networks of torchvision as perceptual networks: whence, and where they are kept."""
 
 import shutil
 from pathlib import Path

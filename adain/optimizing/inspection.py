@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from adain.network.encoder import Encoder
-from adain.network.losses import content_loss, gram_matrix, total_variation_loss
+from adain.network.losses import content_loss, gram_matrix
 from adain.network.model import layer_scale
+from adain.network.pixel_losses import total_variation_loss
 from adain.optimizing.optimizers import PyramidAdam, State
 from adain.styles.statistics import channel_statistics
 

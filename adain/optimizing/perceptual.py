@@ -1,4 +1,4 @@
-"""The loss of a picture: what a network sees in it against a photo and a painting."""
+"""The loss that a picture is optimised for: against a photo, and the targets of a style."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,9 @@ from torch.nn import functional as F
 
 from adain.config import LOSS_LAYERS
 from adain.engine.device import fast_bfloat16
-from adain.network.losses import (
-    NormalDistribution,
-    content_loss,
-    total_variation_loss,
-    wasserstein_loss,
-)
+from adain.network.losses import NormalDistribution, content_loss, wasserstein_loss
 from adain.network.moments import Moments
+from adain.network.pixel_losses import total_variation_loss
 from adain.optimizing.config import LossConfig
 from adain.optimizing.strips import Strip, StripNetwork, add_parts, pad, strip_rows
 from adain.optimizing.targets import (

@@ -14,14 +14,8 @@ from torch.nn import functional as F
 from adain.config import LOSS_LAYERS
 from adain.imaging.color import luma
 from adain.network.encoder import Encoder
-from adain.network.losses import (
-    chroma_curvature_loss,
-    content_loss,
-    gram_loss,
-    gram_matrix,
-    palette_loss,
-    style_loss,
-)
+from adain.network.losses import content_loss, gram_loss, gram_matrix, style_loss
+from adain.network.pixel_losses import chroma_curvature_loss, palette_loss
 from adain.styles.statistics import StyleStatistics, style_statistics
 
 CONTENT_LAYER = "relu4_1"

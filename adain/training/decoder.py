@@ -10,17 +10,15 @@ from torch.nn import functional as F
 from adain.config import STYLE_LAYERS
 from adain.network.decoder import DECODER_TABLE, Decoder, DecoderTable
 from adain.network.encoder import Encoder
-from adain.network.losses import (
+from adain.network.losses import content_loss, covariance_loss, style_loss
+from adain.network.model import normalize_features
+from adain.network.pixel_losses import (
     chroma_curvature_loss,
-    content_loss,
-    covariance_loss,
     palette_loss,
     ragged_edge_loss,
     stray_color_loss,
-    style_loss,
     total_variation_loss,
 )
-from adain.network.model import normalize_features
 from adain.network.weights import encoder_fingerprint, save_decoder
 from adain.quality.metrics import coarse_pairs, coarse_similarity, structural_similarity
 from adain.styles.recoloring import ColorMoments, StyleColors, color_transfer

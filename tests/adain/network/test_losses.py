@@ -3,19 +3,21 @@ import torch
 
 from adain.network.losses import (
     NormalDistribution,
-    chroma_curvature_loss,
     content_loss,
     covariance_loss,
     gram_loss,
     gram_matrix,
-    palette_loss,
-    ragged_edge_loss,
-    stray_color_loss,
     style_loss,
-    total_variation_loss,
     wasserstein_loss,
 )
 from adain.network.moments import Moments, measure_moments
+from adain.network.pixel_losses import (
+    chroma_curvature_loss,
+    palette_loss,
+    ragged_edge_loss,
+    stray_color_loss,
+    total_variation_loss,
+)
 from adain.styles.statistics import ChannelStatistics, channel_statistics
 
 FEATURES = torch.rand(2, 4, 6, 5, generator=torch.Generator().manual_seed(0))
