@@ -21,7 +21,7 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
     """
     signature = inspect.signature(command)
     hints = get_type_hints(command, include_extras=True)
-    groups = {
+    groups: dict[str, Any] = {
         name: parameter.default
         for name, parameter in signature.parameters.items()
         if is_dataclass(parameter.default)
