@@ -22,7 +22,7 @@ from gallery.config import InspectConfig
 
 DEFAULTS = InspectConfig()
 
-EXAMPLES = """\\b
+EXAMPLES = """\b
 Examples:
   adain inspect harbour.jpg
   adain inspect harbour.jpg --layer relu4_1 --maps 64 -o seen.png
