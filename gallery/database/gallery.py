@@ -54,6 +54,9 @@ from gallery.database.tables import (
 from gallery.database.writes import add_batch, add_vectors, forget_pools, pack
 from gallery.errors import DatabaseError
 
+MAX_BOUND = 10_000
+"""Values of one statement; SQLite takes 32,766 of them, PostgreSQL 65,535."""
+
 INDEX_SECONDS = 60
 """How long the statistics of all paintings are taken to be those that were read."""
 
@@ -127,11 +130,12 @@ class Gallery:
 
     def pictures(self, numbers: Sequence[int]) -> list[Painting]:
         """Return the paintings of these numbers, in their order."""
-        if not numbers:
-            return []
+        found: dict[int, Painting] = {}
         with self._read() as session:
-            rows = session.scalars(whole_rows().where(PaintingRow.id.in_(numbers)))
-            found = {row.id: painting_of(row) for row in rows}
+            for i in range(0, len(numbers), MAX_BOUND):
+                part = PaintingRow.id.in_(numbers[i : i + MAX_BOUND])
+                rows = session.scalars(whole_rows().where(part))
+                found |= {row.id: painting_of(row) for row in rows}
         return [found[number] for number in numbers if number in found]
 
     def pages(self, encoder: str) -> dict[tuple[str, str], int]:

@@ -74,6 +74,11 @@ def test_a_painting_is_found_by_number_slug_title_or_artist(
     assert gallery.find(name).slug == slug
 
 
+def test_more_paintings_are_read_than_a_statement_may_bind(gallery: Gallery) -> None:
+    found = gallery.pictures(range(70_000, 0, -1))
+    assert found == gallery.page()[::-1] and len(found) == 4
+
+
 def test_words_that_fit_several_ask_which_one(gallery: Gallery) -> None:
     with pytest.raises(StyleNotFound, match=r"several paintings; .* cafe-terrace, irises"):
         gallery.find("gogh")
