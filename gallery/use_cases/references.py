@@ -60,8 +60,12 @@ def find_target(gallery: Gallery, name: str) -> Painting | Group:
             for all paintings of an artist or a movement.
 
     Raises:
-        StyleNotFound: If nothing fits, or several do.
+        StyleNotFound: If nothing fits, several do, or it is an address of the web.
     """
+    if name.lower().startswith(("http://", "https://")):
+        raise StyleNotFound(
+            f"{name}: pictures of the web are not fetched here; download it and give the file"
+        )
     kind, colon, rest = name.partition(":")
     if colon and kind in ("artist", "style"):
         return gallery.find_group(kind, rest)

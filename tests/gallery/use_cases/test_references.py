@@ -65,6 +65,12 @@ def test_a_picture_that_is_missing_is_not_searched_for(gallery: Gallery) -> None
         find_target(gallery, "irises.png")
 
 
+@pytest.mark.parametrize("name", ["https://a.org/irises.jpg", "HTTP://a.org/irises?size=2"])
+def test_a_picture_of_the_web_is_not_fetched(gallery: Gallery, name: str) -> None:
+    with pytest.raises(StyleNotFound, match=r"not fetched here; download it and give the file$"):
+        find_target(gallery, name)
+
+
 def test_a_folder_is_no_style(tmp_path: Path) -> None:
     with pytest.raises(StyleNotFound, match="is a folder"):
         file_slug(Reference(str(tmp_path)))
