@@ -143,7 +143,7 @@ class Client:
             masks: Where each style goes, the painting last.
             on_change: Told how the job is, about twice a second.
             settings: `content_weight`, `style_weight`, `time_limit` in seconds, and those of
-                `stylize` but `stroke` and `strength`.
+                `stylize` but `stroke`, `alpha` and `strength`.
 
         Returns:
             A picture file.

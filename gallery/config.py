@@ -83,17 +83,27 @@ class StylizeConfig:
 
     def _one_pass_only(self) -> str | None:
         """Return the name of an option that is set and that a render cannot follow."""
-        defaults, controls = Controls(), self.controls
+        controls = self.controls
         for name, used in (
-            ("alpha", self.alpha != 1 or controls.strength is not None),
+            ("alpha", has_strength(self.alpha, controls.strength)),
             ("mask", bool(controls.masks)),
-            ("stroke", controls.stroke != defaults.stroke),
+            ("stroke", controls.stroke != Controls.stroke),
             ("style-size", self.style_side != STYLE_SIDE),
             ("memory", self.memory is not None),
         ):
             if used:
                 return name
         return None
+
+
+def has_strength(alpha: float, picture: object | None) -> bool:
+    """Return whether a strength is asked for, which a render, unlike one pass, cannot have.
+
+    Args:
+        alpha: Strength everywhere.
+        picture: A picture of the strength, if there is one.
+    """
+    return alpha != StylizeConfig.alpha or picture is not None
 
 
 def parse_memory(text: str) -> int:

@@ -235,14 +235,10 @@ def place_styles(masks: Sequence[Picture], styles: int, photo: Picture, feather:
 
 
 def one_pass(
-    model: StyleTransferModel,
-    photo: Tensor,
-    style: StyleStatistics,
-    regions: Tensor | None,
-    alpha: float = 1.0,
+    model: StyleTransferModel, photo: Tensor, style: StyleStatistics, regions: Tensor | None
 ) -> Tensor:
     """Return what a render begins with: a photo `(1, 3, H, W)` in a style, or in one a region."""
-    passes = [model.stylize(photo, each, alpha) for each in style.split()]
+    passes = [model.stylize(photo, each) for each in style.split()]
     return passes[0] if regions is None else lay_over(photo, torch.cat(passes), regions)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from adain.config import ALPHA_RANGE, MIN_SIDE, STROKE_RANGE, Controls
+from gallery.config import has_strength
 from gallery.use_cases.references import MAX_STYLES, Reference
 from gallery.web.problems import Problem
 from gallery.web.uploads import Upload
@@ -127,8 +128,8 @@ class JobOrder(Order):
 
     method: Literal["stylize", "render"] = Field(
         "stylize",
-        description="`render` optimises the picture: slower and better. It takes all but stroke "
-        "and strength.",
+        description="`render` optimises the picture: slower and better. It takes all but "
+        "`stroke`, `alpha` and the part `strength`.",
     )
     content_weight: float | None = Field(
         None,
@@ -149,8 +150,9 @@ class JobOrder(Order):
         """
         weights = super().weights(upload)
         if self.method == "render":
-            if upload.strength:
-                raise Problem("invalid-parameter", "strength: a render takes none")
+            if has_strength(self.alpha, upload.strength):
+                name = "strength" if upload.strength else "alpha"
+                raise Problem("invalid-parameter", f"{name}: a render takes none")
             if min(weights) <= 0:
                 raise Problem("invalid-parameter", "style: weights of a render must be positive")
         return weights

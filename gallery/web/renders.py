@@ -177,7 +177,7 @@ def _prepare(
         masks = [studio.load(mask, f"mask {i + 1}") for i, mask in enumerate(upload.masks)]
         feather = order.feather * photo.width / original.width
         regions = place_styles(masks, len(styles), photo, feather).to(photo.pixels)
-    start = one_pass(model, photo.pixels, mixture, regions, order.alpha)
+    start = one_pass(model, photo.pixels, mixture, regions)
     controls = order.controls()
     return RenderJob(photo, style, start, config, RUN, model.encoder, controls, regions)
 

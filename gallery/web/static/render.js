@@ -29,7 +29,7 @@ export class Render {
   }
 
   async start({ photo, parts, masks, values, title }) {
-    const { query, body } = order({ photo: photo.file, parts, masks, ...values, method: "render", time_limit: SECONDS, max_side: SIDE, format: "png" });
+    const { query, body } = order({ photo: photo.file, parts, masks, ...values, alpha: 1, method: "render", time_limit: SECONDS, max_side: SIDE, format: "png" });
     byId("best").disabled = true;
     try {
       const { id } = await (await request(`/jobs?${query}`, { method: "POST", body })).json();
