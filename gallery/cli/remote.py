@@ -1,17 +1,17 @@
 """`adain stylize --server URL`: the same command, with the network of another machine."""
 
-import json
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from gallery.cli.exits import describe, exit_code, usage
-from gallery.cli.streams import complain, emit, progress
+from gallery.cli.exits import usage
+from gallery.cli.photos import paint_each
+from gallery.cli.streams import emit
 from gallery.config import StylizeConfig
 from gallery.errors import OutputError
 from gallery.files import make_folder, write_file
@@ -26,6 +26,7 @@ LOCAL = ("quality", "style_side", "bits", "keep_metadata", "memory", "model", "d
 
 
 def stylize_remotely(
+    ctx: typer.Context,
     server: str,
     key: str | None,
     photos: Sequence[str],
@@ -34,7 +35,7 @@ def stylize_remotely(
     config: StylizeConfig,
     as_json: bool,
     quiet: bool,
-) -> None:
+) -> NoReturn:
     """Repaint photos on a server, print the paths of the results, and exit."""
     from gallery.client import Client
     from gallery.use_cases.outputs import plan_outputs
@@ -46,22 +47,14 @@ def stylize_remotely(
             raise ValueError("--json and the picture both need standard output")
     painting = next((Path(each.name) for each in references if each.is_file), None)
     data = None if painting is None else _read(str(painting))
-    errors: list[Exception] = []
-    with Client(server, key) as client, progress(len(outputs), hidden=quiet) as advance:
-        for item in outputs:
-            try:
-                facts = _stylize(client, references, data, item, config)
-                if item.path:
-                    emit(json.dumps(facts) if as_json else str(item.path))
-            except BrokenPipeError:
-                raise
-            except Exception as error:
-                errors.append(error)
-                complain(describe(error))
-                if as_json:
-                    emit(json.dumps({"photo": item.photo, "error": describe(error)}))
-            advance()
-    raise typer.Exit(exit_code(errors, done=len(outputs) - len(errors)))
+    with Client(server, key) as client:
+        paint_each(
+            ctx,
+            outputs,
+            lambda item, report: _stylize(client, references, data, item, config),
+            as_json,
+            quiet,
+        )
 
 
 def _references(styles: Sequence[str], config: StylizeConfig) -> "list[Reference]":

@@ -1,12 +1,11 @@
 """`adain stylize`: photos in, paintings out."""
 
-import json
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +13,9 @@ import typer
 
 from adain.errors import ImageExistsError
 from gallery.cli import options
-from gallery.cli.exits import debugging, describe, exit_code, usage
-from gallery.cli.streams import complain, emit, progress, shares
+from gallery.cli.exits import usage
+from gallery.cli.photos import paint_each
+from gallery.cli.streams import complain, emit
 from gallery.config import StylizeConfig, database_url
 from gallery.errors import StylesError
 
@@ -130,7 +130,7 @@ def stylize(
         from gallery.cli.remote import stylize_remotely
 
         key = options.read_key(key_file)
-        stylize_remotely(server, key, photos, style, output, config, as_json, quiet)
+        stylize_remotely(ctx, server, key, photos, style, output, config, as_json, quiet)
     if style == [options.RANDOM]:
         style = [_draw_style(database, seed)]
     slug, measure = _find_style(style, database, config)
@@ -138,27 +138,7 @@ def stylize(
     outputs = _plan(photos, slug, output, config, as_json)
     network = _load_network(config)
     work = _Work(network, slug, measure(network), _load_paintings(network, files), config, quiet)
-    errors: list[Exception] = []
-    with progress(len(outputs), hidden=quiet) as advance:
-        for item in outputs:
-            report = shares(advance)
-            try:
-                facts = _stylize_one(work, item, report)
-                if item.path:
-                    emit(json.dumps(facts) if as_json else str(item.path))
-            except BrokenPipeError:
-                raise
-            except Exception as error:
-                if debugging(ctx):
-                    raise
-                errors.append(error)
-                complain(describe(error))
-                if as_json:
-                    emit(json.dumps({"photo": item.photo, "error": describe(error)}))
-            report(1)
-    if len(outputs) > 1 and not quiet:
-        complain(f"done={len(outputs) - len(errors)} failed={len(errors)}")
-    raise typer.Exit(exit_code(errors, done=len(outputs) - len(errors)))
+    paint_each(ctx, outputs, partial(_stylize_one, work), as_json, quiet)
 
 
 def _draw_style(database: str | None, seed: int | None) -> str:

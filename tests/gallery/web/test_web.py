@@ -31,7 +31,7 @@ from gallery.config import database_url
 from gallery.database.engine import connect
 from gallery.database.gallery import Gallery, make_gallery, starter_gallery
 from gallery.database.paintings import Painting
-from gallery.errors import DatabaseError
+from gallery.errors import DatabaseError, OutputError
 from gallery.web.app import create_app
 from gallery.web.keys import Key, add_key, load_keys
 from gallery.web.middleware import SECURITY_HEADERS
@@ -962,6 +962,17 @@ def test_the_command_lets_a_server_paint(
         failed = run(*arguments)
         assert failed.exit_code == code and line in failed.stderr
         assert "Traceback" not in failed.stderr
+
+
+def test_the_command_sums_up_what_a_server_painted(url: str, tmp_path: Path) -> None:
+    root, photo, missing = url.removesuffix("/api/v1"), tmp_path / "photo.png", tmp_path / "no.png"
+    photo.write_bytes(picture())
+    arguments = ["stylize", str(photo), str(missing), "--style", "irises", "--server", root]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == ExitCode.SOME_FAILED
+    assert result.stderr.endswith("done=1 failed=1\n")
+    debugged = CliRunner().invoke(cli, ["--debug", *arguments[:1], *arguments[2:]])
+    assert isinstance(debugged.exception, OutputError)
 
 
 def test_the_command_shows_its_key(
