@@ -1,7 +1,6 @@
 """`adain render`: the picture that matters, optimised."""
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adain.config import Controls
-from adain.errors import ImageExistsError
 from gallery.cli import options
 from gallery.cli.exits import ExitCode, usage
 from gallery.cli.options import Database
@@ -269,13 +267,8 @@ def _refuse_suffixes(plot: Path | None, animate: Path | None) -> None:
 
 def _refuse_existing(files: Sequence[Path | None], overwrite: bool) -> None:
     """Refuse what would fail at the end of a long run."""
-    for file in files:
-        if file is None:
-            continue
-        if not overwrite and os.path.lexists(file):
-            raise ImageExistsError(f"{file}: exists already; add --overwrite to replace it")
-        if not file.parent.is_dir():
-            raise OutputError(f"{file.parent}: no such folder; make it first")
+    for file in filter(None, files):
+        options.refuse_existing(file, overwrite)
 
 
 def _refuse_to_draw() -> None:
