@@ -2,14 +2,7 @@
 
     import adain
 
-    painted = adain.stylize("photo.jpg", "painting.jpg", alpha=0.8)
-    painted.save("painted.png")
-
-A painting that is used more than once is measured once:
-
-    style = adain.measure_style("painting.jpg")
-    for photo in photos:
-        adain.stylize(photo, style).save(...)
+    adain.stylize("photo.jpg", "painting.jpg", alpha=0.8).save("painted.png")
 
 The names below load on first use: `import adain` alone does not import torch.
 """
@@ -26,6 +19,7 @@ if TYPE_CHECKING:
     from adain.engine.device import choose_device as choose_device
     from adain.errors import AdainError as AdainError
     from adain.errors import ImageError as ImageError
+    from adain.errors import MaskError as MaskError
     from adain.errors import WeightsError as WeightsError
     from adain.imaging.picture import Picture as Picture
     from adain.imaging.pillow import to_image as to_image
@@ -33,8 +27,8 @@ if TYPE_CHECKING:
     from adain.imaging.writing import save_image as save_image
     from adain.network.model import StyleTransferModel as StyleTransferModel
     from adain.network.weights import load_model as load_model
-    from adain.painting.measuring import measure_style as measure_style
-    from adain.painting.stylize import stylize as stylize
+    from adain.painting.library import measure_style as measure_style
+    from adain.painting.library import stylize as stylize
     from adain.styles.statistics import StyleStatistics as StyleStatistics
     from adain.styles.statistics import interpolate_styles as interpolate_styles
 
@@ -42,17 +36,18 @@ _MODULES = {
     "choose_device": "engine.device",
     "AdainError": "errors",
     "ImageError": "errors",
+    "MaskError": "errors",
     "WeightsError": "errors",
     "Picture": "imaging.picture",
     "load_image": "imaging.reading",
     "save_image": "imaging.writing",
     "to_image": "imaging.pillow",
     "StyleTransferModel": "network.model",
+    "measure_style": "painting.library",
+    "stylize": "painting.library",
     "StyleStatistics": "styles.statistics",
     "interpolate_styles": "styles.statistics",
     "load_model": "network.weights",
-    "measure_style": "painting.measuring",
-    "stylize": "painting.stylize",
 }
 
 __all__ = [*_MODULES]

@@ -58,35 +58,6 @@ class Picture:
         """Return the height in pixels."""
         return self.levels.shape[2]
 
-    def save(self, path: Path | str, *, overwrite: bool = False, **options: Any) -> Path:
-        """Write it to a file, whole or not at all, and return the path.
-
-        Args:
-            path: Its suffix decides the format.
-            overwrite: Whether a file may be replaced.
-            options: Those of `adain.imaging.writing.save_image`: `format`, `jpeg_quality`, `bits`,
-                `notes`.
-
-        Raises:
-            ImageExistsError: If the file exists.
-            ImageError: If it cannot be written, or there is no such format.
-        """
-        from adain.imaging.writing import save_image  # It writes pictures, so it imports this.
-
-        save_image(self, Path(path), overwrite=overwrite, **options)
-        return Path(path)
-
-    def to_pil(self) -> Image.Image:
-        """Return it as a Pillow image, RGB, or RGBA if it is not opaque."""
-        from adain.imaging.pillow import to_image
-
-        return to_image(self)
-
-    def to_array(self) -> NDArray[np.float32]:
-        """Return its colours as an array `(H, W, 3)` in [0, 1]."""
-        colors: NDArray[np.float32] = self.pixels[0].permute(1, 2, 0).contiguous().numpy()
-        return colors
-
     @property
     def is_large(self) -> bool:
         """Return whether it takes much memory; see `LARGE_PIXELS`."""
@@ -106,6 +77,29 @@ class Picture:
     def transparency(self) -> Tensor | None:
         """Return the alpha channel, shape `(1, 1, H, W)`, floating point in [0, 1]."""
         return None if self.opacity is None else to_unit(self.opacity)
+
+    def to_pil(self) -> Image.Image:
+        """Return an image in RGB, or in RGBA if it is not opaque."""
+        from adain.imaging.pillow import to_image
+
+        return to_image(self)
+
+    def to_array(self, bits: int = 8) -> NDArray[Any]:
+        """Return the levels as uint8, or uint16 for 16 bits: `(H, W, 3)`, or 4 if not opaque."""
+        if bits not in (8, 16):
+            raise ValueError(f"bits must be 8 or 16, got {bits}")
+        return np.concatenate([*level_strips(self, torch.uint8 if bits == 8 else torch.uint16)])
+
+    def save(self, path: str | Path, **options: Any) -> None:
+        """Write an image file, whole or not at all; `options` are those of `save_image`.
+
+        Raises:
+            ImageExistsError: If the file exists, unless `overwrite=True` is given.
+            ImageError: If it cannot be encoded or written.
+        """
+        from adain.imaging.writing import save_image
+
+        save_image(self, Path(path), **options)
 
     def rows(self, top: int, bottom: int) -> Tensor:
         """Return the colours of some rows, shape `(1, 3, bottom - top, W)`, in [0, 1]."""

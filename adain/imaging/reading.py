@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
@@ -31,10 +30,6 @@ SUFFIXES = WRITABLE | {".gif", ".heic", ".heif"}
 
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 """What files of phones call themselves, at byte 8."""
-
-
-PictureSource = Path | str | bytes | BinaryIO | Image.Image | NDArray[Any] | Picture
-"""What holds a picture: a file, its bytes, a stream, a Pillow image, an array, or a picture."""
 
 
 @dataclass(frozen=True)
@@ -87,52 +82,6 @@ def load_image(
         return _read_deep(image, data, name) or from_image(image, name)
 
 
-def read_picture(source: PictureSource, name: str | None = None) -> Picture:
-    """Return a picture of whatever holds one.
-
-    Args:
-        source: A file, its bytes, a stream, a Pillow image, an array or a picture.
-        name: What error messages call it.
-
-    Raises:
-        ImageError: As `load_image`.
-        ValueError: If an array has another shape or type than those of a picture.
-    """
-    if isinstance(source, Picture):
-        return source
-    if isinstance(source, Image.Image):
-        return from_image(source, name or "picture")
-    if isinstance(source, np.ndarray):
-        return from_array(source, name or "picture")
-    return load_image(source, name=name)
-
-
-def from_array(values: NDArray[Any], name: str = "picture") -> Picture:
-    """Return a picture of an array: grey `(H, W)`, RGB `(H, W, 3)` or RGBA `(H, W, 4)`, sRGB.
-
-    Args:
-        values: uint8, uint16, or floating point in [0, 1]. Not copied where it need not be.
-        name: What error messages call it.
-
-    Raises:
-        ValueError: If the shape or the type is another, or a number is outside [0, 1].
-    """
-    planes = values[:, :, None] if values.ndim == 2 else values
-    if planes.ndim != 3 or planes.shape[2] not in (1, 3, 4):
-        raise ValueError(f"{name}: expected (H, W), (H, W, 3) or (H, W, 4), got {values.shape}")
-    if values.dtype not in (np.uint8, np.uint16) and values.dtype.kind != "f":
-        raise ValueError(f"{name}: expected uint8, uint16 or floats, got {values.dtype}")
-    check_size(planes.shape[1], planes.shape[0], ImageLimits(), name)
-    if values.dtype.kind == "f":
-        planes = planes.astype(np.float32)
-        if not (planes.min() >= 0 and planes.max() <= 1):  # Not a number fails both.
-            raise ValueError(f"{name}: floats of a picture must be in [0, 1]")
-    levels = torch.from_numpy(np.ascontiguousarray(planes)).permute(2, 0, 1)[None]
-    if levels.shape[1] == 1:
-        levels = levels.expand(-1, 3, -1, -1)
-    return Picture(levels[:, :3], levels[:, 3:] if levels.shape[1] == 4 else None, name)
-
-
 def picture_name(source: Path | str | bytes | BinaryIO, name: str | None = None) -> str:
     """Return what messages call a picture: the name given, else its path."""
     return one_line(name or (str(source) if isinstance(source, str | Path) else "picture"))
@@ -148,7 +97,7 @@ def _opened(
     if data[8:12] in _HEIC_BRANDS and "HEIF" not in formats:
         raise ImageError(f"{name}: is HEIC; install the extra: pip install 'adain[heic]'")
     with decoding(name), Image.open(BytesIO(data), formats=formats) as image:
-        check_size(image.width, image.height, limits, name)
+        _check_size(image.width, image.height, limits, name)
         yield image, data
 
 
@@ -175,8 +124,10 @@ def _read(source: Path | str | bytes | BinaryIO, limits: ImageLimits, name: str)
     return data
 
 
-def check_size(width: int, height: int, limits: ImageLimits, name: str) -> None:
-    """Raise `ImageTooLargeError` or `ImageError` if a picture of this size is refused."""
+def check_size(
+    width: int, height: int, limits: ImageLimits = ImageLimits(), name: str = "picture"
+) -> None:
+    """Raise an `ImageError` if a size in pixels is beyond the limits."""
     longer, shorter = max(width, height), min(width, height)
     if width * height > limits.max_pixels or longer > limits.max_side:
         raise ImageTooLargeError(

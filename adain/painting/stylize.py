@@ -2,30 +2,24 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial, reduce
-from itertools import starmap
-from pathlib import Path
-from typing import cast
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from adain.config import Controls, PictureFile, check_alpha
+from adain.config import Controls
 from adain.engine.device import is_out_of_memory, release_memory
 from adain.errors import ImageTooLargeError
-from adain.imaging.color import ColorStatistics, color_map, measure_colors
 from adain.imaging.enlarging import Enlarged
-from adain.imaging.filters import SHARPEN_REACH, SMOOTH_REACH, GuidedMap, sharpen, smooth
 from adain.imaging.picture import (
     Picture,
-    RowReader,
     gather_rows,
     result_type,
     row_ranges,
     to_levels,
     to_unit,
 )
-from adain.imaging.reading import PictureSource, load_image, read_picture
+from adain.imaging.reading import load_image
 from adain.imaging.resizing import (
     resize_image,
     resize_to,
@@ -33,13 +27,12 @@ from adain.imaging.resizing import (
     scaled_size,
 )
 from adain.network.model import StyleTransferModel
-from adain.network.weights import DEFAULT_MODEL
+from adain.painting.finishing import finishing_steps
 from adain.painting.masks import region_weights, share_bytes, strength_map
-from adain.painting.measuring import loaded_model, measure_style
 from adain.painting.strokes import working_side
 from adain.painting.tiling import stylize_rows
 from adain.styles.field import StyleField
-from adain.styles.statistics import StyleStatistics, stack_styles
+from adain.styles.statistics import StyleStatistics
 
 Painter = Callable[[Picture, StyleStatistics | StyleField, float], Iterator[Tensor]]
 """What repaints a picture in a style to a degree: the rows of the result, strip by strip."""
@@ -50,90 +43,7 @@ UNTOUCHED = 0.1
 
 
 STRIP_PIXELS = 2**18
-"""Pixels that are changed at a time after that."""
-
-
-WINDOW_SHARE = 1 / 32
-"""Radius of the photorealistic filter against the longer side of the picture."""
-
-
-WINDOW_EPS = 1e-4
-"""Variance below which it takes an area for flat: 1 % of contrast, about the noise of a photo."""
-
-
-def stylize(
-    photo: PictureSource,
-    style: StyleStatistics | PictureSource | Sequence[StyleStatistics | PictureSource],
-    *,
-    alpha: float = 1.0,
-    max_side: int | None = None,
-    strength: PictureFile | None = None,
-    masks: Sequence[PictureFile] = (),
-    feather: float = Controls.feather,
-    stroke: float = Controls.stroke,
-    preserve_color: str = Controls.preserve_color,
-    photorealistic: bool = Controls.photorealistic,
-    smooth: float = Controls.smooth,
-    sharpen: float = Controls.sharpen,
-    memory: int | None = None,
-    model: StyleTransferModel | str | Path = DEFAULT_MODEL,
-    progress: Callable[[float], None] | None = None,
-) -> Picture:
-    """Repaint a photo in a style, exactly as `adain stylize` does.
-
-        painted = adain.stylize("harbour.jpg", "mosaic.png", alpha=0.8)
-        painted.save("painted.png")
-
-    Args:
-        photo: A file, its bytes, a stream, a Pillow image, an array `(H, W)`, `(H, W, 3)` or
-            `(H, W, 4)` of uint8, uint16 or floats in [0, 1], or a `Picture`.
-        style: A style from `measure_style`, or a painting, given as the photo is. With masks, a
-            sequence of these.
-        alpha: Strength: 0 keeps the photo, 1 is the full style; values beyond extrapolate.
-        max_side: Longest side of the result in pixels; None keeps the photo's size.
-        strength: As in `Controls`.
-        masks: Where each style goes, as in `Controls`.
-        feather: As in `Controls`.
-        stroke: As in `Controls`.
-        preserve_color: As in `Controls`.
-        photorealistic: As in `Controls`.
-        smooth: As in `Controls`.
-        sharpen: As in `Controls`.
-        memory: As for `stylize_picture`.
-        model: A model, or the name or path of one, which stays loaded.
-        progress: As for `stylize_picture`.
-
-    Returns:
-        A picture of the photo's size, with its transparency; `Picture.save` writes it.
-
-    Raises:
-        ValueError: If a setting is out of its range, or an array is no picture.
-        ImageError: If a picture cannot be read.
-        ImageTooLargeError: If it exceeds the limits or the memory.
-        MaskError: If a mask does not fit.
-    """
-    network = model if isinstance(model, StyleTransferModel) else loaded_model(model)
-    controls = Controls(
-        strength, tuple(masks), feather, stroke, preserve_color, photorealistic, smooth, sharpen
-    )
-    several = isinstance(style, Sequence) and not isinstance(style, str | bytes)
-    given = cast("Sequence[StyleStatistics | PictureSource]", style if several else [style])
-    styles = [
-        each if isinstance(each, StyleStatistics) else measure_style(each, network)
-        for each in given
-    ]
-    if len(styles) > 1 and not masks:
-        raise ValueError(f"{len(styles)} styles without masks; mix them by `interpolate_styles`")
-    return stylize_picture(
-        network,
-        read_picture(photo),
-        stack_styles(styles),
-        alpha=check_alpha(alpha),
-        max_side=max_side,
-        controls=controls,
-        memory=memory,
-        progress=progress,
-    )
+"""Pixels that are changed at a time after the network."""
 
 
 def stylize_picture(
@@ -228,7 +138,7 @@ def _repaint(
     extent = None if field is None else field.extent
     if working.is_large:
         release_memory()  # What the network has freed is in many small pieces.
-    steps, margin = _finish(working, painted, extent, controls)
+    steps, margin = finishing_steps(working, painted, extent, controls)
     faded = extent is not None or abs(alpha) < UNTOUCHED
     before = painted[:, :, :0]
     for top, bottom in row_ranges(*size, max(STRIP_PIXELS, 4 * margin * size[1])):
@@ -266,77 +176,3 @@ def _style_field(
     if strength is None and regions is None:
         return None
     return StyleField(tuple(styles), regions, strength)
-
-
-Step = Callable[[int, Tensor, Tensor], Tensor]
-"""What takes the number of a row, and from it on those of the photo and of the result, and returns
-the new result."""
-
-
-def _finish(
-    photo: Picture,
-    painted: Tensor,
-    extent: RowReader | None,
-    controls: Controls,
-) -> tuple[list[Step], int]:
-    """Return what works on the pixels of photo and result, and how many rows away that looks.
-
-    Only what is visible, and painted by `extent`, counts for the colours.
-    """
-    steps: list[Step] = []
-    margin = 0
-
-    def result(top: int, bottom: int) -> Tensor:
-        return to_unit(painted[:, :, top:bottom])
-
-    rows: RowReader = result
-    if controls.preserve_color != "none":
-        colors = [_measure(photo, each, extent) for each in (photo.rows, result)]
-        recolor = color_map(controls.preserve_color, *colors)
-        steps.append(lambda _, photo, painted: recolor(photo, painted))
-
-        def recolored(top: int, bottom: int) -> Tensor:
-            return recolor(photo.rows(top, bottom), result(top, bottom))
-
-        rows = recolored
-    if controls.photorealistic:
-        size = (photo.height, photo.width)
-        radius = max(1, round(max(size) * WINDOW_SHARE))
-        edges = GuidedMap.measure(photo.rows, rows, *size, radius, WINDOW_EPS)
-        steps.append(lambda top, photo, _: edges(top, photo).clamp_(0, 1))
-    if controls.smooth:
-        steps.append(lambda *strips: smooth(strips[-1], controls.smooth))
-        margin += SMOOTH_REACH
-    if controls.sharpen:
-        steps.append(lambda *strips: sharpen(strips[-1], controls.sharpen))
-        margin += SHARPEN_REACH
-    return steps, margin
-
-
-def finish_pixels(photo: Picture, painted: Tensor, controls: Controls) -> Tensor:
-    """Apply what works on the pixels of a photo and its repainting: colours, edges, grain.
-
-    Args:
-        photo: At the size of the result.
-        painted: Shape `(1, 3, H, W)`, in [0, 1].
-        controls: How; what says where is not looked at.
-    """
-    original = photo.pixels.to(painted)
-    for step in _finish(replace(photo, levels=original), painted, None, controls)[0]:
-        painted = step(0, original, painted)
-    return painted
-
-
-def _measure(photo: Picture, rows: RowReader, extent: RowReader | None) -> ColorStatistics:
-    """Measure the colours of photo or result, by what of them counts."""
-
-    def measure(top: int, bottom: int) -> ColorStatistics:
-        weights = []
-        if photo.opacity is not None:
-            weights.append(to_unit(photo.opacity[:, :, top:bottom]))
-        if extent is not None:
-            weights.append(extent(top, bottom))
-        return measure_colors(rows(top, bottom), reduce(torch.mul, weights) if weights else None)
-
-    parts = starmap(measure, row_ranges(photo.height, photo.width, STRIP_PIXELS))
-    return sum(parts, start=next(parts))

@@ -82,7 +82,7 @@ class Rows(Protocol):
 
 
 @dataclass(frozen=True)
-class Plan:
+class StripPlan:
     """How a photo is cut up to fit into memory.
 
     Attributes:
@@ -144,7 +144,7 @@ def stylize_strips(
     style: StyleStatistics | StyleField,
     alpha: float = 1.0,
     *,
-    plan: Plan | None = None,
+    plan: StripPlan | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Strips:
     """Repaint a photo strip by strip, however small, as `StyleTransferModel.stylize` would whole.
@@ -181,7 +181,7 @@ def _stylize(
     photo: Rows,
     style: StyleStatistics | StyleField,
     alpha: float,
-    plan: Plan,
+    plan: StripPlan,
     progress: Callable[[float], None],
 ) -> Strips:
     height, width = photo.shape[:2]
@@ -233,7 +233,7 @@ def plan_strips(
     height: int,
     memory: int,
     field: bool = False,
-) -> Plan:
+) -> StripPlan:
     """Cut a photo into strips that fit into memory.
 
     Args:
@@ -268,7 +268,7 @@ def plan_strips(
         kept = int((sizes <= memory - waiting - row * rows).sum())
         if kept == len(layers):
             break
-    return Plan(rows, tuple(layers[:kept]))
+    return StripPlan(rows, tuple(layers[:kept]))
 
 
 def _layer_bytes(model: StyleTransferModel, layer: str) -> float:

@@ -195,9 +195,7 @@ def interpolate_styles(
 
 
 def stack_styles(styles: Sequence[StyleStatistics]) -> StyleStatistics:
-    """Return styles over the same layers as one batch `(N, C)`."""
-    if len(styles) == 1:
-        return styles[0]
+    """Return styles `(1, C)` of one encoder as a batch `(N, C)`."""
     widths = {layer: value.mean.shape[1] for layer, value in styles[0].layers.items()}
     return StyleStatistics.from_vector(torch.cat([each.to_vector() for each in styles]), widths)
 

@@ -17,6 +17,7 @@ from adain.imaging.resizing import resize_image
 from adain.network.model import StyleTransferModel
 from adain.optimizing.config import GatysConfig, LossConfig
 from adain.optimizing.gatys import Step
+from adain.painting.stylize import stylize_picture
 from adain.quality.gate import PassMeasure, measure_pass
 from adain.quality.metrics import structural_similarity
 from gallery.config import CompareConfig
@@ -43,7 +44,7 @@ class Row:
         name: `photo`, `alpha A` or `render N`.
         measure: Distances to style and content, and fine noise.
         ssim: Structural similarity to the photo, 1 for the photo itself.
-        seconds: What it took, with a style that is known; None for the photo.
+        seconds: What it took, with all loaded and a style that is known; None for the photo.
         steps: Steps of a render.
         image: The picture.
     """
@@ -92,8 +93,8 @@ def compare(
         StylesError: If the style is neither measured nor at hand.
         ImageTooLargeError: If the memory does not suffice.
     """
-    picture = resize_image(load_image(photo), config.max_side)
-    pixels = picture.pixels.to(model.device)
+    picture = load_image(photo)
+    pixels = resize_image(picture, config.max_side).pixels.to(model.device)
     style = measure(model).to(model.device)
 
     def row(name: str, image: Tensor, seconds: float | None, steps: int | None = None) -> Row:
@@ -104,14 +105,15 @@ def compare(
     rows = [row("photo", pixels, None)]
     for alpha in config.alphas:
         start = time.perf_counter()
-        image = model.stylize(pixels, style, alpha)
+        result = stylize_picture(model, picture, style, alpha=alpha, max_side=config.max_side)
+        image = result.pixels.to(model.device)
         rows.append(row(f"alpha {alpha:g}", image, time.perf_counter() - start))
     loss = LossConfig() if files else STORED_LOSS
     done = 0
     for steps in config.steps:
         gatys = GatysConfig(loss, first_iterations=steps, iterations=steps)
-        start = time.perf_counter()
         job = prepare_render(model, photo, files, measure, gatys, "one-pass", config.max_side)
+        start = time.perf_counter()
         every = total_steps(job) // steps * sum(config.steps)
 
         def watch(step: Step, done: int = done, every: int = every) -> None:

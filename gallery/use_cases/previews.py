@@ -14,9 +14,9 @@ from platformdirs import user_cache_path
 
 from adain.imaging.picture import Picture
 from adain.imaging.pillow import to_image
-from adain.imaging.resizing import resize_image
 from adain.imaging.writing import encode_image
 from adain.network.model import StyleTransferModel
+from adain.painting.stylize import stylize_picture
 from adain.styles.statistics import StyleStatistics
 from gallery.database.gallery import Gallery
 from gallery.database.paintings import Painting
@@ -73,9 +73,8 @@ def preview(
         DatabaseError: If the gallery cannot be read.
     """
     style = stored_style(model, gallery, target)
-    small = None if photo is None else resize_image(photo, config.side)
-    file = preview_file(model, style, config, small)
-    return kept_preview(file) or render_preview(model, style, file, config, small)
+    file = preview_file(model, style, config, photo)
+    return kept_preview(file) or render_preview(model, style, file, config, photo)
 
 
 def preview_file(
@@ -100,10 +99,9 @@ def render_preview(
     config: PreviewConfig = PreviewConfig(),
     photo: Picture | None = None,
 ) -> bytes:
-    """Repaint a small photo, by default the example, and keep the result in `file` if possible."""
-    picture = photo or _example(config.side)
-    pixels = model.stylize(picture.pixels, style)
-    data = encode_image(to_image(pixels, picture.transparency), "jpeg", QUALITY)
+    """Repaint a photo, by default the example, small, and keep the result in `file` if possible."""
+    picture = stylize_picture(model, photo or _example(config.side), style, max_side=config.side)
+    data = encode_image(picture, "jpeg", QUALITY)
     try:
         write_file(file, data, parents=True)
     except OutputError:

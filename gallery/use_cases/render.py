@@ -28,8 +28,8 @@ from adain.optimizing.config import GatysConfig, LossConfig
 from adain.optimizing.gatys import Rendering, Step, optimize_image
 from adain.optimizing.pyramid import scale_sizes, scale_steps
 from adain.optimizing.targets import Paintings, resize_pixels
+from adain.painting.finishing import finish_pixels
 from adain.painting.masks import region_weights
-from adain.painting.stylize import finish_pixels
 from adain.styles.statistics import StyleStatistics
 from gallery.config import RenderConfig
 from gallery.database.gallery import Gallery

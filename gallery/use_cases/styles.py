@@ -59,7 +59,7 @@ def stored_style(
                 f"{target.slug}: measured at {STYLE_SIDE} pixels, and its picture is not here; "
                 "leave --style-size out, or give a picture of it as the style"
             )
-        return measure_style(Path(target.path), model, side=side)
+        return measure_style(model, Path(target.path), side=side)
     if isinstance(target, Group):
         vector = gallery.pooled(target, model.fingerprint, partial(pool_vectors, model))
         return unpack_vectors(model, vector)
@@ -71,7 +71,7 @@ def stored_style(
             f"{target.slug}: not measured by encoder {model.fingerprint}, and its picture is not "
             "here; ingest it, or give a picture of it as the style"
         )
-    style = measure_style(Path(target.path), model)
+    style = measure_style(model, Path(target.path))
     gallery.keep_vector(target, model.fingerprint, style.to_vector().cpu().numpy())
     return style
 
@@ -103,11 +103,13 @@ def find_style(
     gallery = None
     for reference in references:
         if reference.name == STANDARD and standard_input is not None:
-            measure = partial(measure_style, standard_input, name="standard input", side=side)
+            measure = partial(
+                measure_style, painting=standard_input, name="standard input", side=side
+            )
             parts.append(("stdin", measure))
         elif reference.is_file:
             painting = Path(reference.name)
-            measure = partial(measure_style, painting, side=side)
+            measure = partial(measure_style, painting=painting, side=side)
             parts.append((file_slug(reference), measure))
         else:
             gallery = gallery or open_gallery()
@@ -129,9 +131,11 @@ def join_styles(
     styles: Sequence[StyleStatistics], weights: Sequence[float] | None
 ) -> StyleStatistics:
     """Return styles `(1, C)` mixed by weights, or without weights as a batch `(N, C)`."""
-    if len(styles) == 1 or weights is None:
-        return stack_styles(styles)
-    return interpolate_styles(styles, weights)
+    if len(styles) == 1:
+        return styles[0]
+    if weights is not None:
+        return interpolate_styles(styles, weights)
+    return stack_styles(styles)
 
 
 def pool_vectors(model: StyleTransferModel, vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ from adain.network.encoder import Encoder, EncoderConfig
 from adain.network.model import StyleTransferModel
 from adain.network.weights import load_model
 from adain.painting.tiling import (
-    Plan,
+    StripPlan,
     fits_whole,
     memory_limit,
     plan_strips,
@@ -160,7 +160,7 @@ def test_strips_equal_the_whole(case: Case, table: int) -> None:
     model = small_model(table)
     rows, style = photo(case.height, case.width, case.seed), case.style(model)
     whole = model.stylize(pixels(rows), style, case.alpha)
-    plan = Plan(case.rows, model.decoder.layers[: case.kept])
+    plan = StripPlan(case.rows, model.decoder.layers[: case.kept])
     strips = in_strips(model, rows, style, case.alpha, plan=plan)
     assert difference(strips, whole) <= 1e-3 < 1 / 255
 
@@ -171,7 +171,7 @@ def test_strips_equal_the_whole_with_the_shipped_weights(case: Case) -> None:
     model = shipped_model()
     rows, style = photo(case.height, case.width, case.seed), case.style(model)
     whole = model.stylize(pixels(rows), style, case.alpha)
-    plan = Plan(case.rows, model.decoder.layers[: case.kept])
+    plan = StripPlan(case.rows, model.decoder.layers[: case.kept])
     assert difference(in_strips(model, rows, style, case.alpha, plan=plan), whole) <= 1e-3
 
 
@@ -180,7 +180,7 @@ def test_a_large_photo_in_strips_equals_the_whole() -> None:
     model = shipped_model()
     rows, style = photo(803, 905), painting(model, 1)
     whole = np.asarray(to_image(model.stylize(pixels(rows), style))).astype(int)
-    strips = stylize_strips(model, rows, style, plan=Plan(160, model.decoder.layers[:2]))
+    strips = stylize_strips(model, rows, style, plan=StripPlan(160, model.decoder.layers[:2]))
     levels = np.concatenate([np.asarray(to_image(strip)) for strip in strips])
     assert np.abs(levels - whole).max() <= 1
 
@@ -195,7 +195,7 @@ def test_the_statistics_of_a_strip_would_not_do() -> None:
 
 def test_floating_point_photos_are_taken_as_they_are() -> None:
     model, rows = small_model(0), photo(40, 33)
-    style, plan = painting(model, 1), Plan(16)
+    style, plan = painting(model, 1), StripPlan(16)
     floats = pixels(rows)[0].permute(1, 2, 0).numpy()
     assert torch.equal(
         in_strips(model, floats, style, plan=plan), in_strips(model, rows, style, plan=plan)
@@ -206,7 +206,7 @@ def test_a_photo_that_is_mapped_from_a_file_is_read_in_strips(tmp_path: Any) -> 
     model, rows = small_model(0), photo(64, 40)
     np.save(tmp_path / "photo.npy", rows)
     mapped = np.load(tmp_path / "photo.npy", mmap_mode="r")
-    style, plan = painting(model, 1), Plan(16)
+    style, plan = painting(model, 1), StripPlan(16)
     assert torch.equal(
         in_strips(model, mapped, style, plan=plan), in_strips(model, rows, style, plan=plan)
     )
@@ -232,7 +232,7 @@ def test_only_a_few_strips_are_alive_at_a_time() -> None:
                 alive.append(live_bytes() - before)
             return rows[part]
 
-    for _ in stylize_strips(model, Source(), style, plan=Plan(8)):
+    for _ in stylize_strips(model, Source(), style, plan=StripPlan(8)):
         pass
     relu1_1 = 4 * 4 * 400 * 32
     assert 0 < max(alive) < relu1_1 / 2
@@ -240,7 +240,7 @@ def test_only_a_few_strips_are_alive_at_a_time() -> None:
 
 def test_the_caller_may_train_between_two_strips() -> None:
     model = small_model(0)
-    for _ in stylize_strips(model, photo(40, 32), painting(model, 1), plan=Plan(8)):
+    for _ in stylize_strips(model, photo(40, 32), painting(model, 1), plan=StripPlan(8)):
         assert torch.is_grad_enabled()
 
 
@@ -261,7 +261,7 @@ def test_impossible_photos_are_refused_at_once(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("rows", [0, 4, 12, -8])
 def test_strips_are_multiples_of_the_stride(rows: int) -> None:
     with pytest.raises(ValueError, match="multiple of 8"):
-        Plan(rows)
+        StripPlan(rows)
 
 
 def test_masks_of_another_size_are_refused_at_once() -> None:
@@ -342,7 +342,7 @@ def test_the_rows_can_be_those_of_a_picture(dtype: torch.dtype) -> None:
         torch.float32: torch.from_numpy(rows) / 255,
     }[dtype]
     picture = Picture(levels.permute(2, 0, 1)[None])
-    style, plan = painting(model, 1), Plan(16)
+    style, plan = painting(model, 1), StripPlan(16)
     expected = in_strips(model, rows, style, plan=plan)
     assert difference(in_strips(model, picture, style, plan=plan), expected) <= 1e-5
 
@@ -352,7 +352,7 @@ def test_progress_rises_to_one() -> None:
     shares: list[float] = []
     report: Callable[[float], None] = shares.append
     for _ in stylize_strips(
-        model, photo(99, 40), painting(model, 1), plan=Plan(16), progress=report
+        model, photo(99, 40), painting(model, 1), plan=StripPlan(16), progress=report
     ):
         pass
     assert shares == sorted(shares) and shares[-1] == 1 and len(shares) > 8
@@ -364,6 +364,6 @@ def test_cuda_agrees_with_the_cpu() -> None:
         pytest.skip("no CUDA device")
     model = load_model()
     field = StyleField((painting(model, 1), painting(model, 2)), torch.rand(2, 100, 60))
-    expected = in_strips(model, photo(100, 60), field, plan=Plan(16))
-    result = in_strips(model.cuda(), photo(100, 60), field, plan=Plan(16))
+    expected = in_strips(model, photo(100, 60), field, plan=StripPlan(16))
+    result = in_strips(model.cuda(), photo(100, 60), field, plan=StripPlan(16))
     assert difference(result.cpu(), expected) <= 2 / 255

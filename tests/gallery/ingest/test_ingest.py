@@ -98,7 +98,7 @@ def test_what_is_cached_is_what_would_be_measured(
     for step in run(gallery, tiny_model, folder, jobs=3):  # type: ignore[arg-type]
         if step.painting is not None:
             cached = gallery.vector(step.painting, tiny_model.fingerprint)
-            measured = measure_style(Path(str(step.painting.path)), tiny_model)
+            measured = measure_style(tiny_model, Path(str(step.painting.path)))
             assert cached is not None
             assert cached.tobytes() == measured.to_vector().numpy().tobytes()
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from painted import stylize_photo
 from PIL import Image
 
 from adain.errors import ImageError
 from adain.imaging.picture import Picture
+from adain.imaging.pillow import to_image
 from adain.imaging.reading import load_image
 from adain.network.model import StyleTransferModel
 from adain.painting.stylize import stylize_picture
@@ -117,7 +117,8 @@ def test_a_result_is_that_of_the_service(
     vector = torch.from_numpy(plan.styles.vectors[1:])
     widths = {f"relu{i}_1": width for i, width in enumerate((4, 4, 8, 8), start=1)}
     style = StyleStatistics.from_vector(vector, widths)
-    expected = stylize_photo(tiny_model, plan.source / "a.png", style, alpha=0.5, max_side=24)
+    photo = load_image(plan.source / "a.png")
+    expected = to_image(stylize_picture(tiny_model, photo, style, alpha=0.5, max_side=24))
     with Image.open(plan.output / "a.senecio.png") as image:
         difference = np.abs(np.asarray(image).astype(int) - np.asarray(expected).astype(int))
     assert difference.max() <= 1
@@ -159,7 +160,7 @@ def test_the_nearest_style_is_that_of_the_photo_itself(
     from adain.painting.measuring import measure_style
 
     names = ("cats/c.png", "a.png")
-    vectors = [measure_style(plan.source / name, tiny_model).to_vector() for name in names]
+    vectors = [measure_style(tiny_model, plan.source / name).to_vector() for name in names]
     styles = Styles(("like-c", "like-a"), torch.cat(vectors).numpy())
     batch = replace(plan.batch, assign="nearest")
     given = {step.job.photo: step.style for step in go(plan, styles=styles, batch=batch)}

@@ -9,14 +9,13 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from painted import stylize_photo
 from PIL import Image
 
 from adain.config import STYLE_LAYERS, STYLE_SIDE, Controls
 from adain.errors import ImageError, ImageTooLargeError, MaskError
 from adain.imaging.color import measure_colors
 from adain.imaging.picture import Picture
-from adain.imaging.pillow import from_image
+from adain.imaging.pillow import from_image, to_image
 from adain.imaging.reading import ImageLimits, load_image
 from adain.imaging.resizing import resize_image
 from adain.imaging.writing import encode_image
@@ -42,9 +41,21 @@ def picture(width: int, height: int, mode: str = "RGB", seed: int = 0) -> bytes:
     return buffer.getvalue()
 
 
+def stylize_photo(
+    model: StyleTransferModel,
+    photo: bytes,
+    style: StyleStatistics,
+    *,
+    limits: ImageLimits = ImageLimits(),
+    name: str | None = None,
+    **options: Any,
+) -> Image.Image:
+    return to_image(stylize_picture(model, load_image(photo, limits, name), style, **options))
+
+
 @pytest.fixture
 def style(tiny_model: StyleTransferModel) -> StyleStatistics:
-    return measure_style(picture(64, 48, seed=1), tiny_model)
+    return measure_style(tiny_model, picture(64, 48, seed=1))
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 31), (200, 101)])
@@ -105,7 +116,7 @@ def lively_model(tiny_model: StyleTransferModel) -> StyleTransferModel:
 
 @pytest.fixture
 def styles(lively_model: StyleTransferModel) -> list[StyleStatistics]:
-    return [measure_style(each, lively_model) for each in (picture(64, 48), scenery(64, 48))]
+    return [measure_style(lively_model, each) for each in (picture(64, 48), scenery(64, 48))]
 
 
 def together(model: StyleTransferModel, *styles: StyleStatistics) -> StyleStatistics:
@@ -365,7 +376,12 @@ def test_a_print_in_strips_is_the_picture_in_one_piece(
         )  # Both have masks of 8 bits, as prints do.
         whole = call()
         patch.setattr("adain.imaging.picture.LARGE_PIXELS", 0)
-        for module in ("adain.imaging.picture", "adain.painting.masks", "adain.painting.stylize"):
+        for module in (
+            "adain.imaging.picture",
+            "adain.painting.masks",
+            "adain.painting.finishing",
+            "adain.painting.stylize",
+        ):
             patch.setattr(f"{module}.STRIP_PIXELS", strip)
         strips = call(memory=memory)
         data = encode_image(strips, "png", bits=bits)
@@ -506,7 +522,7 @@ def test_paintings_are_measured_at_the_side_asked_for_and_only_the_usual_one_is_
     path = str(painting.path)
     for name in (path, painting.slug):
         _, measure = find_style(parse_references([name]), lambda: gallery, side=24)
-        expected = measure_style(Path(path), tiny_model, side=24)
+        expected = measure_style(tiny_model, Path(path), side=24)
         assert torch.equal(measure(tiny_model).to_vector(), expected.to_vector())
     assert gallery.vector(painting, tiny_model.fingerprint) is None
     stored_style(tiny_model, gallery, painting)
@@ -527,7 +543,7 @@ def test_large_paintings_are_measured_at_one_size(
 
     monkeypatch.setattr(tiny_model, "measure_style", measure)
     for width, height in [(700, 600), (300, 200)]:
-        measure_style(picture(width, height), tiny_model)
+        measure_style(tiny_model, picture(width, height))
     assert shapes == [(STYLE_SIDE, round(700 * STYLE_SIDE / 600)), (200, 300)]
 
 

@@ -1,0 +1,99 @@
+"""What follows the network: colours and edges of the photo kept, smoothing, sharpening."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import reduce
+from itertools import starmap
+
+import torch
+from torch import Tensor
+
+from adain.config import Controls
+from adain.imaging.color import ColorStatistics, color_map, measure_colors
+from adain.imaging.filters import SHARPEN_REACH, SMOOTH_REACH, GuidedMap, sharpen, smooth
+from adain.imaging.picture import Picture, RowReader, row_ranges, to_unit
+
+STRIP_PIXELS = 2**18
+"""Pixels whose colours are measured at a time."""
+
+
+WINDOW_SHARE = 1 / 32
+"""Radius of the photorealistic filter against the longer side of the picture."""
+
+
+WINDOW_EPS = 1e-4
+"""Variance below which it takes an area for flat: 1 % of contrast, about the noise of a photo."""
+
+
+Step = Callable[[int, Tensor, Tensor], Tensor]
+"""What takes the number of a row, and from it on those of the photo and of the result, and returns
+the new result."""
+
+
+def finishing_steps(
+    photo: Picture,
+    painted: Tensor,
+    extent: RowReader | None,
+    controls: Controls,
+) -> tuple[list[Step], int]:
+    """Return what works on the pixels of photo and result, and how many rows away that looks.
+
+    Only what is visible, and painted by `extent`, counts for the colours.
+    """
+    steps: list[Step] = []
+    margin = 0
+
+    def result(top: int, bottom: int) -> Tensor:
+        return to_unit(painted[:, :, top:bottom])
+
+    rows: RowReader = result
+    if controls.preserve_color != "none":
+        colors = [_measure(photo, each, extent) for each in (photo.rows, result)]
+        recolor = color_map(controls.preserve_color, *colors)
+        steps.append(lambda _, photo, painted: recolor(photo, painted))
+
+        def recolored(top: int, bottom: int) -> Tensor:
+            return recolor(photo.rows(top, bottom), result(top, bottom))
+
+        rows = recolored
+    if controls.photorealistic:
+        size = (photo.height, photo.width)
+        radius = max(1, round(max(size) * WINDOW_SHARE))
+        edges = GuidedMap.measure(photo.rows, rows, *size, radius, WINDOW_EPS)
+        steps.append(lambda top, photo, _: edges(top, photo).clamp_(0, 1))
+    if controls.smooth:
+        steps.append(lambda *strips: smooth(strips[-1], controls.smooth))
+        margin += SMOOTH_REACH
+    if controls.sharpen:
+        steps.append(lambda *strips: sharpen(strips[-1], controls.sharpen))
+        margin += SHARPEN_REACH
+    return steps, margin
+
+
+def finish_pixels(photo: Picture, painted: Tensor, controls: Controls) -> Tensor:
+    """Apply what works on the pixels of a photo and its repainting: colours, edges, grain.
+
+    Args:
+        photo: At the size of the result.
+        painted: Shape `(1, 3, H, W)`, in [0, 1].
+        controls: How; what says where is not looked at.
+    """
+    original = photo.pixels.to(painted)
+    for step in finishing_steps(replace(photo, levels=original), painted, None, controls)[0]:
+        painted = step(0, original, painted)
+    return painted
+
+
+def _measure(photo: Picture, rows: RowReader, extent: RowReader | None) -> ColorStatistics:
+    """Measure the colours of photo or result, by what of them counts."""
+
+    def measure(top: int, bottom: int) -> ColorStatistics:
+        weights = []
+        if photo.opacity is not None:
+            weights.append(to_unit(photo.opacity[:, :, top:bottom]))
+        if extent is not None:
+            weights.append(extent(top, bottom))
+        return measure_colors(rows(top, bottom), reduce(torch.mul, weights) if weights else None)
+
+    parts = starmap(measure, row_ranges(photo.height, photo.width, STRIP_PIXELS))
+    return sum(parts, start=next(parts))

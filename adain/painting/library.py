@@ -1,0 +1,148 @@
+"""The library in two calls: `adain.stylize` and `adain.measure_style`."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+from adain.config import ALPHA_RANGE, MIN_SIDE, STYLE_SIDE, Controls, PictureFile
+from adain.engine.device import choose_device
+from adain.imaging.picture import Picture
+from adain.imaging.writing import encode_image
+from adain.network.model import StyleTransferModel
+from adain.network.weights import DEFAULT_MODEL, load_model
+from adain.painting import measuring
+from adain.painting.sources import PictureSource, read_picture
+from adain.painting.stylize import stylize_picture
+from adain.styles.statistics import StyleStatistics, stack_styles
+
+Style = StyleStatistics | PictureSource
+"""A measured style, or a painting."""
+
+_loaded = cache(load_model)
+
+
+def stylize(
+    photo: PictureSource,
+    style: Style | Sequence[Style],
+    *,
+    alpha: float = 1.0,
+    stroke: float = 1.0,
+    preserve_color: str = "none",
+    photorealistic: bool = False,
+    smooth: float = 0.0,
+    sharpen: float = 0.0,
+    masks: Sequence[PictureSource] = (),
+    strength: PictureSource | None = None,
+    feather: float = 8.0,
+    max_side: int | None = None,
+    memory: int | None = None,
+    style_size: int = STYLE_SIDE,
+    model: str | Path | StyleTransferModel = DEFAULT_MODEL,
+    device: str = "auto",
+    progress: Callable[[float], None] | None = None,
+) -> Picture:
+    """Repaint a photo in the style of a painting, as the command `adain stylize` does.
+
+    Args:
+        photo: A path, the content of a file, a Pillow image, an array or a picture.
+        style: From `measure_style`, or a painting given like the photo; with masks one for each
+            region.
+        alpha: Strength: 0 keeps the photo, 1 is the full style; from -1 to 3.
+        stroke: Size of the strokes, from 0.125 to 8: 2 doubles it; 0 is the finest.
+        preserve_color: What of the photo's colours is kept: `none`, `luminance`, `linear` or
+            `histogram`.
+        photorealistic: Whether only colours change, and edges stay those of the photo.
+        smooth: From 0 to 1: how far faint strokes and noise are evened out.
+        sharpen: From 0 to 3: how much edges and strokes are stressed.
+        masks: Where each style goes: one grey picture for each, or one with a colour for each.
+        strength: Grey picture by which `alpha` is multiplied: white is 1.
+        feather: Pixels of the photo over which the regions of masks fade into one another.
+        max_side: Longest side of the result in pixels; None keeps the photo's size.
+        memory: Bytes that may be used beside the network and the photo; by default up to half of
+            what is free.
+        style_size: Shorter side in pixels at which paintings are measured.
+        model: A name or a file as for `load_model`, loaded once, or a loaded model.
+        device: `auto`, `cpu`, `cuda` or `mps`; a loaded model stays where it is.
+        progress: Told the share of the work that is done, in [0, 1].
+
+    Returns:
+        A picture of the photo's size, with its transparency; see its `save`, `to_pil`, `to_array`.
+
+    Raises:
+        ImageError: If a picture cannot be read, or does not fit into memory.
+        MaskError: If a mask does not fit the photo or the styles.
+        WeightsError: If there is no such model.
+        ValueError: If a number is out of its range.
+    """
+    low, high = ALPHA_RANGE
+    if not low <= alpha <= high:
+        raise ValueError(f"alpha must be from {low:g} to {high:g}, got {alpha}")
+    if max_side is not None and max_side < MIN_SIDE:
+        raise ValueError(f"max_side must be at least {MIN_SIDE} pixels, got {max_side}")
+    controls = Controls(
+        strength=None if strength is None else _mask_file(strength),
+        masks=tuple(map(_mask_file, masks)),
+        feather=feather,
+        stroke=stroke,
+        preserve_color=preserve_color,
+        photorealistic=photorealistic,
+        smooth=smooth,
+        sharpen=sharpen,
+    )
+    styles = style if isinstance(style, list | tuple) else [style]
+    if not styles or (len(styles) > 1 and not masks):
+        raise ValueError(f"{len(styles)} styles: give one, or one for each region of `masks`")
+    picture = read_picture(photo)
+    network = _network(model, device)
+    measured = [
+        each
+        if isinstance(each, StyleStatistics)
+        else measure_style(each, side=style_size, model=network)
+        for each in styles
+    ]
+    return stylize_picture(
+        network,
+        picture,
+        stack_styles(measured),
+        alpha=alpha,
+        max_side=max_side,
+        controls=controls,
+        memory=memory,
+        progress=progress,
+    )
+
+
+def measure_style(
+    painting: PictureSource,
+    *,
+    side: int = STYLE_SIDE,
+    model: str | Path | StyleTransferModel = DEFAULT_MODEL,
+    device: str = "auto",
+) -> StyleStatistics:
+    """Measure the style of a painting, to use it for many photos.
+
+    Args:
+        painting: As the photo of `stylize`.
+        side: Its shorter side in pixels; a smaller painting is measured as it is.
+        model: As for `stylize`.
+        device: As for `stylize`.
+
+    Raises:
+        ImageError: If the painting cannot be read.
+        WeightsError: If there is no such model.
+    """
+    return measuring.measure_style(_network(model, device), painting, side=side)
+
+
+def _network(model: str | Path | StyleTransferModel, device: str) -> StyleTransferModel:
+    if isinstance(model, StyleTransferModel):
+        return model
+    return _loaded(model, choose_device(device))
+
+
+def _mask_file(mask: PictureSource) -> PictureFile:
+    if isinstance(mask, str):
+        return Path(mask)
+    if isinstance(mask, Path | bytes):
+        return mask
+    return encode_image(read_picture(mask), "png", bits=16)
