@@ -81,6 +81,7 @@ def test_the_sheet_lies_beside_the_photo(run: Run) -> None:
 
 
 def test_json_has_the_figures_and_more_strength_is_nearer_to_the_style(run: Run) -> None:
+    draw(Path("a.png"), (48, 36), 0)  # Figures of a shrunk result would tell of the shrinking.
     options = ("--alphas", "0.25,0.5,1", "-o", "c.jpg", "--json")
     result = run("a.png", "--style", "b.png", *QUICK, *options)
     facts = json.loads(result.stdout)
