@@ -4,9 +4,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 import typer.core
+from PIL import Image
+from typer.testing import CliRunner
 
 from adain.network.model import StyleTransferModel
 from gallery.cli import app
@@ -87,3 +90,19 @@ def test_the_readme_is_short_and_names_every_room() -> None:
         rooms = [path.parent.name for path in (ROOT / package).glob("*/__init__.py")]
         listing = text if package == "adain" else read("gallery/README.md")
         assert not [room for room in rooms if f"{room}/" not in listing]
+
+
+def test_the_example_of_the_readme_gives_the_bytes_of_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("harbour.jpg", "mosaic.png")):
+        noise = np.random.default_rng(seed).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((48, 32), Image.Resampling.BICUBIC).save(name)
+    example = re.search(r"```python\n(import adain\n.*?)```", read("README.md"), re.DOTALL)
+    assert example
+    exec(compile(example[1], "README.md", "exec"), {})
+    command = ["stylize", "harbour.jpg", "--style", "mosaic.png", "--alpha", "0.8"]
+    result = CliRunner().invoke(app, [*command, "--no-provenance", "-o", "command.png", "-q"])
+    assert result.exit_code == 0, result.output
+    assert Path("painted.png").read_bytes() == Path("command.png").read_bytes()

@@ -97,7 +97,7 @@ def _opened(
     if data[8:12] in _HEIC_BRANDS and "HEIF" not in formats:
         raise ImageError(f"{name}: is HEIC; install the extra: pip install 'adain[heic]'")
     with decoding(name), Image.open(BytesIO(data), formats=formats) as image:
-        _check_size(image.width, image.height, limits, name)
+        check_size(image.width, image.height, limits, name)
         yield image, data
 
 

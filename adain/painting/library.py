@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import cast
 
-from adain.config import ALPHA_RANGE, MIN_SIDE, STYLE_SIDE, Controls, PictureFile
+from adain.config import MIN_SIDE, STYLE_SIDE, Controls, PictureFile, check_alpha
 from adain.engine.device import choose_device
 from adain.imaging.picture import Picture
 from adain.imaging.writing import encode_image
@@ -74,9 +75,6 @@ def stylize(
         WeightsError: If there is no such model.
         ValueError: If a number is out of its range.
     """
-    low, high = ALPHA_RANGE
-    if not low <= alpha <= high:
-        raise ValueError(f"alpha must be from {low:g} to {high:g}, got {alpha}")
     if max_side is not None and max_side < MIN_SIDE:
         raise ValueError(f"max_side must be at least {MIN_SIDE} pixels, got {max_side}")
     controls = Controls(
@@ -89,7 +87,8 @@ def stylize(
         smooth=smooth,
         sharpen=sharpen,
     )
-    styles = style if isinstance(style, list | tuple) else [style]
+    several = isinstance(style, Sequence) and not isinstance(style, str | bytes)
+    styles = cast("Sequence[Style]", style if several else [style])
     if not styles or (len(styles) > 1 and not masks):
         raise ValueError(f"{len(styles)} styles: give one, or one for each region of `masks`")
     picture = read_picture(photo)
@@ -104,7 +103,7 @@ def stylize(
         network,
         picture,
         stack_styles(measured),
-        alpha=alpha,
+        alpha=check_alpha(alpha),
         max_side=max_side,
         controls=controls,
         memory=memory,

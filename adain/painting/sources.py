@@ -29,18 +29,17 @@ def read_picture(source: PictureSource, name: str | None = None) -> Picture:
         ImageError: If it cannot be read, or is too small, too thin or too large.
         TypeError: If it is something else.
     """
-    if isinstance(source, str | Path | bytes) or hasattr(source, "read"):
-        return load_image(source, name=name)
-    name = name or "picture"
     if isinstance(source, Image.Image):
-        picture = from_image(source, name)
+        picture = from_image(source, name or "picture")
     elif isinstance(source, np.ndarray):
-        picture = picture_from_array(source, name)
+        picture = picture_from_array(source, name or "picture")
     elif isinstance(source, Picture):
         picture = source
+    elif isinstance(source, str | Path | bytes) or hasattr(source, "read"):
+        return load_image(source, name=name)
     else:
         raise TypeError(
-            f"{name}: expected a path, bytes, a file, a Pillow image, an array or a Picture, "
+            "expected a path, bytes, a file, a Pillow image, an array or a Picture, "
             f"got {type(source).__name__}"
         )
     check_size(picture.width, picture.height, name=picture.name)

@@ -43,7 +43,7 @@ def picture(width: int, height: int, mode: str = "RGB", seed: int = 0) -> bytes:
 
 def stylize_photo(
     model: StyleTransferModel,
-    photo: bytes,
+    photo: Path | bytes,
     style: StyleStatistics,
     *,
     limits: ImageLimits = ImageLimits(),
