@@ -26,10 +26,6 @@ from gallery.config import DATABASE_VARIABLE, database_url, default_database
 from gallery.database.paintings import Painting
 from gallery.database.style_files import StyleFile
 
-# Tests run side by side, each in one thread; what they start inherits it. Set before torch is used.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-torch.set_num_threads(1)
-
 # Where a shell starts the tests in the background, they and what they start ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -12,7 +12,7 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
-from PIL import Image
+from pictures import picture
 from typer.testing import CliRunner, Result
 
 from adain.network import weights
@@ -62,17 +62,12 @@ def run(tiny_model: StyleTransferModel, tmp_path: Path, monkeypatch: pytest.Monk
     return partial(CliRunner().invoke, app)
 
 
-def picture(seed: int) -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 256, (30, 40, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save("made.png")
-    data = Path("made.png").read_bytes()
-    Path("made.png").unlink()
-    return data
-
-
 def manifest(web: dict[str, bytes], **changes: object) -> None:
     """Three lines, of which the last is not there."""
-    web["https://a.org/1.png"], web["https://a.org/2.png"] = picture(1), picture(2)
+    web["https://a.org/1.png"], web["https://a.org/2.png"] = (
+        picture(40, 30, seed=1),
+        picture(40, 30, seed=2),
+    )
     rows = [{"url": f"https://a.org/{i}.png", "title": f"Work {i}", "rights": "CC0-1.0",
              "credit": "Gift", "page_url": f"https://a.org/{i}"} for i in (1, 2, 3)]  # fmt: skip
     rows[0].update(changes)  # type: ignore[arg-type]
@@ -155,7 +150,7 @@ def served(tmp_path: Path) -> Iterator[str]:
     """A manifest of one picture on a web server of this machine."""
     folder = tmp_path / "served"
     folder.mkdir()
-    (folder / "moon.png").write_bytes(picture(1))
+    (folder / "moon.png").write_bytes(picture(40, 30, seed=1))
 
     class Handler(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
@@ -214,7 +209,7 @@ def test_an_interrupt_does_not_wait_for_the_web(
 
 
 def test_an_archive_is_read_without_unpacking(run: Run, tmp_path: Path) -> None:
-    data = picture(1)
+    data = picture(40, 30, seed=1)
     with ZipFile("p.zip", "w") as archive:
         archive.writestr("a/moon.png", data)
         archive.writestr("a/copy.png", data)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pictures import picture
 from PIL import Image
 
 from adain.config import STYLE_LAYERS, STYLE_SIDE, Controls
@@ -30,15 +31,6 @@ from gallery.database.style_files import StyleFile
 from gallery.errors import StylesError
 from gallery.use_cases.references import parse_references
 from gallery.use_cases.styles import find_style, stored_style
-
-
-def picture(width: int, height: int, mode: str = "RGB", seed: int = 0) -> bytes:
-    generator = np.random.default_rng(seed)
-    channels = len(mode)
-    pixels = generator.integers(0, 256, (height, width, channels), dtype=np.uint8)
-    buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def stylize_photo(

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import requests
 from numpy.typing import NDArray
+from pictures import picture
 from PIL import Image
 from serving import running
 from typer.testing import CliRunner, Result
@@ -37,13 +38,6 @@ from gallery.web.keys import Key, add_key, load_keys
 from gallery.web.middleware import SECURITY_HEADERS
 from gallery.web.server import listen
 from gallery.web.settings import ServeConfig
-
-
-def picture(width: int = 64, height: int = 48, format: str = "PNG", seed: int = 0) -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, format)
-    return buffer.getvalue()
 
 
 def pixels(data: bytes) -> NDArray[np.int_]:
@@ -239,7 +233,7 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpa
 @pytest.mark.parametrize(
     "data",
     [SVG, EPS, b"%PDF-1.7\n", b"8BPS\0\1" + bytes(64), b"<!doctype html><img src=x>",
-     *(picture(64, 64, format) for format in ("ICO", "PPM", "TGA", "SGI", "PCX", "DDS"))],
+     *(picture(64, 64, format=format) for format in ("ICO", "PPM", "TGA", "SGI", "PCX", "DDS"))],
 )  # fmt: skip
 def test_only_formats_for_photos_are_opened(url: str, data: bytes) -> None:
     headers = {"Content-Type": "image/png"}  # What a client says of it does not matter.
@@ -381,7 +375,7 @@ def test_who_does_not_take_the_answer_is_given_up(
     monkeypatch.setattr("gallery.web.protocol.STUCK_SECONDS", 0.5)
     host, port = url.removeprefix("http://").split("/")[0].split(":")
     query = "style=irises&max_side=2048&format=bmp"
-    photo = picture(1500, 1500, "JPEG")
+    photo = picture(1500, 1500, format="JPEG")
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect((host, int(port)))

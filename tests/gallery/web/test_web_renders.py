@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
+from pictures import picture
 from PIL import Image
 from serving import running
 
@@ -22,13 +23,6 @@ from gallery.database.gallery import starter_gallery
 from gallery.database.jobs import Jobs
 from gallery.web.app import create_app
 from gallery.web.settings import ServeConfig
-
-
-def picture(width: int = 64, height: int = 48, seed: int = 0) -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
 
-import numpy as np
 import pytest
 import requests
+from pictures import picture
 from PIL import Image
 
 from gallery.database.jobs import LEASE_SECONDS
@@ -49,13 +49,6 @@ def serving(count: int) -> Iterator[list[tuple[subprocess.Popen[str], str]]]:
             stack.callback(server.kill)
             servers.append(server)
         yield [(server, server.stdout.readline().strip()) for server in servers if server.stdout]
-
-
-def picture(width: int, height: int, seed: int = 0) -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def submit(root: str, query: str, data: bytes) -> str:
@@ -124,7 +117,7 @@ def losses(root: str, where: str) -> list[float]:
 
 def test_a_server_that_is_killed_leaves_its_job_to_the_other(shared: None) -> None:
     with rendering() as (working, one, other, where):
-        others = [submit(one, JOBS, picture(64 + i, 48, i)) for i in range(6)]
+        others = [submit(one, JOBS, picture(64 + i, 48, seed=i)) for i in range(6)]
         working.kill()
         working.wait()
         begun, before = time.monotonic(), len(losses(other, where))
