@@ -432,44 +432,52 @@ def test_synthetic_paintings_have_statistics_between_real_ones() -> None:
     assert {painting.artist for painting in styles.paintings} == {script.BUSIEST}
 
 
-def test_a_blind_trial_counts_what_the_viewer_preferred(
+def test_a_blind_trial_counts_what_the_viewers_preferred(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script = load_script("blind_trial")
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     levels = {"photo-itself": 0, "painting": 80, "ours-alpha-1": 160, "MicroAST": 240}
-    for pair in range(10):
+    for pair in range(24):
         for row, level in levels.items():
             Image.new("RGB", (32, 32), (level,) * 3).save(pictures / f"{pair:03d}-{row}.png")
-    script.main([str(tmp_path), "--pairs", "8"])
+    script.main([str(tmp_path), "--pairs", "20"])
     trial = tmp_path / "trial"
     key = json.loads((trial / "key.json").read_text())
-    assert len({facts["pair"] for facts in key.values()}) == 8
-    assert {facts["A"] for facts in key.values()} == {"ours-alpha-1", "MicroAST"}
-    brightness = {"ours-alpha-1": 160, "MicroAST": 240}
-    answers = ["sheet,answer"]
-    for number, (sheet, facts) in enumerate(key.items()):
-        with Image.open(trial / f"{sheet}.png") as picture:
-            for letter, left in (("A", 16), ("B", 56)):
-                assert picture.getpixel((left, 100)) == (brightness[facts[letter]],) * 3
-        # Ours but for the last.
-        ours = "A" if facts["A"] == "ours-alpha-1" else "B"
-        answers.append(f"{sheet},{ours if number < 7 else 'AB'.replace(ours, '')}")
-    with pytest.raises(SystemExit, match="sheet 00 has ''"):
-        script.main([str(tmp_path), "--score"])
-    (trial / "answers.csv").write_text("\n".join(answers) + "\n")
+    worst = min(facts["pair"] for facts in key["viewer-1"].values())
+    for viewer, sheets in key.items():
+        purposes = [facts["purpose"] for facts in sheets.values()]
+        assert [purposes.count(each) for each in ("first", "again", "caught")] == [20, 2, 1]
+        answers = ["sheet,answer"]
+        for sheet, facts in sheets.items():
+            with Image.open(trial / viewer / f"{sheet}.png") as picture:
+                for letter, left in (("A", 16), ("B", 56)):
+                    assert picture.getpixel((left, 100)) == (levels[facts[letter]],) * 3
+            # Ours but for one pair; the second viewer prefers the photo where it is offered.
+            ours = "A" if facts["A"] == "ours-alpha-1" else "B"
+            other = facts["pair"] == worst or (viewer, facts["purpose"]) == ("viewer-2", "caught")
+            answers.append(f"{sheet},{'AB'.replace(ours, '') if other else ours}")
+        with pytest.raises(SystemExit, match=f"{viewer}: sheet 000 has ''"):
+            script.main([str(tmp_path), "--score"])
+        (trial / viewer / "answers.csv").write_text("\n".join(answers) + "\n")
     script.main([str(tmp_path), "--score"])
     score = capsys.readouterr().out
-    assert "in 7 of 8 pairs" in score and "7.0%" in score
-    assert f"MicroAST preferred in pairs {key['07']['pair']}" in score
+    assert "viewer-2: ours-alpha-1 in 19 of 20; the same choice again in 2 of 2" in score
+    assert "the photo itself preferred in 1 of 1" in score
+    assert "in 38 of 40 choices (95%, interval 76% to 99%, by pair: proven)" in score
+    assert f"MicroAST preferred by all in pairs {worst}" in score
     with pytest.raises(SystemExit, match="holds a trial"):
         script.main([str(tmp_path)])
     with pytest.raises(SystemExit, match="run evaluate --full"):
         script.main([str(pictures)])
 
 
-def test_the_sign_test() -> None:
+def test_the_interval_of_a_preference_counts_pairs_not_choices() -> None:
     script = load_script("blind_trial")
-    assert script.by_chance(5, 10) == 1
-    assert script.by_chance(10, 10) == script.by_chance(0, 10) == pytest.approx(2 / 1024)
+    # 37 of 60 by one viewer: 49 to 73 %.
+    low, high = script.wilson([1.0] * 37 + [0.0] * 23, 1)
+    assert (round(low, 2), round(high, 2)) == (0.49, 0.73)
+    # A second viewer who always agrees tells nothing new; one who decides freely does.
+    assert script.wilson([1.0] * 37 + [0.0] * 23, 2) == (low, high)
+    assert script.wilson([1.0] * 20 + [0.5] * 34 + [0.0] * 6, 2)[0] > low
