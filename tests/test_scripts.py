@@ -432,6 +432,21 @@ def test_synthetic_paintings_have_statistics_between_real_ones() -> None:
     assert {painting.artist for painting in styles.paintings} == {script.BUSIEST}
 
 
+def test_the_evaluation_takes_other_programs(
+    evaluation: ModuleType, data: Path, model_options: list[str], tmp_path: Path
+) -> None:
+    copy = f"{sys.executable} -c 'import shutil, sys; shutil.copy(*sys.argv[1:])'"
+    peer = f"Copy={copy} {{painting}} {{result}}"
+    rows = evaluate(evaluation, tmp_path / "out", "--data", data, *model_options, "--peer", peer)
+    row = next(row for row in rows if row["row"] == "Copy")
+    assert row["milliseconds"] is None
+    # What it copies is the painting: nothing is nearer to that.
+    assert row["style_loss"] == min(row["style_loss"] for row in rows)
+    failing = f"Broken={sys.executable} -c 'raise SystemExit(\"no model\")' {{result}}"
+    with pytest.raises(SystemExit, match="no model"):
+        evaluate(evaluation, tmp_path / "x", "--data", data, *model_options, "--peer", failing)
+
+
 def test_a_blind_trial_counts_what_the_viewers_preferred(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
