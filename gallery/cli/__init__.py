@@ -28,6 +28,7 @@ from gallery.cli.manifest import manifest
 from gallery.cli.render import EXAMPLES as RENDER_EXAMPLES
 from gallery.cli.render import render
 from gallery.cli.serve import keys, serve
+from gallery.cli.signals import ignore_interrupts
 from gallery.cli.stylize import EXAMPLES, stylize
 from gallery.cli.train import app as train
 from gallery.cli.weights import app as weights
@@ -84,4 +85,4 @@ def main() -> None:
     if isinstance(sys.stdout, TextIOWrapper):
         # A file name need not be valid text; this prints its very bytes.
         sys.stdout.reconfigure(errors="surrogateescape")
-    app()
+    app(obj=ignore_interrupts)

@@ -22,7 +22,7 @@ from gallery.files import make_folder
 
 if TYPE_CHECKING:
     from adain.network.model import StyleTransferModel
-    from gallery.use_cases.batch import BatchStep, Job, Plan, Run, Styles
+    from gallery.use_cases.batch import BatchJob, BatchPlan, BatchStep, Run, Styles
     from gallery.use_cases.journal import Journal
 
 DEFAULTS = StylizeConfig()
@@ -139,20 +139,22 @@ def batch(
         _check_folders(source, output)
         if watch and (dry_run or ray):
             raise ValueError("--watch goes neither with --dry-run nor with --ray")
-    from gallery.use_cases.batch import Plan, Worker, result_path
+    from gallery.use_cases.batch import BatchPlan, BatchWorker, result_path
     from gallery.use_cases.journal import Journal
 
     with usage():
         result_path("photo.png", "style", format, bits)
     network = _load_network(config)
-    plan = Plan(source, output, _find_styles(style, database, network, style_size), config, batch)
+    plan = BatchPlan(
+        source, output, _find_styles(style, database, network, style_size), config, batch
+    )
     with ExitStack() as stack:
         # First: nothing is made if there is no place for it.
         file = stack.enter_context(_opened(report, None if dry_run else output))
         journal = Journal(output, read_only=dry_run)
         stack.callback(journal.close)
         log = _Log(as_json, file, debugging(ctx))
-        worker = Worker(plan, network, journal)
+        worker = BatchWorker(plan, network, journal)
         run = _runner(plan, worker, ray, stack)
         try:
             if watch:
@@ -277,7 +279,7 @@ def _opened(report: Path | None, output: Path | None) -> Iterator[Any]:
         yield file
 
 
-def _runner(plan: "Plan", worker: Any, ray: str | None, stack: ExitStack) -> "Run":
+def _runner(plan: "BatchPlan", worker: Any, ray: str | None, stack: ExitStack) -> "Run":
     from gallery.use_cases.batch import default_jobs, run_threads
 
     if ray is not None:
@@ -289,7 +291,7 @@ def _runner(plan: "Plan", worker: Any, ray: str | None, stack: ExitStack) -> "Ru
     return lambda jobs: run_threads(worker, jobs, plan.batch.jobs or default_jobs())
 
 
-def _once(plan: "Plan", journal: "Journal", run: "Run", log: _Log, quiet: bool) -> None:
+def _once(plan: "BatchPlan", journal: "Journal", run: "Run", log: _Log, quiet: bool) -> None:
     from gallery.use_cases.batch import find_photos, plan_jobs, run_batch
 
     photos = list(find_photos(plan.source, plan.output, plan.batch, log.folder_error))
@@ -305,7 +307,7 @@ def _once(plan: "Plan", journal: "Journal", run: "Run", log: _Log, quiet: bool) 
         run_batch(jobs, run, report)
 
 
-def _without_clashes(plan: "Plan", jobs: "list[Job]", log: _Log) -> "list[Job]":
+def _without_clashes(plan: "BatchPlan", jobs: "list[BatchJob]", log: _Log) -> "list[BatchJob]":
     from gallery.use_cases.batch import BatchStep, refuse_clashes
 
     refused = refuse_clashes(plan, jobs)
@@ -314,7 +316,7 @@ def _without_clashes(plan: "Plan", jobs: "list[Job]", log: _Log) -> "list[Job]":
     return [job for job in jobs if job not in refused]
 
 
-def _watch(plan: "Plan", journal: "Journal", run: "Run", log: _Log) -> None:
+def _watch(plan: "BatchPlan", journal: "Journal", run: "Run", log: _Log) -> None:
     """Repaint what is in the folder and what comes into it; Ctrl-C is the usual end."""
     from gallery.use_cases.batch import POLL, Watch, plan_jobs, run_batch
 

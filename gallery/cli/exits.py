@@ -14,7 +14,7 @@ from gallery.errors import GalleryError, OutputError, SchemaError, StyleNotFound
 
 
 class ExitCode(IntEnum):
-    """What the exit code of the command says; the table in the README explains each."""
+    """What the exit code of the command says; the table in `gallery/README.md` explains each."""
 
     DONE = 0
     UNEXPECTED = 1
@@ -31,8 +31,16 @@ class ExitCode(IntEnum):
 class Commands(TyperGroup):
     """Commands whose errors end as one line and an exit code; `--debug` lets them through."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read the command line."""
+        try:
+            return super().make_context(*arguments, **options)
+        except KeyboardInterrupt as error:
+            complain("interrupted")
+            raise typer.Exit(ExitCode.INTERRUPTED) from error
+
     def invoke(self, ctx: Any) -> Any:  # Not typer.Context: the base takes a private parent of it.
-        """Run the command that was asked for."""
+        """Run the command that was asked for; what `ctx.obj` holds is called when it has ended."""
         try:
             return super().invoke(ctx)
         except (typer.Exit, typer.Abort, typer.TyperException, BrokenPipeError):
@@ -45,6 +53,9 @@ class Commands(TyperGroup):
                 raise
             complain(describe(error))
             raise typer.Exit(exit_code([error])) from error
+        finally:
+            if ctx.obj is not None:
+                ctx.obj()
 
 
 @contextmanager

@@ -25,6 +25,12 @@ def stop_on_interrupt() -> Iterator[list[int]]:
             signal.signal(caught, handler)
 
 
+def ignore_interrupts() -> None:
+    """Let no Ctrl-C (or SIGTERM) change how a process ends that has done its work."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def hold_interrupts() -> Iterator[None]:
     """Let the first Ctrl-C (or SIGTERM) take effect after the block rather than amid it."""

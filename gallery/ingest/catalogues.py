@@ -56,7 +56,7 @@ WHERE = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogueEntry:
     """What a record of a catalogue became.
 
     Attributes:
@@ -75,7 +75,9 @@ class Entry:
 # Their files
 
 
-def find_entries(museum: str, sources: Sequence[Path], kind: str = PAINTING) -> Iterator[Entry]:
+def find_entries(
+    museum: str, sources: Sequence[Path], kind: str = PAINTING
+) -> Iterator[CatalogueEntry]:
     """Yield what each record of the files of a museum becomes.
 
     Args:
@@ -97,7 +99,9 @@ def find_entries(museum: str, sources: Sequence[Path], kind: str = PAINTING) -> 
         yield _entry(name, record, convert, kind)
 
 
-def met_works(sources: Sequence[Path], kind: str = PAINTING) -> Iterator[tuple[str, int] | Entry]:
+def met_works(
+    sources: Sequence[Path], kind: str = PAINTING
+) -> Iterator[tuple[str, int] | CatalogueEntry]:
     """Yield the works of `MetObjects.csv` whose records are wanted, and what the others lack."""
     for name, record in read_records("met", sources, of_table=True):
         try:
@@ -105,21 +109,21 @@ def met_works(sources: Sequence[Path], kind: str = PAINTING) -> Iterator[tuple[s
                 raise record
             number = met_number(record, kind)
         except (GalleryError, csv.Error) as error:
-            yield Entry(name, error=ManifestError(f"{name}: {error}"))
+            yield CatalogueEntry(name, error=ManifestError(f"{name}: {error}"))
         else:
-            yield (name, number) if isinstance(number, int) else Entry(name, reason=number)
+            yield (name, number) if isinstance(number, int) else CatalogueEntry(name, reason=number)
 
 
 def _entry(
     name: str, record: Record | Exception, convert: Callable[..., Row | str], kind: str
-) -> Entry:
+) -> CatalogueEntry:
     try:
         if isinstance(record, Exception):
             raise record
         row = convert(record, kind)
     except (GalleryError, csv.Error) as error:
-        return Entry(name, error=ManifestError(f"{name}: {error}"))
-    return Entry(name, reason=row) if isinstance(row, str) else Entry(name, row)
+        return CatalogueEntry(name, error=ManifestError(f"{name}: {error}"))
+    return CatalogueEntry(name, reason=row) if isinstance(row, str) else CatalogueEntry(name, row)
 
 
 def read_records(
@@ -218,7 +222,7 @@ def _prefix(file: BinaryIO) -> str:
     return ""
 
 
-def _nga(sources: Sequence[Path], kind: str) -> Iterator[Entry]:
+def _nga(sources: Sequence[Path], kind: str) -> Iterator[CatalogueEntry]:
     files = _nga_files(sources)
     images: dict[str, Record] = {}
     styles: dict[str, list[str]] = {}
@@ -261,7 +265,7 @@ def fetch_entries(
     download: Callable[[str], bytes],
     kind: str = PAINTING,
     keep: Path | None = None,
-) -> Iterator[Entry]:
+) -> Iterator[CatalogueEntry]:
     """Yield what each record becomes that the API of a museum gives.
 
     Args:
@@ -326,9 +330,9 @@ def _data(name: str, text: bytes) -> list[Record]:
 
 def _fetch_met(
     sources: Sequence[Path], download: Callable[[str], bytes], kind: str, keep: Path | None
-) -> Iterator[Entry]:
+) -> Iterator[CatalogueEntry]:
     for work in met_works(sources, kind):
-        if isinstance(work, Entry):
+        if isinstance(work, CatalogueEntry):
             yield work
             continue
         name, number = work
@@ -338,7 +342,7 @@ def _fetch_met(
             if kept and not kept.is_file():
                 _write(kept, text)
         except (GalleryError, OSError) as error:
-            yield Entry(name, error=ManifestError(f"{name}: {error}"))
+            yield CatalogueEntry(name, error=ManifestError(f"{name}: {error}"))
             continue
         for _, record in _json_records(name, io.BytesIO(text)):
             yield _entry(name, record, met_row, kind)

@@ -21,6 +21,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,14 @@ from gallery.database.similar import nearest
 from gallery.errors import GalleryError, OutputError
 from gallery.files import make_folder
 from gallery.ingest.pipeline import read_file
-from gallery.use_cases.journal import JOURNAL, Entry, Journal, file_digest, file_stamp, photo_stamp
+from gallery.use_cases.journal import (
+    JOURNAL,
+    Journal,
+    JournalEntry,
+    file_digest,
+    file_stamp,
+    photo_stamp,
+)
 from gallery.use_cases.outputs import plan_outputs
 from gallery.use_cases.provenance import result_notes
 from gallery.use_cases.styles import unpack_vectors
@@ -82,13 +90,23 @@ class Styles:
     vectors: NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        for slug in set(self.slugs):
-            if self.slugs.count(slug) > 1:
-                raise OutputError(f"two styles are called {slug}; rename the file of one")
+        if len(self.numbers) < len(self.slugs):
+            slug = next(s for i, s in enumerate(self.slugs) if self.numbers[s] != i)
+            raise OutputError(f"two styles are called {slug}; rename the file of one")
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The number of each style by its slug."""
+        return {slug: i for i, slug in enumerate(self.slugs)}
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Identify all of them together."""
+        return hashlib.sha256(self.vectors.tobytes()).digest()
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class BatchPlan:
     """A batch, as every worker gets it.
 
     Attributes:
@@ -107,7 +125,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Job:
+class BatchJob:
     """One result to make.
 
     Attributes:
@@ -135,7 +153,7 @@ class BatchStep:
         error: Why it failed.
     """
 
-    job: Job
+    job: BatchJob
     status: str
     output: Path | None = None
     style: str = ""
@@ -145,7 +163,7 @@ class BatchStep:
     error: Exception | None = None
 
 
-Run = Callable[[Sequence[Job]], Generator[BatchStep]]
+Run = Callable[[Sequence[BatchJob]], Generator[BatchStep]]
 """What carries jobs out, in any order: threads here, or Ray."""
 
 
@@ -195,7 +213,9 @@ def _fits(path: str, globs: Sequence[str]) -> bool:
     return any(fnmatchcase(path if "/" in g.rstrip("/") else name, g.rstrip("/")) for g in globs)
 
 
-def plan_jobs(plan: Plan, photos: Iterable[str], journal: Journal, start: int = 0) -> list[Job]:
+def plan_jobs(
+    plan: BatchPlan, photos: Iterable[str], journal: Journal, start: int = 0
+) -> list[BatchJob]:
     """Decide which styles each photo gets.
 
     At random, that depends on the seed, the photo's path and the list of styles alone. In turns,
@@ -207,22 +227,22 @@ def plan_jobs(plan: Plan, photos: Iterable[str], journal: Journal, start: int = 
         journal: Knows which style a photo was given before.
         start: Where the turns begin.
     """
-    slugs = plan.styles.slugs
-    every = range(len(slugs))
-    jobs: list[Job] = []
+    count = len(plan.styles.slugs)
+    every = range(count)
+    jobs: list[BatchJob] = []
     for turn, photo in enumerate(photos, start):
         chosen: Iterable[int | None]
         match plan.batch.assign:
             case "nearest":
                 chosen = [None]
             case "random":
-                chosen = _draw(plan.batch.seed, photo, plan.batch.per_photo, len(slugs))
+                chosen = _draw(plan.batch.seed, photo, plan.batch.per_photo, count)
             case "round-robin":
                 before = journal.style_of(photo)
-                chosen = [slugs.index(before) if before in slugs else turn % len(slugs)]
+                chosen = [plan.styles.numbers.get(before or "", turn % count)]
             case _:
                 chosen = every
-        jobs += [Job(photo, style) for style in chosen]
+        jobs += [BatchJob(photo, style) for style in chosen]
     return jobs
 
 
@@ -257,10 +277,10 @@ def result_path(
     return (path.parent / f"{path.name}.{style}.{planned.format}").as_posix(), planned.format
 
 
-class Worker:
+class BatchWorker:
     """Makes results; one for all threads of a process."""
 
-    def __init__(self, plan: Plan, model: StyleTransferModel, journal: Journal) -> None:
+    def __init__(self, plan: BatchPlan, model: StyleTransferModel, journal: Journal) -> None:
         self._plan = plan
         self._model = model
         self._journal = journal
@@ -270,14 +290,14 @@ class Worker:
         jobs = plan.batch.jobs or default_jobs()
         self._memory = memory_limit(model, plan.config.memory) // jobs
 
-    def __call__(self, job: Job) -> BatchStep:
+    def __call__(self, job: BatchJob) -> BatchStep:
         """Make a result unless it is complete; whatever fails is in the step."""
         try:
             return self._make(job)
         except Exception as error:
             return BatchStep(job, "failed", error=error)
 
-    def _make(self, job: Job) -> BatchStep:
+    def _make(self, job: BatchJob) -> BatchStep:
         start = time.perf_counter()
         photo = self._plan.source / job.photo
         number = self._nearest(photo, job) if job.style is None else job.style
@@ -298,9 +318,11 @@ class Worker:
                 step = replace(step, status="done")
         return replace(_sized(step, entry), seconds=round(time.perf_counter() - start, 3))
 
-    def _complete(self, photo: Path, style: int, entry: Entry | None) -> Entry | None:
+    def _complete(self, photo: Path, style: int, entry: JournalEntry | None) -> JournalEntry | None:
         """Return the entry if what it says still holds: photo, style, settings and result."""
-        if entry is None or entry.recipe != self._recipe(style) or not self._journal.is_made(entry):
+        if entry is None or not self._journal.is_made(entry):
+            return None
+        if entry.recipe != self._recipe(style) and entry.recipe != self._former_recipe(style):
             return None
         try:
             same = photo_stamp(photo) == entry.photo_stamp
@@ -309,8 +331,14 @@ class Worker:
             return None  # Reading it will say why.
 
     def _repaint(
-        self, photo: Path, number: int, name: str, format: str, job: Job, before: Entry | None
-    ) -> Entry:
+        self,
+        photo: Path,
+        number: int,
+        name: str,
+        format: str,
+        job: BatchJob,
+        before: JournalEntry | None,
+    ) -> JournalEntry:
         config, destination = self._plan.config, self._plan.output / name
         own = before is not None and before.photo == job.photo and self._journal.is_made(before)
         if not (own or config.overwrite) and os.path.lexists(destination):
@@ -332,7 +360,7 @@ class Worker:
                 notes=notes,
                 name=str(destination),
             )
-            entry = Entry(
+            entry = JournalEntry(
                 output=name,
                 photo=job.photo,
                 photo_sha256=hashlib.sha256(data).hexdigest(),
@@ -355,7 +383,7 @@ class Worker:
             staged.unlink(missing_ok=True)
         return entry
 
-    def _path(self, job: Job, style: str) -> tuple[str, str]:
+    def _path(self, job: BatchJob, style: str) -> tuple[str, str]:
         return result_path(job.photo, style, self._plan.config.format, self._plan.config.bits)
 
     def _stylize(self, data: bytes, number: int, name: str) -> tuple[Picture, Notes]:
@@ -374,12 +402,11 @@ class Worker:
         )
         return result, result_notes(photo, styles.slugs[number], config)
 
-    def _nearest(self, photo: Path, job: Job) -> int:
+    def _nearest(self, photo: Path, job: BatchJob) -> int:
         """Return the style that is nearest to the photo, or that was found to be so before."""
-        slugs = self._plan.styles.slugs
         before = self._journal.style_of(job.photo)
-        if before in slugs:
-            number = slugs.index(before)
+        number = self._plan.styles.numbers.get(before or "")
+        if before is not None and number is not None:
             name, _ = self._path(job, before)
             if self._complete(photo, number, self._journal.entry(name)):
                 return number
@@ -389,19 +416,27 @@ class Worker:
         return int(rows[0])
 
     def _recipe(self, style: int) -> str:
+        # Among others, the nearest can be another one.
+        others = self._plan.styles.digest if self._plan.batch.assign == "nearest" else b""
+        return self._recipe_among(style, others)
+
+    def _former_recipe(self, style: int) -> str:
+        """Return what version 0.1 wrote: of the nearest, it read all styles once more each time."""
+        nearest = self._plan.batch.assign == "nearest"
+        return self._recipe_among(style, self._plan.styles.vectors.tobytes() if nearest else b"")
+
+    def _recipe_among(self, style: int, others: bytes) -> str:
         digest = hashlib.sha256(json.dumps(self._settings, sort_keys=True).encode())
         digest.update(self._weights)
         digest.update(self._plan.styles.vectors[style].tobytes())
-        # Among others, the nearest can be another one.
-        if self._plan.batch.assign == "nearest":
-            digest.update(self._plan.styles.vectors.tobytes())
+        digest.update(others)
         return digest.hexdigest()
 
     def _chance(self) -> dict[str, Any]:
         return {"seed": self._plan.batch.seed} if self._plan.batch.assign == "random" else {}
 
 
-def _sized(step: BatchStep, entry: Entry) -> BatchStep:
+def _sized(step: BatchStep, entry: JournalEntry) -> BatchStep:
     return replace(step, width=entry.width, height=entry.height)
 
 
@@ -426,7 +461,7 @@ def _weights_digest(model: StyleTransferModel) -> bytes:
     return digest.digest()
 
 
-def run_batch(jobs: Sequence[Job], run: Run, on_step: Callable[[BatchStep], None]) -> None:
+def run_batch(jobs: Sequence[BatchJob], run: Run, on_step: Callable[[BatchStep], None]) -> None:
     """Carry out jobs; wait for those that another run is at, and take over those that it leaves.
 
     Args:
@@ -454,7 +489,7 @@ def default_jobs() -> int:
 
 
 def run_threads(
-    worker: Callable[[Job], BatchStep], jobs: Sequence[Job], threads: int
+    worker: Callable[[BatchJob], BatchStep], jobs: Sequence[BatchJob], threads: int
 ) -> Generator[BatchStep]:
     """Carry out jobs in threads; interrupted, it ends after the photos that are begun."""
     before = torch.get_num_threads()
@@ -521,10 +556,10 @@ class Watch:
             self.on_error(error)
 
 
-def refuse_clashes(plan: Plan, jobs: Sequence[Job]) -> dict[Job, GalleryError]:
+def refuse_clashes(plan: BatchPlan, jobs: Sequence[BatchJob]) -> dict[BatchJob, GalleryError]:
     """Return the jobs whose results would be called like those of others, and why."""
-    taken: dict[str, Job] = {}
-    refused: dict[Job, GalleryError] = {}
+    taken: dict[str, BatchJob] = {}
+    refused: dict[BatchJob, GalleryError] = {}
     for job in jobs:
         if job.style is None:
             continue

@@ -17,7 +17,7 @@ from typing import Any
 from adain.engine.device import choose_device
 from adain.network.weights import load_model
 from gallery.errors import GalleryError
-from gallery.use_cases.batch import BatchStep, Job, Plan, Worker
+from gallery.use_cases.batch import BatchJob, BatchPlan, BatchStep, BatchWorker
 from gallery.use_cases.journal import Journal
 
 LOCAL = "local"
@@ -31,12 +31,12 @@ class ClusterError(GalleryError):
 class RayWorker:
     """A worker of its own process; loads the network once."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: BatchPlan) -> None:
         import torch
 
         torch.set_num_threads(1)  # Ray gives an actor one core.
         model = load_model(plan.config.model, choose_device(plan.config.device))
-        self._worker = Worker(plan, model, Journal(plan.output))
+        self._worker = BatchWorker(plan, model, Journal(plan.output))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Make a result; `job` and `step` are pickled."""
@@ -51,7 +51,7 @@ class RayRunner:
         ClusterError: If Ray is not installed, or the cluster cannot be reached.
     """
 
-    def __init__(self, plan: Plan, address: str = LOCAL) -> None:
+    def __init__(self, plan: BatchPlan, address: str = LOCAL) -> None:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Read when it is imported.
         try:
             import ray
@@ -92,7 +92,7 @@ class RayRunner:
         }
         self._size = size
 
-    def __call__(self, jobs: Sequence[Job]) -> Generator[BatchStep]:
+    def __call__(self, jobs: Sequence[BatchJob]) -> Generator[BatchStep]:
         """Yield what became of each job, as it comes."""
         import ray
         from ray.data import ActorPoolStrategy

@@ -43,7 +43,7 @@ Stamp = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """What a result was made of.
 
     Attributes:
@@ -85,7 +85,7 @@ class Journal:
         self.path = folder / JOURNAL
         self._writable = not read_only
         self._lock = Lock()
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, JournalEntry] = {}
         self._styles: dict[str, str] = {}
         self._rest = b""
         self._offset = 0
@@ -114,7 +114,7 @@ class Journal:
             os.close(self._fd)
             self._fd = None
 
-    def entry(self, output: str) -> Entry | None:
+    def entry(self, output: str) -> JournalEntry | None:
         """Return the last entry of a result, of this run or another."""
         with self._lock, _translated(self.path):
             self._refresh()
@@ -128,7 +128,7 @@ class Journal:
         """Return the style that a photo was last given."""
         return self._styles.get(photo)
 
-    def is_made(self, entry: Entry) -> bool:
+    def is_made(self, entry: JournalEntry) -> bool:
         """Return whether a result is there and still the file that was made."""
         path = self.folder / entry.output
         try:
@@ -140,7 +140,7 @@ class Journal:
         except OSError:
             return False
 
-    def publish(self, staged: Path, entry: Entry) -> None:
+    def publish(self, staged: Path, entry: JournalEntry) -> None:
         """Write the entry of a result, then give the result its name."""
         line = json.dumps(asdict(entry)).encode()
         destination = self.folder / entry.output
@@ -228,12 +228,12 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _parse(line: bytes) -> Entry | None:
+def _parse(line: bytes) -> JournalEntry | None:
     """Read a line; None if it is empty, cut short or no entry."""
     try:
         values = json.loads(line)
         stamps = {name: tuple(map(int, values[name])) for name in ("photo_stamp", "stamp")}
-        entry = Entry(**{**values, **stamps})
+        entry = JournalEntry(**{**values, **stamps})
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     texts = (entry.output, entry.photo, entry.style, entry.recipe)

@@ -26,7 +26,7 @@ from gallery.ingest.sources import find_candidates
 
 
 @dataclass(frozen=True)
-class Problem:
+class Finding:
     """Something that is wrong.
 
     Attributes:
@@ -42,7 +42,7 @@ class Problem:
     remedy: str = ""
 
 
-def find_problems(gallery: Gallery, encoder: str) -> Iterator[Problem]:
+def find_problems(gallery: Gallery, encoder: str) -> Iterator[Finding]:
     """Yield everything that is wrong; changes nothing.
 
     Args:
@@ -54,25 +54,25 @@ def find_problems(gallery: Gallery, encoder: str) -> Iterator[Problem]:
     """
     for line in gallery.integrity():
         kind = "references" if " refers to a row of " in line else "file"
-        yield Problem(kind, line)
+        yield Finding(kind, line)
     unsearchable = gallery.unsearchable()
     if unsearchable is None:
-        yield Problem("search", "the search index does not fit the paintings")
+        yield Finding("search", "the search index does not fit the paintings")
     for number in unsearchable or ():
-        yield Problem("search", f"painting {number}: a search for its facts misses it", number)
+        yield Finding("search", f"painting {number}: a search for its facts misses it", number)
     for painting in _with_path(gallery):
         if not os.path.exists(str(painting.path)):
             text = f"painting {painting.id}: {painting.path}: its picture is gone"
-            yield Problem("picture", text, painting.id)
+            yield Finding("picture", text, painting.id)
     damaged = gallery.damaged_vectors()
     for number in damaged:
-        yield Problem("statistics", f"painting {number}: its statistics are damaged", number)
+        yield Finding("statistics", f"painting {number}: its statistics are damaged", number)
     for number in gallery.unmeasured(encoder):
         if number not in damaged:
             text = f"painting {number}: encoder {encoder} has not measured it"
-            yield Problem("statistics", text, number)
+            yield Finding("statistics", text, number)
     for kind, number in gallery.damaged_pools():
-        yield Problem("pool", f"{kind} {number}: its pooled statistics are damaged")
+        yield Finding("pool", f"{kind} {number}: its pooled statistics are damaged")
 
 
 def repair(
@@ -81,7 +81,7 @@ def repair(
     load_model: Callable[[], StyleTransferModel],
     folders: Sequence[Path] = (),
     dry_run: bool = False,
-) -> Iterator[Problem]:
+) -> Iterator[Finding]:
     """Mend what `find_problems` finds, and yield it with what was done.
 
     A run that is stopped has mended what it has yielded; the next one goes on.
@@ -114,7 +114,7 @@ def repair(
         gallery.drop_pools()
 
 
-def _mend_tables(gallery: Gallery, problems: Sequence[Problem], dry_run: bool) -> Iterator[Problem]:
+def _mend_tables(gallery: Gallery, problems: Sequence[Finding], dry_run: bool) -> Iterator[Finding]:
     """Mend what is made from the rest, then look whether it is well."""
     remedies = {
         "file": "indexes made again",
@@ -132,8 +132,8 @@ def _mend_tables(gallery: Gallery, problems: Sequence[Problem], dry_run: bool) -
 
 
 def _find_pictures(
-    gallery: Gallery, problems: Sequence[Problem], folders: Sequence[Path], dry_run: bool
-) -> Iterator[tuple[Problem, str | None]]:
+    gallery: Gallery, problems: Sequence[Finding], folders: Sequence[Path], dry_run: bool
+) -> Iterator[tuple[Finding, str | None]]:
     """Give pictures that are gone the path where a file of the same content is now."""
     numbers = [problem.painting for problem in problems if problem.painting is not None]
     wanted = {painting.sha256: painting for painting in _pictures(gallery, numbers)}
@@ -153,7 +153,7 @@ def _find_pictures(
 
 def _statistics_mender(
     gallery: Gallery, encoder: str, load_model: Callable[[], StyleTransferModel], dry_run: bool
-) -> Callable[[Problem, str | None], Problem]:
+) -> Callable[[Finding, str | None], Finding]:
     """Return what mends the statistics of one painting, given where its picture was found."""
     starter = load_styles()
     shipped = {
@@ -162,7 +162,7 @@ def _statistics_mender(
         if starter.encoder == encoder
     }
 
-    def mend(problem: Problem, path: str | None) -> Problem:
+    def mend(problem: Finding, path: str | None) -> Finding:
         assert problem.painting is not None
         paintings = gallery.pictures([problem.painting])
         if not paintings:

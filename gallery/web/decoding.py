@@ -46,7 +46,7 @@ def open_image(data: bytes, limits: ImageLimits, name: str) -> Image.Image:
     return to_image(load_image(data, limits, name))
 
 
-class Decoder:
+class PictureDecoder:
     """A process that decodes pictures; use it from any thread.
 
     Args:

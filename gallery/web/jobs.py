@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from fastapi import Path as PathParameter
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from gallery.database.jobs import OPEN, Job, Jobs, Task
+from gallery.database.jobs import LEASE_SECONDS, OPEN, Job, Jobs, Task
 from gallery.errors import GalleryError
 from gallery.web.documents import ROOT, JobDocument, LossDocument
 from gallery.web.parameters import JobOrder
@@ -98,11 +99,19 @@ class JobRunner:
         except Exception as error:
             self._refuse(task, error)
             return
+        renewed = time.monotonic()
         while True:
             try:
                 painted = future.result(RENEW_SECONDS)
             except TimeoutError:
-                if not self._jobs.renew(task.id, watched.progress, watched.news()):
+                try:
+                    held = self._jobs.renew(task.id, watched.progress, watched.news())
+                    renewed = time.monotonic()
+                except GalleryError as error:
+                    # A database that is away for a moment does not end the work; the lease does.
+                    _log.error("%s", error)
+                    held = time.monotonic() - renewed < LEASE_SECONDS
+                if not held:
                     future.cancel()
                     watched.stop()
                     return

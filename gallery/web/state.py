@@ -24,13 +24,13 @@ from gallery.database.gallery import Gallery
 from gallery.database.paintings import Painting
 from gallery.use_cases.references import Reference, find_target
 from gallery.use_cases.styles import join_styles, stored_style
-from gallery.web.decoding import Decoder
+from gallery.web.decoding import PictureDecoder
 from gallery.web.metrics import Metrics
 from gallery.web.parameters import Order
 from gallery.web.problems import Problem
 from gallery.web.settings import ServeConfig
 from gallery.web.uploads import Upload
-from gallery.web.worker import Priority, Worker
+from gallery.web.worker import NetworkWorker, Priority
 
 T = TypeVar("T")
 
@@ -66,8 +66,8 @@ class Studio:
         self.config, self.model, self.gallery = config, model, gallery
         self.model_name = model_name
         self.metrics = Metrics()
-        self.worker = Worker(config.queue)
-        self.decoder = Decoder()
+        self.worker = NetworkWorker(config.queue)
+        self.decoder = PictureDecoder()
         self.metrics.watch("adain_queue_depth", "Pictures that wait", lambda: self.worker.depth)
         self.metrics.watch("adain_painting", "Pictures in work", lambda: self.worker.running)
         self._reader = ThreadPoolExecutor(1, "gallery")

@@ -30,7 +30,7 @@ class Priority(IntEnum):
     JOB = 60
 
 
-class Worker:
+class NetworkWorker:
     """Runs one piece of work after the other in a thread of its own.
 
     Two pictures at once would take as long as one after the other, and twice the memory. Work

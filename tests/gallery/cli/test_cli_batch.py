@@ -23,7 +23,7 @@ from gallery.cli import app
 from gallery.cli.batch import _Log
 from gallery.database.paintings import Painting
 from gallery.database.style_files import StyleFile
-from gallery.use_cases.batch import BatchStep, Job
+from gallery.use_cases.batch import BatchJob, BatchStep
 from gallery.use_cases.journal import JOURNAL, Journal
 
 Run = Callable[..., Result]
@@ -332,6 +332,25 @@ def test_a_run_that_is_interrupted_ends_what_is_begun(
     assert not list((folder / "out").rglob(".adain*"))
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_an_interrupt_at_any_moment_is_one_line(folder: Path) -> None:
+    """While modules load, options are read, photos are made, and at the very end."""
+    command = ("--style", "mosaic.png", "--dry-run")
+    first = time.monotonic()
+    finish(start(folder, *command))
+    whole = time.monotonic() - first
+    for part in (0.15, 0.3, 0.5, 0.7, 0.9, 1.0):
+        process = start(folder, *command)
+        time.sleep(part * whole)
+        process.send_signal(signal.SIGINT)
+        _, errors = finish(process)
+        # Where Ctrl-C falls into code that a module generates, Python ends by the signal after
+        # all: a shell reports that as 130, too.
+        assert process.returncode in (0, 130, -signal.SIGINT), errors
+        assert errors.count("\n") <= 2 and "Aborted" not in errors, errors
+        assert errors.count("interrupted") == (process.returncode != 0)
+
+
 def test_what_is_counted_is_printed_whenever_ctrl_c_comes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -341,7 +360,7 @@ def test_what_is_counted_is_printed_whenever_ctrl_c_comes(
 
     log = _Log(as_json=False, report=Interrupting(), debug=False)
     with pytest.raises(KeyboardInterrupt):
-        log.step(BatchStep(Job("a.png", 0), "done", tmp_path / "a.png"))
+        log.step(BatchStep(BatchJob("a.png", 0), "done", tmp_path / "a.png"))
     assert capsys.readouterr().out == f"{tmp_path / 'a.png'}\n"
     assert log.summary() == "done=1 skipped=0 failed=0"
 

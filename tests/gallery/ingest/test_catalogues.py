@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from gallery.database.paintings import read_facts
 from gallery.errors import DownloadError, ManifestError
-from gallery.ingest.catalogues import AIC_API, Entry, fetch_entries, find_entries, read_records
+from gallery.ingest.catalogues import (
+    AIC_API,
+    CatalogueEntry,
+    fetch_entries,
+    find_entries,
+    read_records,
+)
 from gallery.ingest.museums import (
     aic_row,
     cleveland_row,
@@ -62,15 +68,15 @@ def write_nga(folder: Path, images: str = IMAGES) -> Path:
     return folder
 
 
-def rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+def rows(entries: Sequence[CatalogueEntry]) -> list[dict[str, Any]]:
     return [entry.row for entry in entries if entry.row is not None]
 
 
-def problems(entries: Sequence[Entry]) -> list[str]:
+def problems(entries: Sequence[CatalogueEntry]) -> list[str]:
     return [str(entry.error) for entry in entries if entry.error is not None]
 
 
-def reasons(entries: Sequence[Entry]) -> list[str]:
+def reasons(entries: Sequence[CatalogueEntry]) -> list[str]:
     return [entry.reason for entry in entries if entry.reason]
 
 

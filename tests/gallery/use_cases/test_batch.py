@@ -25,12 +25,12 @@ from gallery.config import BatchConfig, StylizeConfig
 from gallery.errors import OutputError
 from gallery.use_cases import batch as batch_module
 from gallery.use_cases.batch import (
+    BatchJob,
+    BatchPlan,
     BatchStep,
-    Job,
-    Plan,
+    BatchWorker,
     Styles,
     Watch,
-    Worker,
     find_photos,
     plan_jobs,
     refuse_clashes,
@@ -50,7 +50,7 @@ def draw(path: Path, seed: int = 0, size: tuple[int, int] = (40, 30)) -> None:
 
 
 @pytest.fixture
-def plan(tiny_model: StyleTransferModel, tmp_path: Path) -> Plan:
+def plan(tiny_model: StyleTransferModel, tmp_path: Path) -> BatchPlan:
     """Three photos, one of them in a folder, and two styles."""
     for i, name in enumerate(("a.png", "b.jpg", "cats/c.png")):
         draw(tmp_path / "in" / name, i)
@@ -58,15 +58,15 @@ def plan(tiny_model: StyleTransferModel, tmp_path: Path) -> Plan:
     vectors = [tiny_model.measure_style(torch.rand(1, 3, 32, 32) * s).to_vector() for s in (1, 0.2)]
     styles = Styles(("irises", "senecio"), torch.cat(vectors).numpy())
     batch = BatchConfig(recursive=True)
-    return Plan(tmp_path / "in", tmp_path / "out", styles, StylizeConfig(), batch)
+    return BatchPlan(tmp_path / "in", tmp_path / "out", styles, StylizeConfig(), batch)
 
 
 @pytest.fixture
 def go(tiny_model: StyleTransferModel) -> Go:
-    def run(plan: Plan, **changes: object) -> list[BatchStep]:
+    def run(plan: BatchPlan, **changes: object) -> list[BatchStep]:
         plan = replace(plan, **changes)  # type: ignore[arg-type]
         journal = Journal(plan.output)
-        worker = Worker(plan, tiny_model, journal)
+        worker = BatchWorker(plan, tiny_model, journal)
         steps: list[BatchStep] = []
         photos = find_photos(plan.source, plan.output, plan.batch, fail)
         jobs = plan_jobs(plan, photos, journal)
@@ -99,7 +99,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 # What is made
 
 
-def test_every_photo_in_every_style_and_the_tree_is_kept(plan: Plan, go: Go) -> None:
+def test_every_photo_in_every_style_and_the_tree_is_kept(plan: BatchPlan, go: Go) -> None:
     assert statuses(go(plan)) == {"done": 6}
     assert results(plan.output) == {
         JOURNAL,
@@ -111,7 +111,7 @@ def test_every_photo_in_every_style_and_the_tree_is_kept(plan: Plan, go: Go) -> 
 
 
 def test_a_result_is_that_of_the_service(
-    plan: Plan, go: Go, tiny_model: StyleTransferModel
+    plan: BatchPlan, go: Go, tiny_model: StyleTransferModel
 ) -> None:
     go(plan, config=StylizeConfig(alpha=0.5, max_side=24))
     vector = torch.from_numpy(plan.styles.vectors[1:])
@@ -125,7 +125,7 @@ def test_a_result_is_that_of_the_service(
 
 
 def test_a_large_photo_that_becomes_small_looks_as_if_it_was_wholly_read(
-    plan: Plan, go: Go, tiny_model: StyleTransferModel
+    plan: BatchPlan, go: Go, tiny_model: StyleTransferModel
 ) -> None:
     wave = np.sin(np.linspace(0, 40, 2400) + np.linspace(0, 9, 300)[:, None]) * 90 + 128
     Image.fromarray(np.repeat(wave[..., None], 3, 2).astype(np.uint8)).save(plan.source / "w.jpg")
@@ -144,7 +144,7 @@ def test_a_large_photo_that_becomes_small_looks_as_if_it_was_wholly_read(
     assert (found.pixels - expected.pixels).abs().mean() < 2 / 255
 
 
-def test_in_turns_a_photo_keeps_its_style_when_others_come(plan: Plan, go: Go) -> None:
+def test_in_turns_a_photo_keeps_its_style_when_others_come(plan: BatchPlan, go: Go) -> None:
     batch = replace(plan.batch, assign="round-robin")
     given = {step.job.photo: step.style for step in go(plan, batch=batch)}
     assert given == {"a.png": "irises", "b.jpg": "senecio", "cats/c.png": "irises"}
@@ -155,7 +155,7 @@ def test_in_turns_a_photo_keeps_its_style_when_others_come(plan: Plan, go: Go) -
 
 
 def test_the_nearest_style_is_that_of_the_photo_itself(
-    plan: Plan, go: Go, tiny_model: StyleTransferModel
+    plan: BatchPlan, go: Go, tiny_model: StyleTransferModel
 ) -> None:
     from adain.painting.measuring import measure_style
 
@@ -169,7 +169,7 @@ def test_the_nearest_style_is_that_of_the_photo_itself(
 
 
 def test_a_seed_gives_the_same_copies_and_another_one_others(
-    plan: Plan, go: Go, tmp_path: Path
+    plan: BatchPlan, go: Go, tmp_path: Path
 ) -> None:
     many = Styles(tuple(f"s{i}" for i in range(9)), np.repeat(plan.styles.vectors, 5, 0)[:9])
 
@@ -202,7 +202,7 @@ def test_drawn_styles_differ(seed: int, photo: str, count: int, styles: int) -> 
     assert all(0 <= number < styles for number in drawn)
 
 
-def test_the_journal_says_what_was_done(plan: Plan, go: Go) -> None:
+def test_the_journal_says_what_was_done(plan: BatchPlan, go: Go) -> None:
     go(plan, config=StylizeConfig(alpha=0.5))
     lines = (plan.output / JOURNAL).read_text().split("\n")
     rows = {row["output"]: row for row in map(json.loads, filter(None, lines))}
@@ -215,7 +215,7 @@ def test_the_journal_says_what_was_done(plan: Plan, go: Go) -> None:
 # What is not made again
 
 
-def test_what_is_complete_is_skipped_by_content_and_parameters(plan: Plan, go: Go) -> None:
+def test_what_is_complete_is_skipped_by_content_and_parameters(plan: BatchPlan, go: Go) -> None:
     go(plan)
     before = contents(plan.output)
     assert statuses(go(plan)) == {"skipped": 6}
@@ -227,7 +227,7 @@ def test_what_is_complete_is_skipped_by_content_and_parameters(plan: Plan, go: G
     assert contents(plan.output) == before
 
 
-def test_a_photo_that_changed_under_its_name_is_done_again(plan: Plan, go: Go) -> None:
+def test_a_photo_that_changed_under_its_name_is_done_again(plan: BatchPlan, go: Go) -> None:
     config = StylizeConfig(format="bmp")
     draw(plan.source / "a.bmp", 1)
     go(plan, config=config)
@@ -239,7 +239,7 @@ def test_a_photo_that_changed_under_its_name_is_done_again(plan: Plan, go: Go) -
     assert {step.job.photo for step in steps if step.status == "done"} == {"a.bmp"}
 
 
-def test_other_parameters_replace_the_results_of_a_batch(plan: Plan, go: Go) -> None:
+def test_other_parameters_replace_the_results_of_a_batch(plan: BatchPlan, go: Go) -> None:
     go(plan)
     before = contents(plan.output)
     assert statuses(go(plan, config=StylizeConfig(alpha=0.3))) == {"done": 6}
@@ -248,7 +248,7 @@ def test_other_parameters_replace_the_results_of_a_batch(plan: Plan, go: Go) -> 
     assert statuses(go(plan, styles=other, config=StylizeConfig(alpha=0.3))) == {"done": 6}
 
 
-def test_a_result_that_was_lost_or_cut_is_made_again(plan: Plan, go: Go) -> None:
+def test_a_result_that_was_lost_or_cut_is_made_again(plan: BatchPlan, go: Go) -> None:
     go(plan)
     before = contents(plan.output)
     (plan.output / "a.irises.png").unlink()
@@ -256,7 +256,7 @@ def test_a_result_that_was_lost_or_cut_is_made_again(plan: Plan, go: Go) -> None
     assert contents(plan.output) == before
 
 
-def test_files_of_others_are_not_replaced(plan: Plan, go: Go) -> None:
+def test_files_of_others_are_not_replaced(plan: BatchPlan, go: Go) -> None:
     plan.output.mkdir()
     foreign = plan.output / "a.irises.png"
     foreign.write_text("mine")
@@ -267,14 +267,14 @@ def test_files_of_others_are_not_replaced(plan: Plan, go: Go) -> None:
     assert statuses(go(plan, config=StylizeConfig(overwrite=True))) == {"done": 1, "skipped": 5}
 
 
-def test_a_result_that_was_edited_by_hand_is_kept(plan: Plan, go: Go) -> None:
+def test_a_result_that_was_edited_by_hand_is_kept(plan: BatchPlan, go: Go) -> None:
     go(plan)
     (plan.output / "a.irises.png").write_text("retouched")
     assert statuses(go(plan)) == {"skipped": 5, "failed": 1}
     assert (plan.output / "a.irises.png").read_text() == "retouched"
 
 
-def test_damaged_lines_of_the_journal_are_passed_over(plan: Plan, go: Go) -> None:
+def test_damaged_lines_of_the_journal_are_passed_over(plan: BatchPlan, go: Go) -> None:
     go(plan)
     path = plan.output / JOURNAL
     lines = path.read_bytes().split(b"\n")
@@ -289,7 +289,7 @@ def test_damaged_lines_of_the_journal_are_passed_over(plan: Plan, go: Go) -> Non
 # What goes wrong
 
 
-def test_a_bad_photo_does_not_stop_the_rest(plan: Plan, go: Go) -> None:
+def test_a_bad_photo_does_not_stop_the_rest(plan: BatchPlan, go: Go) -> None:
     (plan.source / "bad.jpg").write_text("nothing")
     (plan.source / "gone.png").symlink_to("nowhere")
     os.mkfifo(plan.source / "pipe.png")
@@ -299,7 +299,7 @@ def test_a_bad_photo_does_not_stop_the_rest(plan: Plan, go: Go) -> None:
 
 
 def test_unexpected_errors_do_not_stop_the_rest(
-    plan: Plan, go: Go, monkeypatch: pytest.MonkeyPatch
+    plan: BatchPlan, go: Go, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from adain.painting.stylize import stylize_picture as original
 
@@ -313,7 +313,7 @@ def test_unexpected_errors_do_not_stop_the_rest(
     assert not (plan.output / WORK).exists()
 
 
-def test_names_do_not_collide(plan: Plan, go: Go) -> None:
+def test_names_do_not_collide(plan: BatchPlan, go: Go) -> None:
     for name in ("a.jpg", "a.gif", "a.jpeg"):
         draw(plan.source / name, 5)
     assert statuses(go(plan)) == {"done": 12}
@@ -327,10 +327,12 @@ def test_photos_that_differ_in_their_suffix_have_different_results(format: str |
     assert len({result_path(photo, "irises", format)[0] for photo in photos}) == len(photos)
 
 
-def test_what_collides_all_the_same_is_refused(plan: Plan) -> None:
+def test_what_collides_all_the_same_is_refused(plan: BatchPlan) -> None:
     plan = replace(plan, config=StylizeConfig(format="png"))
-    refused = refuse_clashes(plan, [Job("a.jpg", 0), Job("a.jpg.png", 0), Job("b.jpg", 0)])
-    assert set(refused) == {Job("a.jpg.png", 0)}
+    refused = refuse_clashes(
+        plan, [BatchJob("a.jpg", 0), BatchJob("a.jpg.png", 0), BatchJob("b.jpg", 0)]
+    )
+    assert set(refused) == {BatchJob("a.jpg.png", 0)}
     with pytest.raises(OutputError, match="two styles are called x"):
         Styles(("x", "x"), plan.styles.vectors)
 
@@ -338,12 +340,12 @@ def test_what_collides_all_the_same_is_refused(plan: Plan) -> None:
 # Which photos
 
 
-def found(plan: Plan, **options: object) -> list[str]:
+def found(plan: BatchPlan, **options: object) -> list[str]:
     batch = replace(plan.batch, **options)  # type: ignore[arg-type]
     return list(find_photos(plan.source, plan.output, batch, fail))
 
 
-def test_globs_choose_by_name_and_by_path(plan: Plan) -> None:
+def test_globs_choose_by_name_and_by_path(plan: BatchPlan) -> None:
     assert found(plan) == ["a.png", "b.jpg", "cats/c.png"]
     assert found(plan, recursive=False) == ["a.png", "b.jpg"]
     assert found(plan, include=("*.png",)) == ["a.png", "cats/c.png"]
@@ -352,7 +354,7 @@ def test_globs_choose_by_name_and_by_path(plan: Plan) -> None:
     assert found(plan, include=("*.png",), exclude=("a*",)) == ["cats/c.png"]
 
 
-def test_hidden_files_loops_and_the_results_are_left_out(plan: Plan, go: Go) -> None:
+def test_hidden_files_loops_and_the_results_are_left_out(plan: BatchPlan, go: Go) -> None:
     (plan.source / "cats" / "loop").symlink_to(plan.source)
     draw(plan.source / ".hidden.png")
     draw(plan.source / ".thumbs" / "d.png")
@@ -362,7 +364,7 @@ def test_hidden_files_loops_and_the_results_are_left_out(plan: Plan, go: Go) -> 
     assert statuses(go(plan)) == {"skipped": 6}
 
 
-def test_the_results_of_other_batches_are_no_photos(plan: Plan, go: Go) -> None:
+def test_the_results_of_other_batches_are_no_photos(plan: BatchPlan, go: Go) -> None:
     first = replace(plan, output=plan.source / "first")
     second = replace(plan, output=plan.source / "cats" / "second")
     assert statuses(go(first)) == {"done": 6}
@@ -373,7 +375,7 @@ def test_the_results_of_other_batches_are_no_photos(plan: Plan, go: Go) -> None:
 
 
 def test_a_folder_that_cannot_be_read_is_reported(
-    plan: Plan, monkeypatch: pytest.MonkeyPatch
+    plan: BatchPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scan = os.scandir
 
@@ -390,7 +392,7 @@ def test_a_folder_that_cannot_be_read_is_reported(
 
 
 def test_watching_waits_until_a_file_has_settled(
-    plan: Plan, monkeypatch: pytest.MonkeyPatch
+    plan: BatchPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
     monkeypatch.setattr("gallery.use_cases.batch.time.monotonic", lambda: now[0])
@@ -421,11 +423,11 @@ def test_threads_work_at_the_same_time_and_give_back_the_setting() -> None:
     barrier = threading.Barrier(2, timeout=30)
     before = torch.get_num_threads()
 
-    def worker(job: Job) -> BatchStep:
+    def worker(job: BatchJob) -> BatchStep:
         barrier.wait()
         return BatchStep(job, "done")
 
-    steps = list(run_threads(worker, [Job(str(i), 0) for i in range(6)], 2))
+    steps = list(run_threads(worker, [BatchJob(str(i), 0) for i in range(6)], 2))
     assert {step.job.photo for step in steps} == set("012345")
     assert torch.get_num_threads() == before
 
@@ -436,23 +438,23 @@ def test_memory_that_grows_is_given_back(monkeypatch: pytest.MonkeyPatch) -> Non
     done: list[BatchStep] = []
     monkeypatch.setattr(batch_module, "resident_memory", lambda: next(held))
     monkeypatch.setattr(batch_module, "release_memory", lambda: released.append(len(done)))
-    jobs = [Job(str(i), 0) for i in range(5 * batch_module.CHECKED)]
+    jobs = [BatchJob(str(i), 0) for i in range(5 * batch_module.CHECKED)]
     for step in run_threads(lambda job: BatchStep(job, "done"), jobs, 2):
         done.append(step)
     assert released == [4 * batch_module.CHECKED]
 
 
 def test_an_interrupted_batch_tells_of_all_that_it_finished() -> None:
-    begun: list[Job] = []
+    begun: list[BatchJob] = []
     release = threading.Event()
 
-    def worker(job: Job) -> BatchStep:
+    def worker(job: BatchJob) -> BatchStep:
         begun.append(job)
         if job.photo != "0":
             assert release.wait(20)
         return BatchStep(job, "done")
 
-    steps = run_threads(worker, [Job(str(i), 0) for i in range(9)], 2)
+    steps = run_threads(worker, [BatchJob(str(i), 0) for i in range(9)], 2)
     told = [next(steps)]
     threading.Timer(0.2, release.set).start()
     told.append(steps.throw(KeyboardInterrupt()))
@@ -466,12 +468,12 @@ def test_what_another_run_makes_is_waited_for(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(batch_module, "POLL", 0.01)
     tries: Counter[str] = Counter()
 
-    def worker(job: Job) -> BatchStep:
+    def worker(job: BatchJob) -> BatchStep:
         tries[job.photo] += 1
         return BatchStep(job, "busy" if job.photo == "b" and tries["b"] < 3 else "done")
 
     steps: list[BatchStep] = []
-    jobs = [Job("a", 0), Job("b", 0)]
+    jobs = [BatchJob("a", 0), BatchJob("b", 0)]
     run_batch(jobs, lambda jobs: run_threads(worker, jobs, 2), steps.append)
     assert [(step.job.photo, step.status) for step in steps] == [("a", "done"), ("b", "done")]
     assert tries == {"a": 1, "b": 3}

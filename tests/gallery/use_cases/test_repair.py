@@ -17,7 +17,7 @@ from gallery.database.paintings import Painting
 from gallery.database.style_files import StyleFile
 from gallery.ingest.pipeline import ingest
 from gallery.ingest.sources import find_candidates
-from gallery.use_cases.repair import Problem, find_problems, repair
+from gallery.use_cases.repair import Finding, find_problems, repair
 from gallery.use_cases.styles import pool_vectors
 
 
@@ -56,11 +56,11 @@ def gallery(
 
 def mend(
     gallery: Gallery, model: StyleTransferModel, *folders: Path, dry_run: bool = False
-) -> list[Problem]:
+) -> list[Finding]:
     return list(repair(gallery, model.fingerprint, lambda: model, folders, dry_run))
 
 
-def problems(gallery: Gallery, model: StyleTransferModel) -> list[Problem]:
+def problems(gallery: Gallery, model: StyleTransferModel) -> list[Finding]:
     return list(find_problems(gallery, model.fingerprint))
 
 

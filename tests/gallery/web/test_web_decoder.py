@@ -14,7 +14,7 @@ from PIL import Image
 
 from adain.errors import ImageError, ImageTooLargeError
 from adain.imaging.reading import ImageLimits, load_image
-from gallery.web.decoding import MEMORY, Decode, Decoder, open_image
+from gallery.web.decoding import MEMORY, Decode, PictureDecoder, open_image
 
 LIMITS = ImageLimits(max_bytes=2**20, max_pixels=10**6)
 
@@ -42,14 +42,14 @@ def crash(data: bytes, limits: ImageLimits, name: str) -> Image.Image:
 
 
 @pytest.fixture(scope="module")
-def decoder() -> Iterator[Decoder]:
-    decoder = Decoder()
+def decoder() -> Iterator[PictureDecoder]:
+    decoder = PictureDecoder()
     yield decoder
     decoder.close()
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1"])
-def test_it_decodes_what_load_image_decodes(decoder: Decoder, mode: str) -> None:
+def test_it_decodes_what_load_image_decodes(decoder: PictureDecoder, mode: str) -> None:
     data = picture(mode)
     there, here = decoder.load(data, LIMITS, "photo"), load_image(data, LIMITS, "photo")
     torch.testing.assert_close(there.pixels, here.pixels, rtol=0, atol=0)
@@ -72,7 +72,7 @@ def test_it_decodes_what_load_image_decodes(decoder: Decoder, mode: str) -> None
     ],
 )
 def test_it_refuses_what_load_image_refuses(
-    decoder: Decoder, data: bytes, kind: type[ImageError]
+    decoder: PictureDecoder, data: bytes, kind: type[ImageError]
 ) -> None:
     with pytest.raises(kind) as there:
         decoder.load(data, LIMITS, "photo")
@@ -84,7 +84,7 @@ def test_it_refuses_what_load_image_refuses(
 @pytest.mark.parametrize("data", [b"crash", b"hang", b"compute", b"memory", b"bug"])
 def test_whatever_a_picture_does_the_next_one_is_decoded(data: bytes) -> None:
     decode: Decode = crash
-    decoder = Decoder(decode, seconds=1.0)
+    decoder = PictureDecoder(decode, seconds=1.0)
     try:
         decoder.warm_up()
         start = time.monotonic()
@@ -97,7 +97,7 @@ def test_whatever_a_picture_does_the_next_one_is_decoded(data: bytes) -> None:
         decoder.close()
 
 
-def test_a_process_that_was_killed_is_replaced(decoder: Decoder) -> None:
+def test_a_process_that_was_killed_is_replaced(decoder: PictureDecoder) -> None:
     decoder.load(picture(), LIMITS, "photo")
     assert decoder._process is not None and decoder._process.pid is not None
     os.kill(decoder._process.pid, signal.SIGKILL)
@@ -105,7 +105,7 @@ def test_a_process_that_was_killed_is_replaced(decoder: Decoder) -> None:
     assert decoder.load(picture(), LIMITS, "photo").width == 48
 
 
-def test_threads_get_each_its_own_picture(decoder: Decoder) -> None:
+def test_threads_get_each_its_own_picture(decoder: PictureDecoder) -> None:
     sides = list(range(16, 48))
     with ThreadPoolExecutor(8) as pool:
         found = pool.map(lambda side: decoder.load(picture(side=side), LIMITS, "p").width, sides)

@@ -21,6 +21,7 @@ from adain.network.weights import load_model
 from gallery.database.engine import connect, upgrade
 from gallery.database.gallery import starter_gallery
 from gallery.database.jobs import Jobs
+from gallery.errors import DatabaseError
 from gallery.web.app import create_app
 from gallery.web.settings import ServeConfig
 
@@ -126,6 +127,39 @@ def test_a_render_grows_makes_way_and_is_cancelled(
     assert requests.get(f"{where}/preview").status_code == 204
     metrics = f"{root}/api/v1/metrics"
     wait_for(lambda: "adain_painting 0.0" in requests.get(metrics).text)
+
+
+@pytest.mark.parametrize("lease", [10.0, 0.0])
+def test_a_database_that_is_away_ends_a_render_only_with_its_lease(
+    serving: Callable[[], Any],
+    slow: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+    lease: float,
+) -> None:
+    root, _ = serving()
+    monkeypatch.setattr("gallery.web.jobs.RENEW_SECONDS", 0.1)
+    where = submit(root)
+    wait_for(lambda: requests.get(where).json()["preview"] is not None)
+    renew, calls = Jobs.renew, []
+
+    def away(self: Jobs, *arguments: Any, **options: Any) -> bool:
+        calls.append(arguments)
+        if len(calls) <= 3:
+            raise DatabaseError("the disk is away")
+        return renew(self, *arguments, **options)
+
+    monkeypatch.setattr("gallery.web.jobs.LEASE_SECONDS", lease)
+    monkeypatch.setattr(Jobs, "renew", away)
+    if lease:
+        wait_for(lambda: len(calls) > 4)
+        slow.set()
+        wait_for(lambda: requests.get(where).json()["state"] == "done")
+    else:
+        # Given up, so that whoever takes the job next does not do it twice at a time.
+        metrics = f"{root}/api/v1/metrics"
+        wait_for(lambda: "adain_painting 0.0" in requests.get(metrics).text)
+        assert len(calls) == 1
+        slow.set()
 
 
 def test_a_server_that_stops_leaves_a_render_to_the_next_one(
