@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from anyascii import anyascii
+
 from gallery.errors import ManifestError
 
 MAX_TEXT = 300
@@ -115,11 +117,17 @@ def clean(text: str) -> str:
 def slugify(text: str) -> str:
     """Return `text` as lower-case ASCII words with hyphens between them.
 
+    A text without any Latin letter is transliterated.
+
     >>> slugify("Café Terrace at Night")
     'cafe-terrace-at-night'
+    >>> slugify("Ночь")
+    'noch'
     """
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return "-".join(re.findall(r"[a-z0-9]+", plain))
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    if not re.search("[A-Za-z0-9]", plain):
+        plain = anyascii(text)
+    return "-".join(re.findall(r"[a-z0-9]+", plain.lower()))
 
 
 def fold(text: str) -> list[str]:

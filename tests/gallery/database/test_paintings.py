@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gallery.database.paintings import MAX_TEXT, Painting, clean, facts, fold, read_facts, slugify
+from gallery.database.style_files import load_styles
 from gallery.errors import ManifestError
 
 
@@ -74,3 +75,23 @@ def test_facts_survive_a_round_trip_without_path_and_number() -> None:
     assert read_facts(kept) == Painting(
         "a", "A", "B", 1900, ("C",), ("D",), ("E", "F"), year_from=1899
     )
+
+
+@pytest.mark.parametrize(
+    ("title", "slug"),
+    [
+        ("Ночь", "noch"),
+        ("北斎", "beizhai"),
+        ("Γκερνίκα", "gkernika"),
+        ("Café № 7", "cafe-no-7"),
+        ("Ночь 1889", "1889"),  # As before, so that names that are known stay.
+        ("!?", ""),
+    ],
+)
+def test_a_title_in_another_script_has_a_slug(title: str, slug: str) -> None:
+    assert slugify(title) == slug
+
+
+def test_the_slugs_of_the_starter_gallery_are_those_of_their_titles() -> None:
+    for painting in load_styles().paintings:
+        assert painting.slug.isascii() and slugify(painting.slug) == painting.slug
