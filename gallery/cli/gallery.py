@@ -123,7 +123,7 @@ def render_previews(
         int, typer.Option(metavar="PX", min=MIN_SIDE, max=2048, help="Longest side in pixels.")
     ] = 320,
     photo: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The photo; by default a still life.")
+        Path | None, typer.Option(metavar="FILE", help="The photo; by default an example.")
     ] = None,
     model: Model = "compact",
     device: Device = "auto",

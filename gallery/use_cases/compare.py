@@ -149,7 +149,7 @@ def style_cells(
                 image = _thumbnail(Path(path))
             else:
                 image = Image.open(BytesIO(preview(model, gallery(), target)))
-                name = f"{name} (no picture at hand: a still life in it)"
+                name = f"{name} (no picture at hand: the example in it)"
         cells.append(Cell(image, (f"{name}{weight}",)))
     return cells
 

@@ -9,11 +9,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from platformdirs import user_cache_path
 
 from adain.imaging.picture import Picture
-from adain.imaging.pillow import to_image
+from adain.imaging.reading import load_image
+from adain.imaging.resizing import scale_image
 from adain.imaging.writing import encode_image
 from adain.network.model import StyleTransferModel
 from adain.painting.stylize import stylize_picture
@@ -24,12 +24,14 @@ from gallery.database.queries import Group
 from gallery.errors import OutputError
 from gallery.files import sweep, write_file
 from gallery.ingest.hashes import pixel_digest
-from gallery.use_cases.example import HEIGHT, WIDTH, example_picture
 from gallery.use_cases.styles import stored_style
 
 QUALITY = 88
 
-VERSION = "adain-preview/1"
+EXAMPLE = Path(__file__).parents[1] / "assets" / "example.jpg"
+"""A photo with flat and graded areas, hard and soft edges, and fine texture."""
+
+VERSION = "adain-preview/2"
 """Part of every digest; to be changed with the example photo or the way a preview is made."""
 
 MAX_BYTES = 256 * 2**20
@@ -46,7 +48,7 @@ class PreviewConfig:
         max_bytes: What the cache may hold.
     """
 
-    side: int = WIDTH
+    side: int = 320
     folder: Path | None = None
     max_bytes: int = MAX_BYTES
 
@@ -65,7 +67,7 @@ def preview(
         gallery: Where the style is looked up.
         target: A painting, an artist or a movement, from `references.find_target`.
         config: Size and cache. A cache that cannot be written is done without.
-        photo: What is repainted; by default the still life of `gallery.use_cases.example`.
+        photo: What is repainted; by default the example.
 
     Raises:
         StylesError: If the style was not measured, and there is no picture to measure.
@@ -111,14 +113,12 @@ def render_preview(
 
 
 def example_file() -> bytes:
-    """Return the example, larger, as a JPEG file."""
-    return encode_image(to_image(_example(3 * WIDTH)), "jpeg", 92)
+    """Return the example, in its full size, as a JPEG file."""
+    return EXAMPLE.read_bytes()
 
 
 def _example(side: int) -> Picture:
-    width, height = side, max(16, round(side * HEIGHT / WIDTH))
-    pixels = example_picture(width, height).transpose(2, 0, 1)[None]
-    return Picture(torch.from_numpy(pixels.copy()), None, "example")
+    return scale_image(load_image(EXAMPLE), side)
 
 
 def _decoder_digest(model: StyleTransferModel) -> bytes:

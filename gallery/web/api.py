@@ -36,9 +36,9 @@ from gallery.web.documents import (
     groups_document,
     painting_document,
 )
-from gallery.web.parameters import FORMATS, NAME, Order
+from gallery.web.parameters import FORMATS, NAME, StylizeParameters
 from gallery.web.problems import Problem, documented
-from gallery.web.state import Painted, Studio
+from gallery.web.state import AppState, Painted
 from gallery.web.uploads import BODY, Upload, read_upload
 from gallery.web.worker import Priority
 
@@ -70,18 +70,18 @@ PAINT = (
 )
 
 
-def create_api(studio: Studio) -> APIRouter:
+def create_api(state: AppState) -> APIRouter:
     """Return the routes of the API."""
     api = APIRouter(prefix=ROOT)
-    _add_painting(api, studio)
-    _add_paintings(api, studio)
-    _add_groups(api, studio)
-    _add_pictures(api, studio)
-    _add_operations(api, studio)
+    _add_painting(api, state)
+    _add_paintings(api, state)
+    _add_groups(api, state)
+    _add_pictures(api, state)
+    _add_operations(api, state)
     return api
 
 
-def _add_painting(api: APIRouter, studio: Studio) -> None:
+def _add_painting(api: APIRouter, state: AppState) -> None:
     @api.post(
         "/stylize",
         summary="Repaint a photo",
@@ -90,7 +90,9 @@ def _add_painting(api: APIRouter, studio: Studio) -> None:
         responses=PAINT,
         openapi_extra={"requestBody": BODY},
     )
-    async def stylize(request: Request, order: Annotated[Order, Query()]) -> Response:
+    async def stylize(
+        request: Request, parameters: Annotated[StylizeParameters, Query()]
+    ) -> Response:
         """Send a picture as the body, or as the part `photo` of a form; get the painted one.
 
         The style is one or more of the gallery, the part `painting` of the form, or both: mixed,
@@ -98,9 +100,9 @@ def _add_painting(api: APIRouter, studio: Studio) -> None:
         """
         start = time.perf_counter()
         upload = await read_upload(request)
-        order.weights(upload)
-        slug, named = await studio.styles(order.references)
-        begun, painted = await studio.run(request, partial(_timed, studio, order, upload, named))
+        parameters.weights(upload)
+        slug, named = await state.styles(parameters.references)
+        begun, painted = await state.run(request, partial(_timed, state, parameters, upload, named))
         wait, paint = 1000 * (begun - start), 1000 * painted.seconds
         headers = {
             "X-Style": slug,
@@ -111,14 +113,14 @@ def _add_painting(api: APIRouter, studio: Studio) -> None:
 
 
 def _timed(
-    studio: Studio, order: Order, upload: Upload, named: list[StyleStatistics]
+    state: AppState, parameters: StylizeParameters, upload: Upload, named: list[StyleStatistics]
 ) -> tuple[float, Painted]:
     begun = time.perf_counter()
-    return begun, studio.paint(order, upload, named)
+    return begun, state.paint(parameters, upload, named)
 
 
-def _add_paintings(api: APIRouter, studio: Studio) -> None:
-    gallery = studio.gallery
+def _add_paintings(api: APIRouter, state: AppState) -> None:
+    gallery = state.gallery
 
     @api.get(
         "/paintings",
@@ -146,7 +148,7 @@ def _add_paintings(api: APIRouter, studio: Studio) -> None:
                 group = gallery.find_group(kind, artist or style or "")
             return gallery.page(q, group, after, limit + 1)
 
-        found = await studio.read(query)
+        found = await state.read(query)
         following = None
         if len(found) > limit:
             given = {"q": q, "artist": artist, "style": style, "limit": limit}
@@ -166,7 +168,7 @@ def _add_paintings(api: APIRouter, studio: Studio) -> None:
     )
     async def painting(request: Request, slug: Slug) -> Response:
         """What is known about a painting."""
-        found = await studio.read(partial(gallery.find, slug))
+        found = await state.read(partial(gallery.find, slug))
         return _cached(request, painting_document(found))
 
     @api.get(
@@ -182,19 +184,19 @@ def _add_paintings(api: APIRouter, studio: Studio) -> None:
         """The paintings whose style is nearest, itself first."""
 
         def query() -> PaintingsDocument:
-            style = stored_style(studio.model, gallery, gallery.find(slug))
+            style = stored_style(state.model, gallery, gallery.find(slug))
             vector = style.to_vector().cpu().numpy()
-            near = gallery.similar(vector, studio.model.fingerprint, limit)
+            near = gallery.similar(vector, state.model.fingerprint, limit)
             return PaintingsDocument(
                 next=None,
                 paintings=[painting_document(each, round(far, 3)) for each, far in near],
             )
 
-        return _cached(request, await studio.read(query))
+        return _cached(request, await state.read(query))
 
 
-def _add_groups(api: APIRouter, studio: Studio) -> None:
-    gallery = studio.gallery
+def _add_groups(api: APIRouter, state: AppState) -> None:
+    gallery = state.gallery
 
     @api.get(
         "/artists",
@@ -205,7 +207,7 @@ def _add_groups(api: APIRouter, studio: Studio) -> None:
     )
     async def artists(request: Request) -> Response:
         """Every artist who has paintings here."""
-        groups = await studio.read(partial(gallery.groups, "artist"))
+        groups = await state.read(partial(gallery.groups, "artist"))
         return _cached(request, groups_document(groups))
 
     @api.get(
@@ -217,12 +219,12 @@ def _add_groups(api: APIRouter, studio: Studio) -> None:
     )
     async def styles(request: Request) -> Response:
         """Every movement that has paintings here."""
-        groups = await studio.read(partial(gallery.groups, "style"))
+        groups = await state.read(partial(gallery.groups, "style"))
         return _cached(request, groups_document(groups))
 
 
-def _add_pictures(api: APIRouter, studio: Studio) -> None:
-    gallery, model = studio.gallery, studio.model
+def _add_pictures(api: APIRouter, state: AppState) -> None:
+    gallery, model = state.gallery, state.model
     responses = FIND | {200: {"description": "A picture.", "content": PICTURE}}
     example: list[bytes] = []
 
@@ -240,14 +242,14 @@ def _add_pictures(api: APIRouter, studio: Studio) -> None:
             style = stored_style(model, gallery, gallery.find(slug))
             return style, preview_file(model, style)
 
-        style, file = await studio.read(query)
+        style, file = await state.read(query)
         if _is_known(request, file.stem):
             return _unchanged(file.stem)
-        data = await studio.read(partial(kept_preview, file))
-        studio.metrics.previews.labels("rendered" if data is None else "cache").inc()
+        data = await state.read(partial(kept_preview, file))
+        state.metrics.previews.labels("rendered" if data is None else "cache").inc()
         if data is None:
             work = partial(render_preview, model, style, file)
-            data = await studio.run(request, work, Priority.PREVIEW)
+            data = await state.run(request, work, Priority.PREVIEW)
         return _picture(data, "image/jpeg", file.stem)
 
     @api.get(
@@ -259,12 +261,12 @@ def _add_pictures(api: APIRouter, studio: Studio) -> None:
     )
     async def picture(request: Request, slug: Slug) -> Response:
         """The painting, at most 1024 pixels a side, where its picture is at hand."""
-        found = await studio.read(partial(gallery.find, slug))
+        found = await state.read(partial(gallery.find, slug))
         if found.path is None:
             raise Problem("not-found", "the gallery has no picture of this painting")
         if _is_known(request, found.sha256):
             return _unchanged(found.sha256)
-        data = await studio.run(request, partial(_shrunk, Path(found.path)), Priority.PREVIEW)
+        data = await state.run(request, partial(_shrunk, Path(found.path)), Priority.PREVIEW)
         return _picture(data, "image/jpeg", found.sha256)
 
     @api.get(
@@ -277,7 +279,7 @@ def _add_pictures(api: APIRouter, studio: Studio) -> None:
     async def show_example(request: Request) -> Response:
         """The picture that previews are made of."""
         if not example:
-            example.append(await studio.run(request, example_file, Priority.PREVIEW))
+            example.append(await state.run(request, example_file, Priority.PREVIEW))
         name = _digest(example[0])
         if _is_known(request, name):
             return _unchanged(name)
@@ -292,8 +294,8 @@ def _shrunk(path: Path) -> bytes:
     return encode_image(to_image(picture.pixels, picture.transparency), "jpeg", 88)
 
 
-def _add_operations(api: APIRouter, studio: Studio) -> None:
-    config, model = studio.config, studio.model
+def _add_operations(api: APIRouter, state: AppState) -> None:
+    config, model = state.config, state.model
 
     @api.get(
         "",
@@ -321,7 +323,7 @@ def _add_operations(api: APIRouter, studio: Studio) -> None:
     async def models() -> ModelsDocument:
         """The network that paints."""
         loaded = ModelDocument(
-            name=studio.model_name,
+            name=state.model_name,
             encoder=model.fingerprint,
             parameters=sum(parameter.numel() for parameter in model.parameters()),
             device=str(model.device),
@@ -341,7 +343,7 @@ def _add_operations(api: APIRouter, studio: Studio) -> None:
     )
     async def ready() -> HealthDocument:
         """Answers when the gallery can be read and the network is loaded."""
-        await studio.read(partial(studio.gallery.page, limit=1))
+        await state.read(partial(state.gallery.page, limit=1))
         return HealthDocument(status="ok")
 
     @api.get(
@@ -354,7 +356,7 @@ def _add_operations(api: APIRouter, studio: Studio) -> None:
     )
     async def metrics() -> Response:
         """Counters in Prometheus' text format."""
-        return Response(generate_latest(studio.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 def _cached(request: Request, document: BaseModel) -> Response:

@@ -25,10 +25,10 @@ from gallery.web.jobs import JobRunner, create_job_api
 from gallery.web.keys import Key
 from gallery.web.live import create_live_api
 from gallery.web.middleware import Access, Bodies, Envelope
-from gallery.web.paintings import create_collection_api
+from gallery.web.paintings import create_paintings_api
 from gallery.web.problems import ProblemDocument, handle_problems
 from gallery.web.settings import ServeConfig
-from gallery.web.state import Studio
+from gallery.web.state import AppState
 
 STATIC = Path(__file__).parent / "static"
 
@@ -61,20 +61,20 @@ def create_app(
         ValueError: If others could reach it, there is no key, and `insecure` was not asked for.
     """
     config.check_access(keys)
-    studio = Studio(config, model, gallery, model_name)
+    state = AppState(config, model, gallery, model_name)
     own = Jobs(memory_database(), config.jobs) if jobs is None else None
     jobs = jobs or own
     assert jobs is not None
-    runner = JobRunner(studio, jobs)
+    runner = JobRunner(state, jobs)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         runner.start()
-        threading.Thread(target=studio.decoder.warm_up, daemon=True).start()
+        threading.Thread(target=state.decoder.warm_up, daemon=True).start()
         yield
         # Whoever else shares the jobs does the rest of them.
         runner.stop()
-        studio.close()
+        state.close()
         if own is not None:
             own.close()
 
@@ -101,18 +101,18 @@ def create_app(
         redoc_url=None,
         lifespan=lifespan,
         middleware=[
-            Middleware(Envelope, metrics=studio.metrics),
+            Middleware(Envelope, metrics=state.metrics),
             *([cors] if config.origins else []),
             Middleware(Access, config=config, keys=keys),
             Middleware(Bodies, config=config),
         ],
     )
     handle_problems(app)
-    app.include_router(create_api(studio))
-    app.include_router(create_collection_api(studio))
-    app.include_router(create_feature_api(studio))
-    app.include_router(create_live_api(studio))
-    app.include_router(create_job_api(studio, jobs, runner))
+    app.include_router(create_api(state))
+    app.include_router(create_paintings_api(state))
+    app.include_router(create_feature_api(state))
+    app.include_router(create_live_api(state))
+    app.include_router(create_job_api(state, jobs, runner))
     page = _Static(directory=STATIC)
     app.mount("/static", page, name="static")
 
@@ -126,7 +126,7 @@ def create_app(
         return await page.get_response("offline.js", request.scope)
 
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    app.state.studio, app.state.runner = studio, runner
+    app.state.state, app.state.runner = state, runner
     return app
 
 

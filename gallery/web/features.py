@@ -18,9 +18,9 @@ from adain.imaging.writing import encode_image
 from adain.optimizing.inspection import FeatureMap, feature_maps
 from adain.styles.statistics import ChannelStatistics, StyleStatistics
 from gallery.web.documents import ROOT
-from gallery.web.parameters import Order
+from gallery.web.parameters import StylizeParameters
 from gallery.web.problems import documented
-from gallery.web.state import Studio
+from gallery.web.state import AppState
 from gallery.web.uploads import BODY, Upload, read_upload
 
 PHOTO_SIDE = 512
@@ -88,13 +88,13 @@ def feature_sheet(maps: Sequence[FeatureMap]) -> tuple[Tensor, int]:
     return sheet.expand(1, 3, -1, -1), columns
 
 
-def create_feature_api(studio: Studio) -> APIRouter:
+def create_feature_api(state: AppState) -> APIRouter:
     """Return the routes that show the inside of the network."""
     api = APIRouter(prefix=ROOT, tags=["inside"])
-    model = studio.model
+    model = state.model
 
     def pixels(upload: Upload) -> Tensor:
-        photo = resize_image(studio.load(upload.photo, "photo"), PHOTO_SIDE)
+        photo = resize_image(state.load(upload.photo, "photo"), PHOTO_SIDE)
         # A thin one would be left without a pixel at the deepest layer.
         below = [max(0, 2 * MIN_SIDE - side) for side in (photo.width, photo.height)]
         padded = F.pad(photo.pixels, (0, below[0], 0, below[1]), mode="replicate")
@@ -129,7 +129,7 @@ def create_feature_api(studio: Studio) -> APIRouter:
             headers = {"X-Channels": names, "X-Columns": str(columns)}
             return encode_image(to_image(sheet), "png"), headers
 
-        data, headers = await studio.run(request, work)
+        data, headers = await state.run(request, work)
         headers["Cache-Control"] = "no-store"
         return Response(data, media_type="image/png", headers=headers)
 
@@ -139,17 +139,19 @@ def create_feature_api(studio: Studio) -> APIRouter:
         responses=ERRORS | documented("style-not-found"),
         openapi_extra={"requestBody": BODY},
     )
-    async def statistics(request: Request, order: Annotated[Order, Query()]) -> StatisticsDocument:
+    async def statistics(
+        request: Request, parameters: Annotated[StylizeParameters, Query()]
+    ) -> StatisticsDocument:
         """Send a photo as the body; get its statistics beside those of a style."""
         upload = await read_upload(request)
-        order.weights(upload)
-        slug, named = await studio.styles(order.references)
+        parameters.weights(upload)
+        slug, named = await state.styles(parameters.references)
 
         def work() -> StatisticsDocument:
-            style = studio.mixture(order, upload, named)
+            style = state.mixture(parameters, upload, named)
             return _compare(slug, model.measure_style(pixels(upload)), style)
 
-        return await studio.run(request, work)
+        return await state.run(request, work)
 
     return api
 

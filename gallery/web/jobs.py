@@ -17,10 +17,10 @@ from starlette.responses import Response, StreamingResponse
 from gallery.database.jobs import LEASE_SECONDS, OPEN, Job, Jobs, Task
 from gallery.errors import GalleryError
 from gallery.web.documents import ROOT, JobDocument, LossDocument
-from gallery.web.parameters import JobOrder
+from gallery.web.parameters import JobParameters
 from gallery.web.problems import Problem, documented, translate
 from gallery.web.renders import Interrupted, Watched, render_photo
-from gallery.web.state import Painted, Studio
+from gallery.web.state import AppState, Painted
 from gallery.web.uploads import BODY, Upload, read_upload
 from gallery.web.worker import Priority
 
@@ -44,8 +44,8 @@ _log = logging.getLogger(__name__)
 class JobRunner:
     """A thread that does jobs, when nobody waits for the network."""
 
-    def __init__(self, studio: Studio, jobs: Jobs) -> None:
-        self._studio, self._jobs = studio, jobs
+    def __init__(self, state: AppState, jobs: Jobs) -> None:
+        self._state, self._jobs = state, jobs
         self._wake, self._stopped = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
 
@@ -88,14 +88,14 @@ class JobRunner:
     def _work(self, task: Task) -> None:
         watched = Watched()
         try:
-            order = JobOrder(**task.settings)
+            parameters = JobParameters(**task.settings)
             upload = _upload(task)
-            if order.method == "render":
-                work = self._rendering(task, order, upload, watched)
+            if parameters.method == "render":
+                work = self._rendering(task, parameters, upload, watched)
             else:
-                _, named = self._studio.styles_now(order.references)
-                work = partial(self._studio.paint, order, upload, named)
-            future = self._studio.worker.submit(work, Priority.JOB)
+                _, named = self._state.styles_now(parameters.references)
+                work = partial(self._state.paint, parameters, upload, named)
+            future = self._state.worker.submit(work, Priority.JOB)
         except Exception as error:
             self._refuse(task, error)
             return
@@ -130,13 +130,15 @@ class JobRunner:
                 return
 
     def _rendering(
-        self, task: Task, order: JobOrder, upload: Upload, watched: Watched
+        self, task: Task, parameters: JobParameters, upload: Upload, watched: Watched
     ) -> Callable[[], Painted]:
-        studio = self._studio
-        pictures, named = studio.pictures_now(order.references)
+        state = self._state
+        pictures, named = state.pictures_now(parameters.references)
         checkpoint = task.files.get("checkpoint")
         watched.resume(task.files.get("losses"))
-        return partial(render_photo, studio, order, upload, pictures, named, checkpoint, watched)
+        return partial(
+            render_photo, state, parameters, upload, pictures, named, checkpoint, watched
+        )
 
     def _refuse(self, task: Task, error: Exception) -> None:
         problem = translate(error)
@@ -149,7 +151,7 @@ class JobRunner:
         self._jobs.fail(task.id, problem.code, problem.detail)
 
 
-def create_job_api(studio: Studio, jobs: Jobs, runner: JobRunner) -> APIRouter:
+def create_job_api(state: AppState, jobs: Jobs, runner: JobRunner) -> APIRouter:
     """Return the routes of jobs."""
     api = APIRouter(prefix=f"{ROOT}/jobs", tags=["jobs"])
     found = documented("job-not-found", "invalid-parameter", "unauthorized", "gallery-unavailable")
@@ -164,12 +166,14 @@ def create_job_api(studio: Studio, jobs: Jobs, runner: JobRunner) -> APIRouter:
         | documented("mask-mismatch", "style-not-measured"),
         openapi_extra={"requestBody": BODY},
     )
-    async def submit(request: Request, order: Annotated[JobOrder, Query()]) -> Response:
+    async def submit(request: Request, parameters: Annotated[JobParameters, Query()]) -> Response:
         """Takes what `stylize` takes, and keeps it until it is done; or renders it."""
         upload = await read_upload(request)
-        order.weights(upload)
-        await studio.styles(order.references)  # Mistakes are told now rather than later.
-        add = partial(jobs.add, order.model_dump(), upload.photo, upload.painting, _files(upload))
+        parameters.weights(upload)
+        await state.styles(parameters.references)  # Mistakes are told now rather than later.
+        add = partial(
+            jobs.add, parameters.model_dump(), upload.photo, upload.painting, _files(upload)
+        )
         job = await run_in_threadpool(add)
         runner.wake()
         headers = {"Location": f"{ROOT}/jobs/{job.id}", "Cache-Control": "no-store"}

@@ -21,9 +21,9 @@ from adain.imaging.reading import ImageLimits
 from adain.styles.statistics import StyleStatistics
 from gallery.web.documents import ROOT
 from gallery.web.middleware import KEY_PROTOCOL, Rate
-from gallery.web.parameters import Order
+from gallery.web.parameters import StylizeParameters
 from gallery.web.problems import Problem, busy, translate
-from gallery.web.state import Painted, Studio
+from gallery.web.state import AppState, Painted
 from gallery.web.uploads import Upload
 
 MAX_FRAME = 2**20
@@ -51,35 +51,35 @@ Submit = Callable[[Callable[[], Painted]], "Future[Painted]"]
 _log = logging.getLogger(__name__)
 
 
-def create_live_api(studio: Studio) -> APIRouter:
+def create_live_api(state: AppState) -> APIRouter:
     """Return the route of live painting."""
     api = APIRouter(prefix=ROOT)
     connections = 0
-    studio.metrics.watch("adain_live_connections", "Live connections", lambda: connections)
+    state.metrics.watch("adain_live_connections", "Live connections", lambda: connections)
 
     @api.websocket("/live")
     async def live(socket: WebSocket) -> None:
         nonlocal connections
         try:
-            if connections >= studio.config.live:
+            if connections >= state.config.live:
                 raise busy(f"{connections} live connections are open already", 10)
-            with studio.worker.place() as submit:
+            with state.worker.place() as submit:
                 connections += 1
                 try:
-                    await _paint_live(studio, socket, submit)
+                    await _paint_live(state, socket, submit)
                 finally:
                     connections -= 1
         except Problem as problem:
-            studio.metrics.rejected.labels(problem.code).inc()
+            state.metrics.rejected.labels(problem.code).inc()
             await socket.send_denial_response(problem.response)
 
     return api
 
 
-async def _paint_live(studio: Studio, socket: WebSocket, submit: Submit) -> None:
+async def _paint_live(state: AppState, socket: WebSocket, submit: Submit) -> None:
     offered = socket.scope["subprotocols"]
     await socket.accept(KEY_PROTOCOL if KEY_PROTOCOL in offered else None)
-    session = _Session(studio, socket, submit)
+    session = _Session(state, socket, submit)
     painter = asyncio.create_task(session.paint())
     reader = asyncio.create_task(session.read())
     done, _ = await asyncio.wait((painter, reader), return_when=asyncio.FIRST_COMPLETED)
@@ -106,10 +106,10 @@ class _Closed(Exception):
 class _Session:
     """One connection: the settings that hold, and the newest frame."""
 
-    def __init__(self, studio: Studio, socket: WebSocket, submit: Submit) -> None:
-        self._studio, self._socket, self._submit = studio, socket, submit
+    def __init__(self, state: AppState, socket: WebSocket, submit: Submit) -> None:
+        self._state, self._socket, self._submit = state, socket, submit
         self._rate = Rate(60 * MESSAGES_PER_SECOND)
-        self._order: Order | None = None
+        self._parameters: StylizeParameters | None = None
         self._styles: list[StyleStatistics] = []
         self._frame: _Frame | None = None
         self._arrived = asyncio.Event()
@@ -147,7 +147,7 @@ class _Session:
                     raise
                 await self._tell(code=problem.code, detail=problem.detail, frame=frame.number)
                 continue
-            self._studio.metrics.frames.labels("painted").inc()
+            self._state.metrics.frames.labels("painted").inc()
             milliseconds = round(1000 * painted.seconds, 1)
             await self._tell(frame=frame.number, dropped=self._dropped, milliseconds=milliseconds)
             await self._socket.send_bytes(painted.data)
@@ -156,7 +156,7 @@ class _Session:
         self._number += 1
         if self._frame is not None:
             self._dropped += 1
-            self._studio.metrics.frames.labels("dropped").inc()
+            self._state.metrics.frames.labels("dropped").inc()
         self._frame = _Frame(self._number, data)
         self._arrived.set()
 
@@ -164,23 +164,23 @@ class _Session:
         if len(text) > MAX_SETTINGS:
             await self._refuse(TOO_BIG, f"settings have at most {MAX_SETTINGS} characters")
         try:
-            order = Order.model_validate_json(text)
-            order.weights(Upload(b""))
-            slug, styles = await self._studio.styles(order.references)
+            parameters = StylizeParameters.model_validate_json(text)
+            parameters.weights(Upload(b""))
+            slug, styles = await self._state.styles(parameters.references)
         except Exception as error:
             problem = translate(error)
             if problem.code == "internal-error":
                 raise
             await self._tell(code=problem.code, detail=problem.detail)
             return
-        self._order, self._styles = order, styles
+        self._parameters, self._styles = parameters, styles
         await self._tell(style=slug)
 
     async def _paint(self, frame: _Frame) -> Painted:
-        if self._order is None:
+        if self._parameters is None:
             raise Problem("invalid-parameter", "style: send the settings before the first frame")
-        paint = self._studio.paint
-        work = partial(paint, self._order, Upload(frame.data), self._styles, FRAME_LIMITS)
+        paint = self._state.paint
+        work = partial(paint, self._parameters, Upload(frame.data), self._styles, FRAME_LIMITS)
         future = self._submit(work)
         try:
             return await asyncio.wrap_future(future)

@@ -17,7 +17,7 @@ from gallery.ingest.hashes import perceptual_hash, pixel_digest
 from gallery.web.documents import ROOT, PaintingDocument, Slug, painting_document
 from gallery.web.parameters import NAME
 from gallery.web.problems import Problem, documented
-from gallery.web.state import Studio
+from gallery.web.state import AppState
 from gallery.web.uploads import PICTURE_BODY, read_upload
 
 Text = Annotated[str, Field(max_length=MAX_TEXT, pattern=f"{NAME}|^$")]
@@ -41,10 +41,10 @@ class PaintingFacts(BaseModel):
     credit: Text = ""
 
 
-def create_collection_api(studio: Studio) -> APIRouter:
+def create_paintings_api(state: AppState) -> APIRouter:
     """Return the routes that change the gallery."""
     api = APIRouter(prefix=f"{ROOT}/paintings", tags=["collection"])
-    gallery, model = studio.gallery, studio.model
+    gallery, model = state.gallery, state.model
 
     @api.post(
         "",
@@ -61,16 +61,16 @@ def create_collection_api(studio: Studio) -> APIRouter:
         """Send its picture as the body; its style is measured, the picture is not kept."""
         painting = _read(facts)
         upload = await read_upload(request)
-        measured, vector = await studio.run(request, partial(measure, painting, upload.photo))
+        measured, vector = await state.run(request, partial(measure, painting, upload.photo))
         store = partial(gallery.add, [measured], vector, model.fingerprint)
-        ((stored, new),) = await studio.read(store)
+        ((stored, new),) = await state.read(store)
         document = painting_document(stored)
         headers = {"Location": f"{ROOT}/paintings/{document.id}", "Cache-Control": "no-store"}
         text = document.model_dump_json()
         return Response(text, 201 if new else 200, headers, "application/json")
 
     def measure(painting: Painting, data: bytes) -> tuple[Painting, Vector]:
-        picture = studio.load(data, "painting")
+        picture = state.load(data, "painting")
         values: dict[str, Any] = {
             "sha256": hashlib.sha256(data).hexdigest(),
             "pixel_sha256": pixel_digest(picture),
@@ -98,7 +98,7 @@ def create_collection_api(studio: Studio) -> APIRouter:
             gallery.remove([found.id])
             return found
 
-        return painting_document(await studio.read(forget))
+        return painting_document(await state.read(forget))
 
     return api
 

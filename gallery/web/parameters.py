@@ -20,7 +20,7 @@ NAME = r"^[^\x00-\x1f]+$"
 LOOK = Controls()
 
 
-class Order(BaseModel):
+class StylizeParameters(BaseModel):
     """What to make of a photo; each limit is that of `gallery.config`."""
 
     model_config = ConfigDict(frozen=True)
@@ -75,7 +75,7 @@ class Order(BaseModel):
         return [value] if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _checked(self) -> "Order":
+    def _checked(self) -> "StylizeParameters":
         self.controls()
         return self
 
@@ -123,7 +123,7 @@ class Order(BaseModel):
         return weights
 
 
-class JobOrder(Order):
+class JobParameters(StylizeParameters):
     """What a job makes of a photo."""
 
     method: Literal["stylize", "render"] = Field(

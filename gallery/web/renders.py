@@ -31,8 +31,8 @@ from gallery.use_cases.render import (
     total_steps,
 )
 from gallery.use_cases.styles import join_styles
-from gallery.web.parameters import JobOrder
-from gallery.web.state import Painted, Studio
+from gallery.web.parameters import JobParameters
+from gallery.web.state import AppState, Painted
 from gallery.web.uploads import Upload
 
 MAX_SIDE = 1024
@@ -108,8 +108,8 @@ class Watched:
 
 
 def render_photo(
-    studio: Studio,
-    order: JobOrder,
+    state: AppState,
+    parameters: JobParameters,
     upload: Upload,
     pictures: Sequence[Path] | None,
     named: Sequence[StyleStatistics],
@@ -119,10 +119,10 @@ def render_photo(
     """Render an uploaded photo; on the network's thread, making way for others between its steps.
 
     Args:
-        studio: The network.
-        order: What to make of it.
+        state: The network.
+        parameters: What to make of it.
         upload: The photo, and a painting if one was sent along.
-        pictures: Those of the paintings of `order`, if all are at hand; else statistics do.
+        pictures: Those of the paintings of `parameters`, if all are at hand; else statistics do.
         named: Their statistics.
         checkpoint: Of an earlier attempt.
         watched: Told what happens.
@@ -134,56 +134,56 @@ def render_photo(
         OptimizationError: If not even the start has a finite loss.
     """
     began = time.perf_counter()
-    job = _prepare(studio, order, upload, pictures, named)
-    resume = None if checkpoint is None else _unpack(checkpoint, studio)
-    rendering = _render(studio, job, resume, watched)
+    job = _prepare(state, parameters, upload, pictures, named)
+    resume = None if checkpoint is None else _unpack(checkpoint, state)
+    rendering = _render(state, job, resume, watched)
     if rendering.ended == "stopped":
         raise Interrupted(_pack(rendering.checkpoint))
     image = to_image(finish_render(job, rendering.image).cpu(), job.photo.transparency)
-    data = encode_image(image, order.format, order.quality)
-    return Painted(data, f"image/{order.format}", time.perf_counter() - began)
+    data = encode_image(image, parameters.format, parameters.quality)
+    return Painted(data, f"image/{parameters.format}", time.perf_counter() - began)
 
 
 def _prepare(
-    studio: Studio,
-    order: JobOrder,
+    state: AppState,
+    parameters: JobParameters,
     upload: Upload,
     pictures: Sequence[Path] | None,
     named: Sequence[StyleStatistics],
 ) -> RenderJob:
-    model = studio.model
-    side = min(order.max_side or MAX_SIDE, MAX_SIDE, studio.config.max_side)
-    original = studio.load(upload.photo, "photo")
+    model = state.model
+    side = min(parameters.max_side or MAX_SIDE, MAX_SIDE, state.config.max_side)
+    original = state.load(upload.photo, "photo")
     photo = resize_image(original, side)
     photo = Picture(photo.pixels.to(model.device), photo.transparency, photo.name)
-    weights, styles = order.weights(upload), studio.each(upload, named)
+    weights, styles = parameters.weights(upload), state.each(upload, named)
     mixture = join_styles(styles, None if upload.masks else weights)
     style: Paintings | StyleStatistics = mixture
     if pictures is not None:
         paintings = [load_image(path, name="painting") for path in pictures]
         if upload.painting is not None:
-            paintings.append(studio.load(upload.painting, "painting"))
+            paintings.append(state.load(upload.painting, "painting"))
         style = [
             (painting.pixels.to(model.device), weight)
             for painting, weight in zip(paintings, weights, strict=True)
         ]
     loss = STORED_LOSS if style is mixture else LossConfig()
-    if order.content_weight is not None:
-        loss = replace(loss, content_weight=order.content_weight)
-    loss = replace(loss, style_weight=order.style_weight)
-    config = GatysConfig(loss, time_limit=order.time_limit)
+    if parameters.content_weight is not None:
+        loss = replace(loss, content_weight=parameters.content_weight)
+    loss = replace(loss, style_weight=parameters.style_weight)
+    config = GatysConfig(loss, time_limit=parameters.time_limit)
     regions = None
     if upload.masks:
-        masks = [studio.load(mask, f"mask {i + 1}") for i, mask in enumerate(upload.masks)]
-        feather = order.feather * photo.width / original.width
+        masks = [state.load(mask, f"mask {i + 1}") for i, mask in enumerate(upload.masks)]
+        feather = parameters.feather * photo.width / original.width
         regions = place_styles(masks, len(styles), photo, feather).to(photo.pixels)
     start = one_pass(model, photo.pixels, mixture, regions)
-    controls = order.controls()
+    controls = parameters.controls()
     return RenderJob(photo, style, start, config, RUN, model.encoder, controls, regions)
 
 
 def _render(
-    studio: Studio, job: RenderJob, resume: Checkpoint | None, watched: Watched
+    state: AppState, job: RenderJob, resume: Checkpoint | None, watched: Watched
 ) -> Rendering:
     steps = total_steps(job)
     previewed = saved = time.monotonic() - PREVIEW_SECONDS
@@ -200,9 +200,9 @@ def _render(
         if now >= saved + CHECKPOINT_SECONDS:
             saved = now
             watched.keep("checkpoint", _pack(step.checkpoint))
-        studio.worker.make_way()
+        state.worker.make_way()
 
-    return render_job(studio.model, job, resume, watch, lambda: watched.is_stopped)
+    return render_job(state.model, job, resume, watch, lambda: watched.is_stopped)
 
 
 def _pack(checkpoint: Checkpoint) -> bytes:
@@ -212,11 +212,11 @@ def _pack(checkpoint: Checkpoint) -> bytes:
         return path.read_bytes()
 
 
-def _unpack(data: bytes, studio: Studio) -> Checkpoint | None:
+def _unpack(data: bytes, state: AppState) -> Checkpoint | None:
     with TemporaryDirectory(prefix="adain-") as folder:
         path = Path(folder) / "checkpoint"
         path.write_bytes(data)
         try:
-            return load_checkpoint(path, RUN, studio.model.device)
+            return load_checkpoint(path, RUN, state.model.device)
         except CheckpointError:  # Of another version: begin again.
             return None

@@ -26,7 +26,7 @@ from gallery.use_cases.references import Reference, find_target
 from gallery.use_cases.styles import join_styles, stored_style
 from gallery.web.decoding import PictureDecoder
 from gallery.web.metrics import Metrics
-from gallery.web.parameters import Order
+from gallery.web.parameters import StylizeParameters
 from gallery.web.problems import Problem
 from gallery.web.settings import ServeConfig
 from gallery.web.uploads import Upload
@@ -49,7 +49,7 @@ class Painted:
     seconds: float
 
 
-class Studio:
+class AppState:
     """The network and the gallery of one service; both are used one request at a time.
 
     A gallery in memory has one connection, which threads cannot share; one in a file or on a
@@ -152,7 +152,7 @@ class Studio:
 
     def paint(
         self,
-        order: Order,
+        parameters: StylizeParameters,
         upload: Upload,
         named: Sequence[StyleStatistics],
         limits: ImageLimits | None = None,
@@ -160,9 +160,9 @@ class Studio:
         """Stylize an uploaded photo into a picture file; on the network's thread.
 
         Args:
-            order: What to make of it.
+            parameters: What to make of it.
             upload: The photo, and what else was sent along.
-            named: The styles of the gallery, in the order of `order.style`.
+            named: The styles of the gallery, in the order of `parameters.style`.
             limits: What photos to refuse; by default those of the service.
 
         Raises:
@@ -172,31 +172,31 @@ class Studio:
         """
         start = time.perf_counter()
         photo = self.decoder.load(upload.photo, limits or self.config.photo_limits, "photo")
-        controls = order.controls(*self._masks(upload))
-        style = self.mixture(order, upload, named)
+        controls = parameters.controls(*self._masks(upload))
+        style = self.mixture(parameters, upload, named)
         decoded = time.perf_counter()
         result = stylize_picture(
             self.model,
             photo,
             style,
-            alpha=order.alpha,
-            max_side=min(order.max_side or self.config.max_side, self.config.max_side),
+            alpha=parameters.alpha,
+            max_side=min(parameters.max_side or self.config.max_side, self.config.max_side),
             controls=controls,
         )
         painted = time.perf_counter()
         image = to_image(result.pixels, result.transparency)
-        data = encode_image(image, order.format, order.quality)
+        data = encode_image(image, parameters.format, parameters.quality)
         done = time.perf_counter()
         self.metrics.stage_seconds.labels("decode").observe(decoded - start)
         self.metrics.stage_seconds.labels("paint").observe(painted - decoded)
         self.metrics.stage_seconds.labels("encode").observe(done - painted)
-        return Painted(data, f"image/{order.format}", done - start)
+        return Painted(data, f"image/{parameters.format}", done - start)
 
     def mixture(
-        self, order: Order, upload: Upload, named: Sequence[StyleStatistics]
+        self, parameters: StylizeParameters, upload: Upload, named: Sequence[StyleStatistics]
     ) -> StyleStatistics:
-        """Return all styles of an order as one, or one beside the other if masks part them."""
-        weights = order.weights(upload)
+        """Return all styles of a request as one, or one beside the other if masks part them."""
+        weights = parameters.weights(upload)
         return join_styles(self.each(upload, named), None if upload.masks else weights)
 
     def each(self, upload: Upload, named: Sequence[StyleStatistics]) -> list[StyleStatistics]:

@@ -3,8 +3,8 @@
 
 const KEPT = "adain-page";
 const FILES = ["/", ...[
-  "api.js", "brush.js", "controls.js", "easel.js", "gallery.js", "icon-192.png", "icon-512.png", "icon-maskable.png", "icon.svg", "inside.js",
-  "live.js", "manifest.webmanifest", "mix.js", "page.js", "painter.js", "photo.js", "render.js", "style.css",
+  "api.js", "brush.js", "controls.js", "viewer.js", "gallery.js", "icon-192.png", "icon-512.png", "icon-maskable.png", "icon.svg", "inside.js",
+  "live.js", "manifest.webmanifest", "mix.js", "page.js", "requests.js", "photo.js", "render.js", "style.css",
 ].map((name) => `/static/${name}`)];
 
 self.addEventListener("install", (event) => {

@@ -3,12 +3,12 @@
 import { ApiError, isPassing, json, onLocked, request, stylize } from "./api.js";
 import { Brush, maskName } from "./brush.js";
 import { changes, Controls, read } from "./controls.js";
-import { Easel } from "./easel.js";
+import { Viewer } from "./viewer.js";
 import { Gallery } from "./gallery.js";
 import { Inside } from "./inside.js";
 import { Live } from "./live.js";
 import { MAX_PARTS, Mix } from "./mix.js";
-import { Painter } from "./painter.js";
+import { StylizeRequests } from "./requests.js";
 import { readPhoto } from "./photo.js";
 import { Render } from "./render.js";
 
@@ -16,19 +16,19 @@ const byId = (id) => document.getElementById(id);
 const FIRST = "cafe-terrace-at-night";
 const MAX_TRIES = 24;
 
-const easel = new Easel();
+const viewer = new Viewer();
 const mix = new Mix({ changed: (moving) => paint(moving), like: (part) => gallery.like(part) });
 const gallery = new Gallery({ use: (part) => mix.use(part), add: (part) => addPart(part), failed: (error) => notice("gallery", error) });
 const controls = new Controls({ changed: (moving) => paint(moving) });
 const brush = new Brush({ changed: () => paint(true), say, toggled: (on) => {
-  easel.bare(on);
+  viewer.bare(on);
   if (on) byId("brush-box").scrollIntoView({ block: "nearest" });
 } });
-const painter = new Painter({ painted, working: (on) => (byId("working").hidden = !on), failed: (error) => notice("paint", error) });
+const requests = new StylizeRequests({ painted, working: (on) => (byId("working").hidden = !on), failed: (error) => notice("paint", error) });
 const live = new Live({
   settings: () => ({ parts: mix.parts, ...controls.values }),
   show: (blob, rate, way) => {
-    easel.show(blob, mix.title, true);
+    viewer.show(blob, mix.title, true);
     byId("rate").textContent = `${rate.toFixed(1)} per second`;
     byId("rate").dataset.way = way;
   },
@@ -36,16 +36,16 @@ const live = new Live({
 });
 const inside = new Inside({ failed: (error) => notice("inside", error) });
 const render = new Render({
-  grown: ({ blob, title }) => growing && easel.show(blob, title),
+  grown: ({ blob, title }) => growing && viewer.show(blob, title),
   done: rendered,
   failed: (error) => notice("render", error),
   say,
 });
 const tries = [];
-let growing = null; // The settings of a render whose picture is on the easel.
+let growing = null; // The settings of a render whose picture is shown.
 let photo = null;
 let linked = ""; // Strokes of a link that wait for a photo.
-let last = null; // What is on the easel: {blob, settings}
+let last = null; // What is shown: {blob, settings}
 
 // Photo
 
@@ -66,7 +66,7 @@ async function open(file) {
 function put(shown) {
   photo = shown;
   if (brush.isOn) brush.toggle(false);
-  easel.put(photo);
+  viewer.put(photo);
   brush.put(photo);
   if (linked) brush.set(brush.read(linked));
   linked = "";
@@ -80,7 +80,7 @@ function paint(moving = false) {
   byId("brush").hidden = byId("best").hidden = byId("inside").hidden = live.isOn || !photo;
   if (photo && mix.parts.length && !live.isOn) {
     const strokes = brush.isPainted ? [...brush.strokes] : [];
-    painter.want({ ...wish(), photo, masks: brush.masks(), strokes, title: mix.title }, moving);
+    requests.want({ ...wish(), photo, masks: brush.masks(), strokes, title: mix.title }, moving);
   }
   remember();
 }
@@ -91,7 +91,7 @@ function wish() {
 
 function painted({ blob, settings, moving, milliseconds }) {
   if (settings.photo !== photo || growing) return;
-  easel.show(blob, settings.title, moving);
+  viewer.show(blob, settings.title, moving);
   if (moving) return;
   last = { blob, settings };
   inside.look(photo, settings.parts);
@@ -115,10 +115,10 @@ async function best() {
 function rendered(picture) {
   if (!growing) return;
   if (picture) {
-    easel.show(picture.blob, picture.title);
+    viewer.show(picture.blob, picture.title);
     keep(picture.blob, growing);
   } else if (last) {
-    easel.show(last.blob, last.settings.title);
+    viewer.show(last.blob, last.settings.title);
   }
   growing = null;
 }
@@ -149,7 +149,7 @@ function keep(blob, settings) {
       brush.use(mix.parts);
       brush.set(each.strokes);
       if (each.best) {
-        easel.show(each.blob, each.title);
+        viewer.show(each.blob, each.title);
         remember();
       } else {
         paint();
@@ -362,7 +362,7 @@ function connectLive() {
       return;
     }
     if (brush.isOn) brush.toggle(false);
-    easel.live(true);
+    viewer.live(true);
     byId("rate").textContent = "";
     byId("palette").hidden = false;
     paint();
@@ -373,7 +373,7 @@ function connectLive() {
     await endLive();
     notice("paint", null);
     if (!photo) {
-      easel.clear();
+      viewer.clear();
       byId("palette").hidden = true;
       return;
     }
@@ -384,7 +384,7 @@ function connectLive() {
 
 async function endLive() {
   const file = await live.stop();
-  easel.live(false);
+  viewer.live(false);
   return file;
 }
 
@@ -456,7 +456,7 @@ function connectControls() {
       byId("words").focus();
     }
     if (!photo || event.target.closest(".tile")) return;
-    const keys = { "+": () => easel.zoom(1.5), "-": () => easel.zoom(1 / 1.5), f: () => easel.fullScreen(), o: () => easel.compare() };
+    const keys = { "+": () => viewer.zoom(1.5), "-": () => viewer.zoom(1 / 1.5), f: () => viewer.fullScreen(), o: () => viewer.compare() };
     keys[event.key]?.();
   });
   byId("notice-close").addEventListener("click", () => {

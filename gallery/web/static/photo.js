@@ -1,6 +1,6 @@
 // Photos as the browser can read them: upright, and small enough to send at every move.
 
-import { DRAFT_SIDE, FULL_SIDE } from "./painter.js";
+import { DRAFT_SIDE, FULL_SIDE } from "./requests.js";
 
 async function shrink(bitmap, side, clear) {
   const scale = Math.min(1, side / Math.max(bitmap.width, bitmap.height));

@@ -798,7 +798,7 @@ def test_others_need_a_key_or_an_explicit_word(tiny_model: StyleTransferModel) -
         create_app(config, tiny_model, gallery, [key]),
         create_app(replace(config, insecure=True), tiny_model, gallery),
     ):
-        app.state.studio.close()
+        app.state.state.close()
     gallery.close()
 
 

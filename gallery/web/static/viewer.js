@@ -2,7 +2,7 @@
 
 const byId = (id) => document.getElementById(id);
 
-export class Easel {
+export class Viewer {
   #zoom = 1;
   #x = 0;
   #y = 0;
@@ -97,7 +97,7 @@ export class Easel {
 
   fullScreen() {
     if (document.fullscreenElement) document.exitFullscreen();
-    else byId("easel").requestFullscreen().catch(() => {});
+    else byId("viewer").requestFullscreen().catch(() => {});
   }
 
   #shape(width, height) {

@@ -7,7 +7,7 @@ export const DRAFT_SIDE = 448;
 export const FULL_SIDE = 1024;
 const REST = 180; // Milliseconds without a wish before the full picture.
 
-export class Painter {
+export class StylizeRequests {
   #wish = null;
   #running = false;
   #rest = 0;
