@@ -35,7 +35,8 @@ from adain.network import weights
 from adain.network.model import StyleTransferModel
 from adain.network.decoder import Decoder
 from adain.network.encoder import Encoder
-from gallery import download, ingest
+from gallery.ingest import download
+from gallery.ingest import pipeline as ingest
 from gallery.cli import app
 import alembic.command
 

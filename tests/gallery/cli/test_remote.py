@@ -191,7 +191,7 @@ def test_an_interrupt_does_not_wait_for_the_web(
     run: Run, tiny_model: StyleTransferModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gallery, stopped = make_gallery(database_url()), threading.Event()
-    reads: list[Callable[[], bytes]] = [partial(picture, 1), lambda: b"x" * stopped.wait(60)]
+    reads: list[Callable[[], bytes]] = [partial(picture, 40, 30), lambda: b"x" * stopped.wait(60)]
     candidates = [Candidate("", Painting("", "title"), read=read) for read in reads]
 
     def interrupt(_: object) -> None:
