@@ -8,22 +8,17 @@ from pathlib import Path
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 """Layers whose statistics make a style."""
 
-
 LOSS_LAYERS = (*STYLE_LAYERS, "relu5_1")
 """Layers that perceptual losses may use."""
-
 
 STRIDE = 8
 """Pixels per position at relu4_1; sides are padded to a multiple of it."""
 
-
 MIN_SIDE = 16
 """Smallest side in pixels: relu4_1 then has two positions a side, which reflection needs."""
 
-
 ALPHA_RANGE = (-1.0, 3.0)
 """Strengths that still give a picture; the network was trained at 1."""
-
 
 STYLE_SIDE = 512
 """Paintings are measured at this shorter side in pixels, smaller ones as they are.
@@ -31,18 +26,14 @@ STYLE_SIDE = 512
 Strokes have a size in pixels, so one rule for all makes styles comparable.
 """
 
-
 MAX_STYLE_SIDE = 4096
 """Paintings are measured in one piece, in memory."""
 
-
 COLOR_MODES = ("none", "luminance", "linear", "histogram")
-"""Ways to keep the photo's colours (`adain.config.COLOR_MODES`)."""
-
+"""Ways to keep the photo's colours (`adain.imaging.color`)."""
 
 STROKE_RANGE = (0.125, 8.0)
 """Sizes of strokes, besides 0; beyond, a picture falls apart or takes the memory."""
-
 
 PictureFile = Path | bytes
 """A picture that goes with a photo: a file or its content."""

@@ -18,7 +18,6 @@ from adain.config import (
 
 DATABASE_VARIABLE = "ADAIN_DATABASE"
 
-
 QUALITIES = ("fast", "auto", "best")
 """One pass; one pass that is optimised further where it is not good enough; always optimised."""
 

@@ -47,7 +47,6 @@ ADAIN_TABLE: DecoderTable = (
 )
 """The decoder of the AdaIN paper, as pytorch-AdaIN has it in `decoder.pth`."""
 
-
 PICKLE_LIMIT = 2**30
 """Bytes of the largest pickle that is read; torchvision's largest VGG has 575 million."""
 
@@ -187,7 +186,6 @@ def load_state(module: torch.nn.Module, state: dict[str, Tensor], source: str) -
 
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
-
 
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """What torchvision's networks expect to be subtracted from RGB in [0, 1], and to divide by."""

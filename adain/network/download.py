@@ -14,10 +14,8 @@ from adain.errors import WeightsError
 ATTEMPTS = 5
 """Times that a download which broke off is taken up again without getting any further."""
 
-
 TIMEOUT = (10, 60)
 """Seconds to connect, and between two parts of the answer."""
-
 
 CHUNK = 2**18
 

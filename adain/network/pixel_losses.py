@@ -11,9 +11,7 @@ from adain.imaging.color import luma
 PALETTE_SCALES = (2, 8)
 """Pixels along the side of the squares whose mean colours make a picture's palettes."""
 
-
 GOLDEN = (1 + math.sqrt(5)) / 2
-
 
 PALETTE_DIRECTIONS = (
     *((1.0, y, z) for y in (-1, 1) for z in (-1, 1)),
@@ -24,30 +22,23 @@ PALETTE_DIRECTIONS = (
 """Directions along which colours are compared: the corners of a dodecahedron, opposite ones once.
 They weigh all shifts of colour alike, and one of them is grey."""
 
-
 STRAY_SCALES = (2, 4)
 """Parts of the size at which colours are explained; dots and fringes are some pixels wide."""
-
 
 STRAY_WINDOW = 5
 """Side of the windows at these sizes."""
 
-
 STRAY_RIDGE = 1e-3
 """Variance of the photo that explains little."""
-
 
 EDGE_SHARPNESS = 20.0
 """An edge of 0.05, which an eye sees in a flat area, lowers the weight to 1/e."""
 
-
 EDGE_SCALES = (1, 2)
 """Parts of the size at which edges are followed; the teeth of combs are some pixels long."""
 
-
 EDGE_WINDOW = 5
 """Side of the windows at these sizes in which an edge has one direction."""
-
 
 EDGE_FLOOR = 1e-3
 """Mean square of slopes that hardly make an edge, and count half."""

@@ -9,12 +9,9 @@ from adain.optimizing.optimizers import OPTIMIZERS
 
 STYLE_LOSSES = ("wasserstein", "gram", "statistics")
 
-
 POOLINGS = ("max", "average")
 
-
 PRECISIONS = ("auto", "float32", "bfloat16")
-
 
 MAX_WEIGHT = 1e6
 

@@ -20,23 +20,18 @@ from adain.styles.statistics import (
 AVERAGE_GAIN = 1.6
 """Makes averages of 2x2 positions about as large as their maxima."""
 
-
 STRIDE = 16
 """Pixels per position at relu5_1; sides are padded to a multiple of it, at least to two."""
-
 
 MARGIN = 8
 """Pixels that a picture to be optimised is continued by on each side. The outermost ones are else
 seen by fewer positions than all others, and a frame of stray colours costs next to nothing."""
 
-
 REACH = 80
 """Pixels around a strip that its features depend on: 70 at relu5_1 of VGG-19, whole strides."""
 
-
 FEATURE_BYTES = 20.0
 """Bytes at an evaluation's peak for each channel of each convolution, at its own size."""
-
 
 OTHER_BYTES = 2000.0
 """Bytes for each pixel at the peak of a network that is no `Encoder`."""

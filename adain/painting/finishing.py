@@ -13,17 +13,11 @@ from adain.imaging.color import ColorStatistics, color_map, measure_colors
 from adain.imaging.filters import SHARPEN_REACH, SMOOTH_REACH, GuidedMap, sharpen, smooth
 from adain.imaging.picture import Picture, RowReader, row_ranges, to_unit
 
-STRIP_PIXELS = 2**18
-"""Pixels whose colours are measured at a time."""
-
-
 WINDOW_SHARE = 1 / 32
 """Radius of the photorealistic filter against the longer side of the picture."""
 
-
 WINDOW_EPS = 1e-4
 """Variance below which it takes an area for flat: 1 % of contrast, about the noise of a photo."""
-
 
 Step = Callable[[int, Tensor, Tensor], Tensor]
 """What takes the number of a row, and from it on those of the photo and of the result, and returns
@@ -95,5 +89,5 @@ def _measure(photo: Picture, rows: RowReader, extent: RowReader | None) -> Color
             weights.append(extent(top, bottom))
         return measure_colors(rows(top, bottom), reduce(torch.mul, weights) if weights else None)
 
-    parts = starmap(measure, row_ranges(photo.height, photo.width, STRIP_PIXELS))
+    parts = starmap(measure, row_ranges(photo.height, photo.width))
     return sum(parts, start=next(parts))

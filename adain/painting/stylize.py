@@ -12,6 +12,7 @@ from adain.engine.device import is_out_of_memory, release_memory
 from adain.errors import ImageTooLargeError
 from adain.imaging.enlarging import Enlarged
 from adain.imaging.picture import (
+    STRIP_PIXELS,
     Picture,
     gather_rows,
     result_type,
@@ -37,13 +38,8 @@ from adain.styles.statistics import StyleStatistics
 Painter = Callable[[Picture, StyleStatistics | StyleField, float], Iterator[Tensor]]
 """What repaints a picture in a style to a degree: the rows of the result, strip by strip."""
 
-
 UNTOUCHED = 0.1
 """Strength below which the photo itself fades in, to be whole at 0."""
-
-
-STRIP_PIXELS = 2**18
-"""Pixels that are changed at a time after the network."""
 
 
 def stylize_picture(

@@ -10,7 +10,6 @@ EPS = 1e-5
 """Added to the variance under the root, as in the authors' code: a constant channel has a
 standard deviation of sqrt(EPS), never zero."""
 
-
 STRIP_ELEMENTS = 2**19
 """Numbers that are copied at a time while measuring, 2 MB of them."""
 

@@ -72,7 +72,6 @@ STYLE_SHARES = {"relu1_1": 1.5, "relu2_1": 1.5, "relu3_1": 1.2, "relu4_1": 0.9}
 """Weight of each layer in the style loss: colours and fine texture matter more than shapes, which
 are the photo's."""
 
-
 COVARIANCE_LAYERS = ("relu1_1", "relu2_1", "relu3_1")
 
 

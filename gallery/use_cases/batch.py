@@ -29,15 +29,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adain.config import STYLE_SIDE
 from adain.engine.device import release_memory, resident_memory
 from adain.errors import ImageError, ImageExistsError
 from adain.imaging.metadata import Notes
 from adain.imaging.picture import Picture
 from adain.imaging.reading import SUFFIXES, load_image
-from adain.imaging.resizing import resize_shorter_side
 from adain.imaging.writing import save_image
 from adain.network.model import StyleTransferModel
+from adain.painting.measuring import measure_style
 from adain.painting.strokes import needed_side
 from adain.painting.stylize import stylize_picture
 from adain.painting.tiling import memory_limit
@@ -410,8 +409,8 @@ class BatchWorker:
             name, _ = self._path(job, before)
             if self._complete(photo, number, self._journal.entry(name)):
                 return number
-        picture = resize_shorter_side(load_image(read_file(photo), name=str(photo)), STYLE_SIDE)
-        vector = self._model.measure_style(picture.pixels).to_vector().cpu().numpy()
+        style = measure_style(self._model, read_file(photo), name=str(photo))
+        vector = style.to_vector().cpu().numpy()
         rows, _ = nearest(vector, self._plan.styles.vectors, 1)
         return int(rows[0])
 

@@ -12,7 +12,6 @@ from gallery.errors import OutputError
 STANDARD = "-"
 """Stands for standard input as a photo, and for standard output as a result."""
 
-
 NAME_BYTES = 255
 """Longest name of a file, on every usual file system."""
 

@@ -47,7 +47,6 @@ FRAME_SIDE = 512
 
 FRAME_MILLISECONDS = 80
 
-
 STORED_LOSS = LossConfig(content_weight=0.02, style_loss="statistics")
 """For styles of which only statistics are at hand.
 

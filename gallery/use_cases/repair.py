@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from adain.config import STYLE_SIDE
 from adain.errors import AdainError
 from adain.imaging.picture import Picture
 from adain.imaging.reading import load_image
-from adain.imaging.resizing import resize_shorter_side
 from adain.network.model import StyleTransferModel
+from adain.painting.measuring import measure_style
 from gallery.database.gallery import Gallery
 from gallery.database.paintings import Painting
 from gallery.database.style_files import load_styles
@@ -174,9 +173,7 @@ def _statistics_mender(
             if picture is None:
                 return problem
             if not dry_run:
-                picture = resize_shorter_side(picture, STYLE_SIDE)
-                style = load_model().measure_style(picture.pixels)
-                vector = style.to_vector().cpu().numpy()[0]
+                vector = measure_style(load_model(), picture).to_vector().cpu().numpy()[0]
         if not dry_run:
             assert vector is not None
             gallery.keep_vector(painting, encoder, vector[None])

@@ -27,7 +27,6 @@ from gallery.use_cases.references import STANDARD, Reference, file_slug, find_ta
 Measure = Callable[[StyleTransferModel], StyleStatistics]
 """What gives the statistics of a style by the encoder of a model."""
 
-
 MAX_SLUG = 120
 """Characters of a style's slug; a file name holds 255 bytes."""
 

@@ -32,7 +32,6 @@ TILE_SIDE = 128
 GAP = 2
 """Pixels between feature maps."""
 
-
 Layer = Annotated[
     Literal["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"],
     Query(description="From edges and colours to whole things."),

@@ -8,8 +8,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from adain.config import STYLE_SIDE
-from adain.imaging.resizing import resize_shorter_side
+from adain.painting.measuring import measure_style
 from gallery.database.paintings import MAX_TEXT, MAX_YEAR, Painting, read_facts
 from gallery.database.queries import Vector
 from gallery.errors import ManifestError
@@ -78,7 +77,7 @@ def create_paintings_api(state: AppState) -> APIRouter:
             "width": picture.width,
             "height": picture.height,
         }
-        style = model.measure_style(resize_shorter_side(picture, STYLE_SIDE).pixels)
+        style = measure_style(model, picture)
         return Painting(**(vars(painting) | values)), style.to_vector().cpu().numpy()
 
     @api.delete(

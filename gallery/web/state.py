@@ -11,13 +11,12 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
-from adain.config import STYLE_SIDE
 from adain.imaging.picture import Picture
 from adain.imaging.pillow import to_image
 from adain.imaging.reading import ImageLimits
-from adain.imaging.resizing import resize_shorter_side
 from adain.imaging.writing import encode_image
 from adain.network.model import StyleTransferModel
+from adain.painting.measuring import measure_style
 from adain.painting.stylize import stylize_picture
 from adain.styles.statistics import StyleStatistics
 from gallery.database.gallery import Gallery
@@ -203,8 +202,8 @@ class AppState:
         """Return the named styles, and that of the painting that was sent along."""
         if upload.painting is None:
             return list(named)
-        painting = resize_shorter_side(self.load(upload.painting, "painting"), STYLE_SIDE)
-        return [*named, self.model.measure_style(painting.pixels)]
+        painting = self.load(upload.painting, "painting")
+        return [*named, measure_style(self.model, painting)]
 
     def load(self, data: bytes, name: str) -> Picture:
         """Decode what was uploaded, within the limits of the service. Raises `ImageError`."""
