@@ -75,4 +75,5 @@ def test_a_folder_is_no_style(tmp_path: Path) -> None:
     with pytest.raises(StyleNotFound, match="is a folder"):
         file_slug(Reference(str(tmp_path)))
     assert file_slug(Reference("x/Été 1.png")) == "ete-1"
-    assert file_slug(Reference("星.png")) == "painting"
+    assert file_slug(Reference("星.png")) == "xing"
+    assert file_slug(Reference("!?.png")) == "painting"
