@@ -4,6 +4,7 @@ AdainError
 ├── ImageError     a picture that cannot be read, decoded, accepted or written
 │   ├── ImageTooLargeError   a picture beyond a limit
 │   └── ImageExistsError     a file that is there already
+├── EngineError    what computes cannot be loaded or used on this machine
 ├── OptimizationError   a picture that no optimisation can improve
 └── WeightsError   a weights file that is missing, damaged, altered or of another kind
 
@@ -26,6 +27,10 @@ class ImageTooLargeError(ImageError):
 
 class ImageExistsError(ImageError):
     """The file to write exists already; it was left as it is."""
+
+
+class EngineError(AdainError):
+    """What computes cannot be loaded or used on this machine."""
 
 
 class OptimizationError(AdainError):
