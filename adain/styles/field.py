@@ -1,9 +1,10 @@
 """Which style holds where in a photo."""
 
 from dataclasses import dataclass
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from adain.styles.statistics import StyleStatistics
 
@@ -27,8 +28,8 @@ class StyleField:
     """
 
     styles: tuple[StyleStatistics, ...]
-    masks: Tensor | None = None
-    strength: Tensor | None = None
+    masks: NDArray[Any] | None = None
+    strength: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.styles)
@@ -37,7 +38,7 @@ class StyleField:
         if self.masks is not None and (self.masks.ndim != 3 or len(self.masks) != count):
             raise ValueError(
                 f"expected masks of shape ({count}, H, W) for {count} styles, "
-                f"got {tuple(self.masks.shape)}"
+                f"got {self.masks.shape}"
             )
         for values in (self.masks, self.strength):
             if values is not None:
@@ -58,12 +59,7 @@ class StyleField:
                 f"the masks are {self.size[1]}x{self.size[0]} pixels, not {width}x{height}"
             )
 
-    def to(self, device: torch.device | str) -> "StyleField":
-        """Return the same field with its styles on another device; masks follow in use."""
-        styles = tuple(style.to(device) for style in self.styles)
-        return StyleField(styles, self.masks, self.strength)
-
-    def shares(self, top: int, bottom: int) -> Tensor:
+    def shares(self, top: int, bottom: int) -> NDArray[np.float32]:
         """Return the share of each style at each pixel of some rows.
 
         Args:
@@ -71,30 +67,32 @@ class StyleField:
             bottom: End of the rows. Those beyond the last are mirrored, as the photo is.
 
         Returns:
-            Shape `(1, K, bottom - top, W)`, float32, on the device of the styles.
+            Shape `(K, bottom - top, W)`.
         """
         height, width = self.size
-        rows = height - 1 - (torch.arange(top, bottom) - (height - 1)).abs()
-        shares = torch.ones(1, 1, len(rows), width)
+        rows = height - 1 - np.abs(np.arange(top, bottom) - (height - 1))
+        shares = np.ones((1, len(rows), width), np.float32)
         if self.masks is not None:
-            shares = _share(self.masks[:, rows])[None]
-            shares = shares / shares.sum(1, keepdim=True).clamp_min(1)
+            shares = _share(self.masks[:, rows])
+            shares = shares / shares.sum(0).clip(1)
         if self.strength is not None:
             shares = shares * _share(self.strength[rows])
-        return shares.to(next(iter(self.styles[0].layers.values())).mean.device)
+        return shares
 
-    def extent(self, top: int, bottom: int) -> Tensor:
-        """Return how far each pixel of some rows is painted, `(1, 1, bottom - top, W)`."""
-        return self.shares(top, bottom).sum(1, keepdim=True)
+    def extent(self, top: int, bottom: int) -> NDArray[np.float32]:
+        """Return how far each pixel of some rows is painted, `(bottom - top, W)`."""
+        extent: NDArray[np.float32] = self.shares(top, bottom).sum(0)
+        return extent
 
 
-def _check_share(values: Tensor) -> None:
-    if values.dtype == torch.uint8:
+def _check_share(values: NDArray[Any]) -> None:
+    if values.dtype == np.uint8:
         return
-    if not values.is_floating_point() or not (values.min() >= 0 and values.max() <= 1):
+    if values.dtype.kind != "f" or not (values.min() >= 0 and values.max() <= 1):
         raise ValueError("masks and strengths must be uint8, or floating point from 0 to 1")
 
 
-def _share(values: Tensor) -> Tensor:
+def _share(values: NDArray[Any]) -> NDArray[np.float32]:
     """Return values of uint8 or floating point in [0, 1]."""
-    return values.float() / 255 if values.dtype == torch.uint8 else values.float()
+    share = values.astype(np.float32)
+    return share / np.float32(255) if values.dtype == np.uint8 else share

@@ -2,18 +2,19 @@
 
 Normalization scales each channel of features by itself, and a decoder of a few channels turns no
 colour into another: what is brown and yellow stays so, and missing colours come as blots. A linear
-map of the pixels does that part exactly. A style's vector holds no colours, but its statistics at
-the shallow layers tell them; so styles measured long ago can be used.
+map of the pixels does that part exactly. Where a style was measured long ago, without its colours,
+its statistics at the shallow layers tell them nearly.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+import numpy as np
+from numpy.typing import NDArray
 
 from adain.imaging.color import transport
+from adain.styles.colors import ColorDistribution as ColorDistribution
+from adain.styles.colors import ColorMoments as ColorMoments
 from adain.styles.statistics import StyleStatistics
 
 RIDGE = 3e-4
@@ -33,48 +34,7 @@ FIT_RIDGE = 1e-4
 """Of the least squares, as a part of the mean square of the (standardized) inputs."""
 
 
-@dataclass(frozen=True)
-class ColorDistribution:
-    """Mean `(N, 3)` and covariance `(N, 3, 3)` of the colours of pictures, RGB in [0, 1]."""
-
-    mean: Tensor
-    covariance: Tensor
-
-
-@dataclass(frozen=True)
-class ColorMoments:
-    """Sums over pixels, float64, that of several pieces of a picture can be added.
-
-    Attributes:
-        count: Number of pixels.
-        total: Sums of the colours less 0.5, `(N, 3)`: small numbers lose less.
-        products: Sums of their products, `(N, 3, 3)`.
-    """
-
-    count: int
-    total: Tensor
-    products: Tensor
-
-    @staticmethod
-    def of(image: Tensor) -> "ColorMoments":
-        """Measure pictures `(N, 3, H, W)`."""
-        values = image.float().flatten(2) - 0.5
-        total, products = values.sum(2), values @ values.mT
-        return ColorMoments(values.shape[2], total.double().cpu(), products.double().cpu())
-
-    def __add__(self, other: "ColorMoments") -> "ColorMoments":
-        return ColorMoments(
-            self.count + other.count, self.total + other.total, self.products + other.products
-        )
-
-    def distribution(self) -> ColorDistribution:
-        """Return mean and covariance."""
-        mean = self.total / self.count
-        covariance = self.products / self.count - mean[:, :, None] * mean[:, None]
-        return ColorDistribution(mean + 0.5, covariance)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ColorAffine:
     """An affine map of colours: `matrix` `(N, 3, 3)` and `shift` `(N, 3)`, float32.
 
@@ -82,48 +42,23 @@ class ColorAffine:
         alpha: Strength: 0 is the identity.
     """
 
-    matrix: Tensor
-    shift: Tensor
+    matrix: NDArray[np.float32]
+    shift: NDArray[np.float32]
     alpha: float = 1.0
 
-    def apply(self, image: Tensor) -> Tensor:
-        """Return pictures `(N, 3, H, W)` with other colours, in [0, 1]."""
-        mapped = self.mapped(image)
-        if self.alpha == 1:
-            return mapped
-        return torch.lerp(image, mapped, self.alpha).clamp_(0, 1)
-
-    def mapped(self, image: Tensor) -> Tensor:
-        """Return what `apply` does at full strength."""
-        mapped = torch.baddbmm(
-            self.shift.to(image)[:, :, None], self.matrix.to(image), image.flatten(2)
-        )
-        return soften(mapped.unflatten(2, image.shape[2:]))
+    def apply(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return pixels `(h, W, 3)` as the first map changes them, in [0, 1]."""
+        mapped: NDArray[np.float32] = soften(pixels @ self.matrix[0].T + self.shift[0])
+        if self.alpha != 1:
+            mapped = (pixels + self.alpha * (mapped - pixels)).clip(0, 1)
+        return mapped
 
 
-def soften(image: Tensor) -> Tensor:
+def soften(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return colours of any range in [0, 1]: lights keep their shades where a clip burns them."""
-    inner = image.clamp(KNEE, 1 - KNEE)
-    return inner.add_(F.softsign((image - inner).div_(KNEE)), alpha=KNEE)
-
-
-@dataclass(frozen=True)
-class BlendedColorAffine:
-    """Maps that blend from pixel to pixel."""
-
-    maps: tuple[ColorAffine, ...]
-
-    def apply(self, image: Tensor, shares: Tensor) -> Tensor:
-        """Return a picture, each pixel mapped by its share of each map.
-
-        Args:
-            image: Shape `(1, 3, H, W)`.
-            shares: Shape `(1, K, H, W)`; what they lack to 1 keeps its colours.
-        """
-        result = image.clone()
-        for i, each in enumerate(self.maps):
-            result += each.alpha * shares[:, i : i + 1] * (each.mapped(image) - image)
-        return result.clamp_(0, 1)
+    inner = pixels.clip(KNEE, 1 - KNEE)
+    beyond = (pixels - inner) / KNEE
+    return inner + KNEE * (beyond / (1 + np.abs(beyond)))
 
 
 def color_transfer(
@@ -138,15 +73,14 @@ def color_transfer(
         style: Colours of a style for each photo, or of one for all.
         alpha: Strength: 0 is the identity.
     """
-    ridge = RIDGE * torch.eye(3, dtype=torch.double)
-    source, target = (each.covariance.double().cpu() + ridge for each in (photo, style))
+    source, target = (each.covariance + RIDGE * np.eye(3) for each in (photo, style))
     matrix = transport(source, target, GAINS)
-    mean = photo.mean.double().cpu()
-    shift = style.mean.double().cpu() - (matrix @ mean[:, :, None])[:, :, 0]
-    return ColorAffine(matrix.float(), shift.float(), alpha)
+    shift = style.mean - (matrix @ photo.mean[:, :, None])[:, :, 0]
+    return ColorAffine(matrix.astype(np.float32), shift.astype(np.float32), alpha)
 
 
-class StyleColors(nn.Module):
+@dataclass(frozen=True, eq=False)
+class StyleColors:
     """Tells the colours of a style from its statistics, by a linear map that `fit` finds.
 
     Attributes:
@@ -155,18 +89,20 @@ class StyleColors(nn.Module):
         bias: Shape `(9,)`.
     """
 
-    weight: Tensor
-    bias: Tensor
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
 
-    def __init__(self, inputs: int) -> None:
-        super().__init__()
-        self.register_buffer("weight", torch.zeros(inputs, 9))
-        self.register_buffer("bias", torch.zeros(9))
+    @staticmethod
+    def of(tensors: Mapping[str, NDArray[np.float32]]) -> "StyleColors | None":
+        """Return the map that is among the tensors of a decoder; None if there is none."""
+        if "colors.weight" not in tensors:
+            return None
+        return StyleColors(tensors["colors.weight"], tensors["colors.bias"])
 
-    def forward(self, style: StyleStatistics) -> ColorDistribution:
-        """Return the colours of styles."""
-        values = (_inputs(style).to(self.weight) @ self.weight + self.bias).double()
-        covariance = values[:, [3, 4, 5, 4, 6, 7, 5, 7, 8]].unflatten(1, (3, 3))
+    def __call__(self, style: StyleStatistics) -> ColorDistribution:
+        """Return the colours of styles, nearly: a variance can be slightly negative."""
+        values = (_inputs(style) @ self.weight + self.bias).astype(np.float64)
+        covariance = values[:, [3, 4, 5, 4, 6, 7, 5, 7, 8]].reshape(-1, 3, 3)
         return ColorDistribution(values[:, :3], covariance)
 
     @staticmethod
@@ -177,25 +113,38 @@ class StyleColors(nn.Module):
         """
         rows, targets, weights = [], [], []
         for style, colors in samples:
-            covariance = colors.covariance.flatten(1)[:, [0, 1, 2, 4, 5, 8]]
-            rows.append(_inputs(style).double().cpu())
-            targets.append(torch.cat((colors.mean, covariance), 1))
-            weights.append(1 / (covariance.norm(dim=1, keepdim=True) + 10 * RIDGE))
-        inputs, outputs, weight = (torch.cat(each) for each in (rows, targets, weights))
-        mean, spread = inputs.mean(0), inputs.std(0).clamp_min(1e-6)
-        ones = torch.ones(len(inputs), 1, dtype=torch.double)
-        design = torch.cat(((inputs - mean) / spread, ones), 1)
+            covariance = colors.covariance.reshape(-1, 9)[:, [0, 1, 2, 4, 5, 8]]
+            rows.append(_inputs(style).astype(np.float64))
+            targets.append(np.concatenate((colors.mean, covariance), axis=1))
+            norm = np.linalg.norm(covariance, axis=1, keepdims=True)
+            weights.append(1 / (norm + 10 * RIDGE))
+        inputs, outputs, weight = (np.concatenate(each) for each in (rows, targets, weights))
+        mean, spread = inputs.mean(0), inputs.std(0, ddof=1).clip(1e-6)
+        design = np.column_stack(((inputs - mean) / spread, np.ones(len(inputs))))
         weighted = design * weight
-        normal = weighted.mT @ weighted
-        ridge = FIT_RIDGE * normal.diagonal().mean() * torch.eye(len(normal), dtype=torch.double)
-        solution = torch.linalg.solve(normal + ridge, weighted.mT @ (outputs * weight))
-        result = StyleColors(inputs.shape[1])
-        result.weight = (solution[:-1] / spread[:, None]).float()
-        result.bias = (solution[-1] - (mean / spread) @ solution[:-1]).float()
-        return result
+        normal = weighted.T @ weighted
+        ridge = FIT_RIDGE * normal.diagonal().mean() * np.eye(len(normal))
+        solution = np.linalg.solve(normal + ridge, weighted.T @ (outputs * weight))
+        bias = solution[-1] - (mean / spread) @ solution[:-1]
+        return StyleColors(
+            (solution[:-1] / spread[:, None]).astype(np.float32), bias.astype(np.float32)
+        )
 
 
-def _inputs(style: StyleStatistics) -> Tensor:
-    first, second = (torch.cat((style[layer].mean, style[layer].std), 1) for layer in LAYERS)
-    i, j = torch.triu_indices(first.shape[1], first.shape[1])
-    return torch.cat((first, second, first[:, i] * first[:, j]), 1)
+def style_colors(style: StyleStatistics, estimate: StyleColors | None) -> ColorDistribution:
+    """Return the colours of styles: those that they carry, else an estimate.
+
+    Raises:
+        ValueError: If they carry none, and nothing estimates them.
+    """
+    if style.colors is not None:
+        return style.colors.positive()
+    if estimate is None:
+        raise ValueError("the style carries no colours, and the network does not estimate any")
+    return estimate(style)
+
+
+def _inputs(style: StyleStatistics) -> NDArray[np.float32]:
+    first, second = (np.hstack((style[layer].mean, style[layer].std)) for layer in LAYERS)
+    i, j = np.triu_indices(first.shape[1])
+    return np.hstack((first, second, first[:, i] * first[:, j]))

@@ -1,112 +1,95 @@
-"""A style as numbers, mean and standard deviation of each channel: measured, mixed, pooled."""
+"""A style as numbers: mean and deviation of each channel, and its colours; mixed and pooled."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
+
+from adain.styles.colors import VECTOR_SIZE, ColorDistribution
 
 EPS = 1e-5
 """Added to the variance under the root, as in the authors' code: a constant channel has a
 standard deviation of sqrt(EPS), never zero."""
 
-STRIP_ELEMENTS = 2**19
-"""Numbers that are copied at a time while measuring, 2 MB of them."""
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ChannelStatistics:
-    """Mean and standard deviation of each channel at one layer, each of shape `(N, C)`."""
+    """Mean and standard deviation of each channel at one layer, each of shape `(N, C)`, float32."""
 
-    mean: Tensor
-    std: Tensor
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StyleStatistics:
-    """A style: the channel statistics at each of several layers, by layer name."""
+    """A style: the channel statistics at each of several layers, by layer name, and its colours.
+
+    Attributes:
+        layers: Statistics of shape `(N, C)` at each layer.
+        colors: Colours of the same `N` paintings, rounded as the vector keeps them, so that a style
+            that was kept paints to the bit as when it was measured. None if they are not known.
+
+    Raises:
+        ValueError: If no picture has such colours.
+    """
 
     layers: Mapping[str, ChannelStatistics]
+    colors: ColorDistribution | None = None
+
+    def __post_init__(self) -> None:
+        if self.colors is not None:
+            rounded = ColorDistribution.from_vector(self.colors.to_vector())
+            object.__setattr__(self, "colors", rounded)
 
     def __getitem__(self, layer: str) -> ChannelStatistics:
         return self.layers[layer]
 
-    def to(self, device: torch.device | str) -> "StyleStatistics":
-        """Return the same style on another device."""
-        return StyleStatistics(
-            {
-                layer: ChannelStatistics(channels.mean.to(device), channels.std.to(device))
-                for layer, channels in self.layers.items()
-            }
-        )
+    @property
+    def widths(self) -> dict[str, int]:
+        """Return the number of channels of each layer."""
+        return {layer: channels.mean.shape[1] for layer, channels in self.layers.items()}
 
     def split(self) -> "list[StyleStatistics]":
         """Return each style of a batch by itself."""
-        widths = {layer: statistics.mean.shape[1] for layer, statistics in self.layers.items()}
-        return [self.from_vector(vector, widths) for vector in self.to_vector().split(1)]
+        vectors = self.to_vector()[:, None]
+        return [self.from_vector(vector, self.widths) for vector in vectors]
 
-    def to_vector(self) -> Tensor:
-        """Return every number as one `(N, D)` float32 tensor: mean, then std, layer by layer."""
+    def to_vector(self) -> NDArray[np.float32]:
+        """Return every number, shape `(N, D)`: mean, then std, layer by layer, then the colours."""
         parts = [part for layer in self.layers.values() for part in (layer.mean, layer.std)]
-        return torch.cat(parts, dim=1).float()
+        if self.colors is not None:
+            parts.append(self.colors.to_vector())
+        return np.concatenate(parts, axis=1)
 
     @staticmethod
-    def from_vector(vector: Tensor, widths: Mapping[str, int]) -> "StyleStatistics":
+    def from_vector(vector: NDArray[np.floating], widths: Mapping[str, int]) -> "StyleStatistics":
         """Rebuild styles from `to_vector`.
 
         Args:
-            vector: Shape `(N, D)`.
+            vector: Shape `(N, D)`. `D` is twice the sum of the widths, and 9 more with colours.
             widths: Channels of each layer, in the order of the vector.
 
         Raises:
-            ValueError: If `D` is not twice the sum of the widths.
+            ValueError: If `D` is another number, or no picture has such colours.
         """
-        if vector.ndim != 2 or vector.shape[1] != 2 * sum(widths.values()):
+        size = 2 * sum(widths.values())
+        if vector.ndim != 2 or vector.shape[1] not in (size, size + VECTOR_SIZE):
             raise ValueError(
-                f"expected style vectors of shape (N, {2 * sum(widths.values())}), "
-                f"got {tuple(vector.shape)}"
+                f"expected style vectors of shape (N, {size}) or (N, {size + VECTOR_SIZE}), "
+                f"got {vector.shape}"
             )
-        sizes = [width for width in widths.values() for _ in ("mean", "std")]
-        parts = iter(vector.split(sizes, dim=1))
+        vector = vector.astype(np.float32, copy=False)
+        ends = np.cumsum([width for width in widths.values() for _ in ("mean", "std")])
+        *parts, colors = np.split(vector, ends, axis=1)
+        pairs = zip(widths, parts[::2], parts[1::2], strict=True)
         return StyleStatistics(
-            {layer: ChannelStatistics(next(parts), next(parts)) for layer in widths}
+            {layer: ChannelStatistics(mean, std) for layer, mean, std in pairs},
+            ColorDistribution.from_vector(colors) if colors.shape[1] else None,
         )
 
 
-def channel_statistics(features: Tensor) -> ChannelStatistics:
-    """Measure the mean and standard deviation of each channel over all positions.
-
-    Computed in float32 (or better) whatever the precision of the features, each picture of the
-    batch on its own, with the biased variance of the paper's equation 6.
-
-    Args:
-        features: Shape `(N, C, H, W)`.
-
-    Raises:
-        ValueError: If `features` is not 4-D or has a single position (no variance).
-    """
-    if features.ndim != 4:
-        raise ValueError(f"expected features of shape (N, C, H, W), got {tuple(features.shape)}")
-    if features.shape[2] * features.shape[3] < 2:
-        raise ValueError("features of a single position have no variance; use a larger picture")
-    if features.dtype in (torch.float16, torch.bfloat16):
-        features = features.float()
-    mean, squares = _mean_and_squares(features)
-    variance = squares / features[0, 0].numel()
-    return ChannelStatistics(mean, (variance + EPS).sqrt())
-
-
-def _mean_and_squares(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean and the sum of squared deviations from it, each `(N, C)`."""
-    # Two passes: as exact as torch.var_mean, which takes ten times as long in channels_last.
-    mean = features.mean((2, 3), keepdim=True)
-    # The second goes strip by strip, so that no copy of a large feature map is ever made.
-    rows = max(1, STRIP_ELEMENTS // features[:, :, 0].numel())
-    squares = [(strip - mean).square_().sum((2, 3)) for strip in features.split(rows, dim=2)]
-    return mean.flatten(1), torch.stack(squares).sum(0)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ChannelMoments:
     """What the statistics of a picture are put together from, piece by piece.
 
@@ -117,14 +100,8 @@ class ChannelMoments:
     """
 
     count: int
-    mean: Tensor
-    squares: Tensor
-
-    @staticmethod
-    def of(features: Tensor) -> "ChannelMoments":
-        """Measure features `(N, C, H, W)`."""
-        mean, squares = _mean_and_squares(features)
-        return ChannelMoments(features[0, 0].numel(), mean.double(), squares.double())
+    mean: NDArray[np.float64]
+    squares: NDArray[np.float64]
 
     def merge(self, other: "ChannelMoments") -> "ChannelMoments":
         """Return the moments of both pieces together.
@@ -135,26 +112,21 @@ class ChannelMoments:
         count = self.count + other.count
         difference = other.mean - self.mean
         share = other.count / count
-        between = difference.square() * (self.count * share)
+        between = difference**2 * (self.count * share)
         return ChannelMoments(
             count, self.mean + difference * share, self.squares + other.squares + between
         )
 
     def statistics(self) -> ChannelStatistics:
-        """Return what `channel_statistics` measures of all pieces side by side."""
-        std = (self.squares / self.count + EPS).sqrt()
-        return ChannelStatistics(self.mean.float(), std.float())
-
-
-def style_statistics(features: Mapping[str, Tensor]) -> StyleStatistics:
-    """Measure a style from the features of its painting, by layer name."""
-    return StyleStatistics({layer: channel_statistics(value) for layer, value in features.items()})
+        """Return mean and deviation, by the biased variance of the paper's equation 6."""
+        std = np.sqrt(self.squares / self.count + EPS)
+        return ChannelStatistics(self.mean.astype(np.float32), std.astype(np.float32))
 
 
 def interpolate_styles(
     styles: Sequence[StyleStatistics], weights: Sequence[float]
 ) -> StyleStatistics:
-    """Blend styles: the weighted average of their statistics.
+    """Blend styles: the weighted average of their statistics, and of their colours if all have any.
 
     Adaptive instance normalization is affine in mean and standard deviation, so this equals the
     blend of the normalized features in section 7.3 of the paper, for one decode instead of many.
@@ -169,34 +141,36 @@ def interpolate_styles(
     """
     if not styles or len(styles) != len(weights):
         raise ValueError(f"expected one weight per style, got {len(weights)} for {len(styles)}")
-    shares = torch.tensor(weights, dtype=torch.float64)
-    total = shares.sum().item()
-    if not torch.isfinite(shares).all() or abs(total) < 1e-9:
+    shares = np.array(weights, np.float64)
+    total = shares.sum()
+    if not np.isfinite(shares).all() or abs(total) < 1e-9:
         raise ValueError(f"style weights must be finite and not sum to zero, got {list(weights)}")
-    shares = shares / total
+    shares /= total
 
-    def average(tensors: list[Tensor]) -> Tensor:
-        return sum(
-            (share * tensor for share, tensor in zip(shares.tolist(), tensors, strict=True)),
-            start=torch.zeros_like(tensors[0]),
-        )
+    def average(values: Sequence[NDArray[np.floating]]) -> NDArray[np.float64]:
+        mean: NDArray[np.float64] = np.tensordot(shares, np.stack(values), axes=1)
+        return mean
 
-    return StyleStatistics(
-        {
-            layer: ChannelStatistics(
-                mean=average([style[layer].mean for style in styles]),
-                # A negative weight can push a deviation below what any picture has.
-                std=average([style[layer].std for style in styles]).clamp_min(EPS**0.5),
-            )
-            for layer in styles[0].layers
-        }
-    )
+    # A negative weight can push deviations, colours and variances beyond what any picture has.
+    layers = {}
+    for layer in styles[0].layers:
+        mean = average([style[layer].mean for style in styles])
+        std = average([style[layer].std for style in styles]).clip(EPS**0.5)
+        layers[layer] = ChannelStatistics(mean.astype(np.float32), std.astype(np.float32))
+    colors = [style.colors for style in styles if style.colors is not None]
+    if len(colors) < len(styles):
+        return StyleStatistics(layers)
+    mean = average([each.mean for each in colors]).clip(0, 1)
+    covariance = average([each.covariance for each in colors])
+    return StyleStatistics(layers, ColorDistribution(mean, covariance).positive())
 
 
 def stack_styles(styles: Sequence[StyleStatistics]) -> StyleStatistics:
-    """Return styles `(1, C)` of one encoder as a batch `(N, C)`."""
-    widths = {layer: value.mean.shape[1] for layer, value in styles[0].layers.items()}
-    return StyleStatistics.from_vector(torch.cat([each.to_vector() for each in styles]), widths)
+    """Return styles `(1, C)` of one encoder as a batch `(N, C)`, with colours if all have any."""
+    if any(style.colors is None for style in styles):
+        styles = [replace(style, colors=None) for style in styles]
+    vectors = np.concatenate([style.to_vector() for style in styles])
+    return StyleStatistics.from_vector(vectors, styles[0].widths)
 
 
 def pool_styles(styles: StyleStatistics) -> StyleStatistics:
@@ -209,14 +183,18 @@ def pool_styles(styles: StyleStatistics) -> StyleStatistics:
         styles: Statistics of shape `(N, C)`.
 
     Returns:
-        Statistics of shape `(1, C)`, of the same precision.
+        Statistics of shape `(1, C)`.
     """
+    layers = {layer: _pool(channels) for layer, channels in styles.layers.items()}
+    if styles.colors is None:
+        return StyleStatistics(layers)
+    moments = (each.mean(0, keepdims=True) for each in (styles.colors.mean, styles.colors.products))
+    return StyleStatistics(layers, ColorDistribution.from_moments(*moments))
 
-    def pool(channels: ChannelStatistics) -> ChannelStatistics:
-        mean, std = channels.mean.double(), channels.std.double()
-        pooled = mean.mean(0, keepdim=True)
-        second_moment = (std.square() + mean.square()).mean(0, keepdim=True)
-        variance = (second_moment - pooled.square()).clamp_min(EPS)
-        return ChannelStatistics(pooled.to(channels.mean), variance.sqrt().to(channels.std))
 
-    return StyleStatistics({layer: pool(channels) for layer, channels in styles.layers.items()})
+def _pool(channels: ChannelStatistics) -> ChannelStatistics:
+    mean, std = channels.mean.astype(np.float64), channels.std.astype(np.float64)
+    pooled = mean.mean(0, keepdims=True)
+    second_moment = (std**2 + mean**2).mean(0, keepdims=True)
+    variance = (second_moment - pooled**2).clip(EPS)
+    return ChannelStatistics(pooled.astype(np.float32), np.sqrt(variance).astype(np.float32))
