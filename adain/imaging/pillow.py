@@ -3,10 +3,8 @@
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from adain.imaging.conversion import (
     fill_clear,
@@ -38,9 +36,7 @@ def decoded_picture(
     colors: NDArray[Any], alpha: NDArray[Any] | None, image: Image.Image, name: str
 ) -> Picture:
     """Return what was decoded of an image: colours `(H, W, 3)`, alpha `(H, W)` and facts."""
-    levels = torch.from_numpy(colors).permute(2, 0, 1)[None]
-    opacity = None if alpha is None else torch.from_numpy(alpha)[None, None]
-    return Picture(levels, opacity, name, read_facts(image))
+    return Picture(colors, alpha, name, read_facts(image))
 
 
 def _decode(image: Image.Image, name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
@@ -69,36 +65,29 @@ def _decode(image: Image.Image, name: str) -> tuple[NDArray[np.uint8], NDArray[n
     return levels, opacity
 
 
-def to_image(pixels: Tensor | Picture, transparency: Tensor | None = None) -> Image.Image:
+def to_image(
+    pixels: NDArray[Any] | Picture, transparency: NDArray[Any] | None = None
+) -> Image.Image:
     """Convert a picture or its pixels to an RGB image, or to RGBA if it is not opaque.
 
     Args:
-        pixels: A picture, or shape `(1, 3, H, W)` or `(3, H, W)`; values beyond [0, 1] are
-            clamped.
-        transparency: Alpha channel of the same height and width, unless a picture is given.
+        pixels: A picture, or shape `(H, W, 3)`; floating point beyond [0, 1] is clamped.
+        transparency: Alpha channel `(H, W)`, unless a picture is given.
 
     Raises:
         ValueError: If the shapes are others.
         ImageError: If a value is not finite.
     """
     if not isinstance(pixels, Picture):
-        pixels = _checked_picture(pixels, transparency)
-    return draw_image(pixels, opaque=False)
-
-
-def _checked_picture(pixels: Tensor, transparency: Tensor | None) -> Picture:
-    """Return pixels and transparency as a picture, if their shapes fit; see `to_image`."""
-    if pixels.shape[:-2] not in ((1, 3), (3,)):
-        raise ValueError(f"expected pixels of shape (1, 3, H, W), got {tuple(pixels.shape)}")
-    size = pixels.shape[-2:]
-    if transparency is not None:
-        if transparency.shape[-2:] != size or transparency.shape[:-2].numel() != 1:
+        if pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise ValueError(f"expected pixels of shape (H, W, 3), got {pixels.shape}")
+        if transparency is not None and transparency.shape != pixels.shape[:2]:
             raise ValueError(
-                f"transparency of shape {tuple(transparency.shape)} does not fit pixels of shape "
-                f"{tuple(pixels.shape)}"
+                f"transparency of shape {transparency.shape} does not fit pixels of shape "
+                f"{pixels.shape}"
             )
-        transparency = transparency.detach().reshape(1, 1, *size)
-    return Picture(pixels.detach().reshape(1, 3, *size), transparency)
+        pixels = Picture(pixels, transparency)
+    return draw_image(pixels, opaque=False)
 
 
 def plain_image(image: Image.Image, opaque: bool) -> Image.Image:
@@ -118,7 +107,7 @@ def draw_image(picture: Picture, opaque: bool) -> Image.Image:
     """Return an image in RGB or RGBA, laid on white if it shall be opaque."""
     mode = "RGB" if opaque or picture.opacity is None else "RGBA"
     image, top = Image.new(mode, (picture.width, picture.height)), 0
-    for levels in level_strips(picture, torch.uint8):
+    for levels in level_strips(picture, np.uint8):
         strip = Image.fromarray(levels)
         image.paste(_on_white(strip) if strip.mode != mode else strip, (0, top))
         top += strip.height

@@ -1,14 +1,21 @@
 """Pictures at other sizes."""
 
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+import numpy as np
+from numpy.typing import NDArray
 
 from adain.config import MIN_SIDE
-from adain.imaging.picture import STRIP_PIXELS, Picture, RowReader, row_ranges, to_unit
+from adain.imaging.interpolation import Interpolation
+from adain.imaging.picture import (
+    STRIP_PIXELS,
+    Picture,
+    RowReader,
+    gather_rows,
+    row_ranges,
+    to_unit,
+)
 
 
 def resize_image(picture: Picture, max_side: int) -> Picture:
@@ -54,40 +61,55 @@ def resize_to(picture: Picture, size: tuple[int, int]) -> Picture:
     old = (picture.height, picture.width)
     if size == old:
         return picture
-    if picture.levels.dtype == torch.uint8 and picture.opacity is None and picture.change is None:
-        # Rounded to levels once more, which nobody sees, in a sixth of the time.
-        levels = F.interpolate(picture.levels, size, mode="bicubic", antialias=True)
-        return replace(picture, levels=levels)
 
-    def scale(rows: RowReader) -> Tensor:
-        return scale_rows(rows, old, size).clamp_(0, 1)
+    def scaled(rows: RowReader) -> Iterator[NDArray[np.float32]]:
+        return (strip.clip(0, 1, out=strip) for strip in _scaled_strips(rows, old, size))
 
+    kind = (
+        picture.levels.dtype if picture.opacity is None and picture.change is None else np.float32
+    )
+    levels = gather_rows(scaled(picture.rows), *size, kind)
     if picture.opacity is None:
-        return replace(picture, levels=scale(picture.rows), change=None)
+        return replace(picture, levels=levels, change=None)
     opacity = picture.opacity
 
-    def alpha(top: int, bottom: int) -> Tensor:
-        return to_unit(opacity[:, :, top:bottom])
+    def alpha(top: int, bottom: int) -> NDArray[np.float32]:
+        return to_unit(opacity[top:bottom])
 
     # Weighing by transparency keeps the fill of clear pixels out of the edges.
-    transparency = scale(alpha)
-    visible = scale(lambda *rows: picture.rows(*rows) * alpha(*rows)) / transparency
-    pixels = torch.where(transparency > 0.5 / 255, visible, scale(picture.rows)).clamp_(0, 1)
-    return replace(picture, levels=pixels, opacity=transparency, change=None)
+    transparency = np.concatenate([*scaled(alpha)])
+    weighted = scaled(lambda *rows: picture.rows(*rows) * alpha(*rows)[..., None])
+    top = 0
+    for strip in weighted:
+        rows = slice(top, top + len(strip))
+        visible = transparency[rows] > 0.5 / 255
+        shown = strip[visible] / transparency[rows][visible, None]
+        levels[rows][visible] = shown.clip(0, 1)
+        top += len(strip)
+    return replace(picture, levels=levels, opacity=transparency, change=None)
 
 
-def scale_rows(rows: RowReader, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
-    """Scale what is read row by row, without aliases; first all widths, then the heights.
+def resize_pixels(pixels: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Scale pixels `(H, W, C)` to a height and width, as `scale_rows` does."""
+    return scale_rows(lambda top, bottom: pixels[top:bottom], pixels.shape[:2], size)
+
+
+def scale_rows(rows: RowReader, old: tuple[int, int], new: tuple[int, int]) -> NDArray[np.float32]:
+    """Scale what is read row by row, without aliases; at edges it is beyond its range by a little.
 
     Args:
-        rows: Gives the rows.
+        rows: Gives the rows, `(h, W)` or `(h, W, C)`; some are read twice.
         old: Height and width.
         new: Height and width of the result.
     """
-    scale = partial(F.interpolate, mode="bicubic", antialias=True)
-    strips = []
-    for top, bottom in row_ranges(*old, 4 * STRIP_PIXELS):
-        strip, size = rows(top, bottom), (bottom - top, new[1])
-        strips.append(strip if old[1] == new[1] else scale(strip, size))
-    narrow = torch.cat(strips, 2)
-    return narrow if old[0] == new[0] else scale(narrow, new)
+    return np.concatenate([*_scaled_strips(rows, old, new)])
+
+
+def _scaled_strips(
+    rows: RowReader, old: tuple[int, int], new: tuple[int, int]
+) -> Iterator[NDArray[np.float32]]:
+    """Yield what `scale_rows` returns: first heights are scaled, of rows that lie in one piece."""
+    vertical = Interpolation.antialiased(old[0], new[0])
+    horizontal = Interpolation.antialiased(old[1], new[1])
+    for top, bottom in row_ranges(new[0], old[1], 4 * STRIP_PIXELS):
+        yield horizontal.columns(vertical.rows(rows, top, bottom))

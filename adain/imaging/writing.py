@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import torch
+import numpy as np
 from PIL import Image, PngImagePlugin
 
 from adain.errors import ImageError, ImageExistsError
@@ -163,7 +163,7 @@ def _write_image(
 
 def _write_levels(file: BinaryIO, picture: Picture, kind: str, bits: int, notes: Notes) -> None:
     """Write what Pillow cannot."""
-    strips = level_strips(picture, torch.uint16 if bits == 16 else torch.uint8)
+    strips = level_strips(picture, np.uint16 if bits == 16 else np.uint8)
     shape = (picture.height, picture.width, 3 if picture.opacity is None else 4)
     write = write_png if kind == "png" else write_tiff
     write(file, strips, shape, srgb_profile(), notes)
