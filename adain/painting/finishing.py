@@ -5,8 +5,8 @@ from dataclasses import replace
 from functools import reduce
 from itertools import starmap
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from adain.config import Controls
 from adain.imaging.color import ColorStatistics, color_map, measure_colors
@@ -19,26 +19,34 @@ WINDOW_SHARE = 1 / 32
 WINDOW_EPS = 1e-4
 """Variance below which it takes an area for flat: 1 % of contrast, about the noise of a photo."""
 
-Step = Callable[[int, Tensor, Tensor], Tensor]
-"""What takes the number of a row, and from it on those of the photo and of the result, and returns
-the new result."""
+Pixels = NDArray[np.float32]
+
+Step = Callable[[int, Pixels, Pixels], Pixels]
+"""What takes the number of a row, and from it on those of the photo and of the result, `(h, W, 3)`,
+and returns the new result."""
 
 
 def finishing_steps(
     photo: Picture,
-    painted: Tensor,
+    painted: NDArray[np.generic],
     extent: RowReader | None,
     controls: Controls,
 ) -> tuple[list[Step], int]:
     """Return what works on the pixels of photo and result, and how many rows away that looks.
 
     Only what is visible, and painted by `extent`, counts for the colours.
+
+    Args:
+        photo: At the size of the result.
+        painted: Levels of the result, `(H, W, 3)`.
+        extent: Gives how far the pixels of some rows are painted, `(h, W)`; None for wholly.
+        controls: How; what says where is not looked at.
     """
     steps: list[Step] = []
     margin = 0
 
-    def result(top: int, bottom: int) -> Tensor:
-        return to_unit(painted[:, :, top:bottom])
+    def result(top: int, bottom: int) -> Pixels:
+        return to_unit(painted[top:bottom])
 
     rows: RowReader = result
     if controls.preserve_color != "none":
@@ -46,7 +54,7 @@ def finishing_steps(
         recolor = color_map(controls.preserve_color, *colors)
         steps.append(lambda _, photo, painted: recolor(photo, painted))
 
-        def recolored(top: int, bottom: int) -> Tensor:
+        def recolored(top: int, bottom: int) -> Pixels:
             return recolor(photo.rows(top, bottom), result(top, bottom))
 
         rows = recolored
@@ -54,7 +62,7 @@ def finishing_steps(
         size = (photo.height, photo.width)
         radius = max(1, round(max(size) * WINDOW_SHARE))
         edges = GuidedMap.measure(photo.rows, rows, *size, radius, WINDOW_EPS)
-        steps.append(lambda top, photo, _: edges(top, photo).clamp_(0, 1))
+        steps.append(lambda top, photo, _: edges(top, photo).clip(0, 1))
     if controls.smooth:
         steps.append(lambda *strips: smooth(strips[-1], controls.smooth))
         margin += SMOOTH_REACH
@@ -64,16 +72,17 @@ def finishing_steps(
     return steps, margin
 
 
-def finish_pixels(photo: Picture, painted: Tensor, controls: Controls) -> Tensor:
+def finish_pixels(photo: Picture, painted: Pixels, controls: Controls) -> Pixels:
     """Apply what works on the pixels of a photo and its repainting: colours, edges, grain.
 
     Args:
         photo: At the size of the result.
-        painted: Shape `(1, 3, H, W)`, in [0, 1].
+        painted: Shape `(H, W, 3)`, in [0, 1].
         controls: How; what says where is not looked at.
     """
-    original = photo.pixels.to(painted)
-    for step in finishing_steps(replace(photo, levels=original), painted, None, controls)[0]:
+    original = photo.pixels
+    read = replace(photo, levels=original, change=None)
+    for step in finishing_steps(read, painted, None, controls)[0]:
         painted = step(0, original, painted)
     return painted
 
@@ -84,10 +93,10 @@ def _measure(photo: Picture, rows: RowReader, extent: RowReader | None) -> Color
     def measure(top: int, bottom: int) -> ColorStatistics:
         weights = []
         if photo.opacity is not None:
-            weights.append(to_unit(photo.opacity[:, :, top:bottom]))
+            weights.append(to_unit(photo.opacity[top:bottom]))
         if extent is not None:
             weights.append(extent(top, bottom))
-        return measure_colors(rows(top, bottom), reduce(torch.mul, weights) if weights else None)
+        return measure_colors(rows(top, bottom), reduce(np.multiply, weights) if weights else None)
 
     parts = starmap(measure, row_ranges(photo.height, photo.width))
     return sum(parts, start=next(parts))

@@ -5,10 +5,8 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
+from PIL import Image
 
 from adain.errors import MaskError
 from adain.imaging.color import LUMA, luma
@@ -28,8 +26,10 @@ LABEL_SHARE = 0.005
 """Part of a picture that a colour takes at least to be a label, not the soft edge of one."""
 
 
-def strength_map(mask: Picture, photo: Picture, size: tuple[int, int]) -> Tensor:
-    """Return the grey values of a mask, shape `(1, 1, *size)`, in [0, 1] or, if large, uint8.
+def strength_map(
+    mask: Picture, photo: Picture, size: tuple[int, int]
+) -> NDArray[np.float32 | np.uint8]:
+    """Return the grey values of a mask, shape `size`, in [0, 1] or, if large, uint8.
 
     Args:
         mask: White is 1; where it is transparent, it counts as black.
@@ -40,15 +40,15 @@ def strength_map(mask: Picture, photo: Picture, size: tuple[int, int]) -> Tensor
         MaskError: If the mask has not the shape of the photo.
     """
     _check_shape(mask, photo)
-    rows, result = _scaled(_grey(mask), mask, size), _shares(1, size)
+    rows, result = _scaled(_grey(mask), mask, size), np.empty(size, _share_type(size))
     for top, bottom in row_ranges(*size, STRIP_PIXELS):
-        result[:, :, top:bottom] = to_levels(rows(top, bottom).clamp_(0, 1), result.dtype)
+        result[top:bottom] = to_levels(rows(top, bottom).clip(0, 1), result.dtype)
     return result
 
 
 def region_weights(
     masks: Sequence[Picture], styles: int, photo: Picture, size: tuple[int, int], feather: float
-) -> Tensor:
+) -> NDArray[np.float32 | np.uint8]:
     """Return how much each style counts at each pixel.
 
     Args:
@@ -59,7 +59,7 @@ def region_weights(
         feather: Pixels of this size over which regions fade into one another.
 
     Returns:
-        Shape `(styles, 1, *size)`, in [0, 1] or, if large, uint8. Where the masks add up to more
+        Shape `(styles, *size)`, in [0, 1] or, if large, uint8. Where the masks add up to more
         than 1, the styles share the place in their proportion; where to less, the photo keeps
         the rest.
 
@@ -77,30 +77,29 @@ def region_weights(
             f"{len(masks)} masks for {styles} styles; give one mask for each style, or one with "
             "a colour for each"
         )
-    result, margin = _shares(styles, size), blur_radius(feather / 2) if feather else 0
+    result = np.empty((styles, *size), _share_type(size))
+    margin = blur_radius(feather / 2) if feather else 0
     for top, bottom in row_ranges(*size, max(STRIP_PIXELS, 2 * margin * size[1])):
-        strips = []
-        for rows in readers:  # One at a time: with their margins they are large.
+        strips = np.empty((styles, bottom - top, size[1]), np.float32)
+        for strip, rows in zip(strips, readers, strict=True):
             first = max(0, top - margin)
-            window = rows(first, min(bottom + margin, size[0])).clamp_(0, 1)
+            window = rows(first, min(bottom + margin, size[0])).clip(0, 1)
             if feather:
                 window = gaussian_blur(window, feather / 2)
-            strips.append(window[:, :, top - first : bottom - first].clone())
-        strip = torch.cat(strips)
-        shares = strip / strip.sum(0, keepdim=True).clamp_min(1)
-        result[:, :, top:bottom] = to_levels(shares, result.dtype)
+            strip[:] = window[top - first : bottom - first]
+        strips /= strips.sum(0).clip(1)
+        result[:, top:bottom] = to_levels(strips, result.dtype)
     return result
 
 
 def share_bytes(size: tuple[int, int]) -> int:
     """Return the bytes that the share of a style takes at each pixel, at a height and width."""
+    return _share_type(size).itemsize
+
+
+def _share_type(size: tuple[int, int]) -> np.dtype[np.float32 | np.uint8]:
     # Prints take a fourth of the memory in 8 bits, which masks have anyway.
-    return 1 if size[0] * size[1] > LARGE_PIXELS else 4
-
-
-def _shares(count: int, size: tuple[int, int]) -> Tensor:
-    dtype = torch.uint8 if share_bytes(size) == 1 else torch.float32
-    return torch.empty(count, 1, *size, dtype=dtype)
+    return np.dtype(np.uint8 if size[0] * size[1] > LARGE_PIXELS else np.float32)
 
 
 def _check_shape(mask: Picture, photo: Picture) -> None:
@@ -113,9 +112,9 @@ def _check_shape(mask: Picture, photo: Picture) -> None:
 
 
 def _grey(mask: Picture) -> RowReader:
-    def rows(top: int, bottom: int) -> Tensor:
-        grey = luma(mask.rows(top, bottom))
-        return grey if mask.opacity is None else grey * to_unit(mask.opacity[:, :, top:bottom])
+    def rows(top: int, bottom: int) -> NDArray[np.float32]:
+        grey = luma(mask.rows(top, bottom))[..., 0]
+        return grey if mask.opacity is None else grey * to_unit(mask.opacity[top:bottom])
 
     return rows
 
@@ -125,24 +124,18 @@ def _scaled(rows: RowReader, mask: Picture, size: tuple[int, int]) -> RowReader:
     scale = mask.height / size[0]
     reach = max(1.0, scale)
 
-    def scaled(top: int, bottom: int) -> Tensor:
-        centers = (torch.arange(top, bottom, dtype=torch.float64) + 0.5) * scale
-        low = max(0, math.floor(float(centers[0]) - reach))
-        high = min(mask.height, math.ceil(float(centers[-1]) + reach) + 1)
-        places = torch.arange(low, high) + 0.5
-        weights = (1 - (places - centers[:, None]).abs() / reach).clamp_min(0)
-        weights = (weights / weights.sum(1, keepdim=True)).float()
-        strip = rows(low, high)
-        if mask.width != size[1]:
-            narrow = (high - low, size[1])
-            strip = F.interpolate(strip, narrow, mode="bilinear", antialias=True)
-        return weights.mm(strip[0, 0])[None, None]
+    def scaled(top: int, bottom: int) -> NDArray[np.float32]:
+        first, last = top * scale, min(bottom * scale, mask.height)
+        low, high = max(0, math.floor(first - reach)), min(mask.height, math.ceil(last + reach))
+        window = Image.fromarray(rows(low, high))
+        new, box = (size[1], bottom - top), (0, first - low, mask.width, last - low)
+        return np.asarray(window.resize(new, Image.Resampling.BILINEAR, box))
 
     return rows if (mask.height, mask.width) == size else scaled
 
 
 def _labels(mask: Picture, styles: int) -> list[RowReader]:
-    """Return where each colour of a label picture is, from dark to bright, each `(1, 1, h, W)`."""
+    """Return where each colour of a label picture is, from dark to bright, each `(h, W)`."""
     strips = list(row_ranges(mask.height, mask.width, STRIP_PIXELS))
     codes, counts = _count_colors(_codes(mask, *strip) for strip in strips)
     colors = _colors(codes)
@@ -163,9 +156,10 @@ def _labels(mask: Picture, styles: int) -> list[RowReader]:
         labels = np.argmin(nearest, axis=0)
         colors = chosen
 
-    def region(label: int, top: int, bottom: int) -> Tensor:
+    def region(label: int, top: int, bottom: int) -> NDArray[np.float32]:
         places = labels[np.searchsorted(codes, _codes(mask, top, bottom))]
-        return torch.from_numpy(places == label).float()[None, None]
+        there: NDArray[np.float32] = (places == label).astype(np.float32)
+        return there
 
     order = np.argsort(colors @ np.array(LUMA), kind="stable")
     return [partial(region, int(label)) for label in order]
@@ -173,7 +167,8 @@ def _labels(mask: Picture, styles: int) -> list[RowReader]:
 
 def _codes(mask: Picture, top: int, bottom: int) -> NDArray[np.int32]:
     """Return the colours of some rows as 24-bit numbers, red first, shape `(h, W)`."""
-    red, green, blue = mask.rows(top, bottom)[0].mul(255).round().int().numpy()
+    levels = np.rint(mask.rows(top, bottom) * 255).astype(np.int32)
+    red, green, blue = np.moveaxis(levels, 2, 0)
     codes: NDArray[np.int32] = red << 16 | green << 8 | blue
     return codes
 

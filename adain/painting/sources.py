@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -63,18 +62,13 @@ def picture_from_array(array: NDArray[Any], name: str = "picture") -> Picture:
         if not (array.min() >= 0 and array.max() <= 1):  # False for NaN, too.
             raise ImageError(f"{name}: floating point must be from 0 to 1; divide by the white")
         if array.shape[2] == 3:
-            return _picture(array.astype(np.float32), None, name)
+            return Picture(array.astype(np.float32), name=name)
         array = np.rint(array * 65535).astype(np.uint16)  # Clear pixels are filled in levels.
     if array.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"{name}: expected uint8, uint16 or floating point, got {array.dtype}")
     colors = array[..., :3].copy()
     if array.shape[2] == 3 or array[..., 3].min() == np.iinfo(array.dtype).max:
-        return _picture(colors, None, name)
+        return Picture(colors, name=name)
     opacity = array[..., 3].copy()
     fill_clear(colors, opacity)
-    return _picture(colors, opacity, name)
-
-
-def _picture(colors: NDArray[Any], opacity: NDArray[Any] | None, name: str) -> Picture:
-    levels = torch.from_numpy(colors).permute(2, 0, 1)[None]
-    return Picture(levels, None if opacity is None else torch.from_numpy(opacity)[None, None], name)
+    return Picture(colors, opacity, name)

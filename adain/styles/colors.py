@@ -66,8 +66,8 @@ class ColorDistribution:
         _require(np.isfinite(vector).all(1), "not finite")
         values = vector.astype(np.float64)
         mean, products = values[:, :3], values[:, 3:][:, _MATRIX].reshape(-1, 3, 3)
-        inside = (mean >= -ROUNDING) & (mean <= 1 + ROUNDING)
-        _require(inside.all(1), "a mean is outside [0, 1]")
+        beyond = np.abs(mean - 0.5).max(1) - 0.5
+        _require(beyond <= ROUNDING, "a mean is outside [0, 1]")
         colors = ColorDistribution.from_moments(mean, products)
         variances = np.linalg.eigvalsh(colors.covariance)
         _require(variances[:, 0] >= -ROUNDING, "a variance is negative")

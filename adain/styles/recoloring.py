@@ -48,10 +48,11 @@ class ColorAffine:
 
     def apply(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return pixels `(h, W, 3)` as the first map changes them, in [0, 1]."""
-        mapped: NDArray[np.float32] = soften(pixels @ self.matrix[0].T + self.shift[0])
-        if self.alpha != 1:
-            mapped = (pixels + self.alpha * (mapped - pixels)).clip(0, 1)
-        return mapped
+        mapped = soften(pixels @ self.matrix[0].T + self.shift[0])
+        if self.alpha == 1:
+            return mapped
+        blend: NDArray[np.float32] = (pixels + self.alpha * (mapped - pixels)).clip(0, 1)
+        return blend
 
 
 def soften(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
