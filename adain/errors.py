@@ -6,6 +6,7 @@ AdainError
 │   └── ImageExistsError     a file that is there already
 ├── EngineError    what computes cannot be loaded or used on this machine
 ├── OptimizationError   a picture that no optimisation can improve
+├── TorchMissing   what needs torch, where it is not installed
 └── WeightsError   a weights file that is missing, damaged, altered or of another kind
 
 The text of every error says what failed, with which file or value, and what to do. Mistakes of
@@ -35,6 +36,10 @@ class EngineError(AdainError):
 
 class OptimizationError(AdainError):
     """The loss of a picture is not finite, and it never was."""
+
+
+class TorchMissing(AdainError):
+    """What was asked for needs torch, which is not installed."""
 
 
 class WeightsError(AdainError):

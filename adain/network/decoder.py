@@ -1,7 +1,7 @@
 """The decoder: normalized features to an image, as a table of operations says."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,12 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adain.network.encoder import Convolution
-from adain.styles.normalization import (
-    ChannelAffine,
-)
-from adain.styles.recoloring import (
-    StyleColors,
-)
+from adain.styles.modulation import GAIN, REACH
+from adain.styles.recoloring import StyleColors
 
 DecoderTable = tuple[tuple[Any, ...], ...]
 """Rows of a decoder, one operation each, first to last:
@@ -22,6 +18,7 @@ DecoderTable = tuple[tuple[Any, ...], ...]
     ("start", layer, strength)   take the features of a layer, normalized to this degree, by
                                  default wholly; the first row
     ("conv", inputs, outputs)    3x3 convolution with reflection padding, then ReLU
+    ("residual", width)          add a 3x3 convolution of the ReLU of a 3x3 convolution
     ("upsample", mode)           double the size, "nearest" or "bilinear"
     ("add", layer, inputs, outputs)   add a 1x1 convolution of the normalized features of a layer,
                                       or with twice its channels as inputs, of these and the
@@ -52,6 +49,41 @@ Normalized features do not tell what is black in the photo from what is merely d
 of it; the photo's own do, and as both come from the same numbers they cost nothing more.
 """
 
+Maps = tuple[Tensor, Tensor]
+"""Scale and shift of each channel after a convolution, `(N, C, 1, 1)` or `(1, C, H, W)`."""
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions of a residual row."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.a = Convolution(width, width)
+        self.b = Convolution(width, width)
+
+
+class StyleModulation(nn.Module):
+    """`adain.styles.modulation.Modulation` as a module that can be trained.
+
+    Args:
+        inputs: Statistics of a style.
+        hidden: Width of the layer between.
+        outputs: Scales and shifts.
+    """
+
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(inputs, hidden)
+        self.out = nn.Linear(hidden, outputs)
+        self.style_mean = nn.Buffer(torch.zeros(inputs))
+        self.style_spread = nn.Buffer(torch.ones(inputs))
+
+    def forward(self, style: Tensor) -> Tensor:
+        """Return changes of scales and shifts `(N, P)` for styles `(N, D)`."""
+        values = ((style - self.style_mean) / self.style_spread).clamp(-REACH, REACH)
+        changes: Tensor = GAIN * self.out(torch.tanh(self.hidden(values)))
+        return changes
+
 
 class Decoder(nn.Module):
     """Normalized features to an image, as a `DecoderTable` says.
@@ -59,6 +91,8 @@ class Decoder(nn.Module):
     Attributes:
         max_gain: What `adain.styles.normalization.limit_gain` holds its features to, or None.
         colors: Tells the colours of a style, which photos then take before they are encoded.
+        modulation: Tells from a style what scales and shifts the channels of the 3x3
+            convolutions, but for the last; None where nothing does.
         start_strength: How far the features that it starts from are normalized, in [0, 1].
     """
 
@@ -67,6 +101,7 @@ class Decoder(nn.Module):
         table: DecoderTable = DECODER_TABLE,
         max_gain: float | None = None,
         colors: StyleColors | None = None,
+        modulation: StyleModulation | None = None,
     ) -> None:
         super().__init__()
         if max_gain is not None and not 1 <= max_gain < math.inf:
@@ -74,13 +109,16 @@ class Decoder(nn.Module):
         self.table = table
         self.max_gain = max_gain
         self.colors = colors
-        self.layers = tuple(row[1] for row in table if row[0] in ("start", "add"))
+        self.modulation = modulation
+        self.layers = tuple(dict.fromkeys(row[1] for row in table if row[0] in ("start", "add")))
         self.start_strength = float(table[0][2]) if len(table[0]) > 2 else 1.0
         if not 0 <= self.start_strength <= 1:
             raise ValueError(f"the strength of the start must be in [0, 1], got {table[0][2]}")
         for i, (operation, *arguments) in enumerate(table):
             if operation == "conv":
                 self.add_module(str(i), Convolution(*arguments))
+            elif operation == "residual":
+                self.add_module(str(i), Residual(*arguments))
             elif operation == "add":
                 self.add_module(str(i), nn.Conv2d(arguments[1], arguments[2], kernel_size=1))
             elif operation == "image":
@@ -89,69 +127,83 @@ class Decoder(nn.Module):
                 raise ValueError(f"unknown upsampling {arguments[0]!r} in row {i}")
             elif operation not in ("start", "upsample"):
                 raise ValueError(f"unknown decoder operation {operation!r} in row {i}")
+        outputs = 2 * sum(width for width, _ in self.modulated())
+        if modulation is not None and modulation.out.out_features != outputs:
+            raise ValueError(
+                f"the modulation has {modulation.out.out_features} outputs, not {outputs}"
+            )
+
+    def modulated(self) -> list[tuple[int, str]]:
+        """Return the width of each modulated convolution, and the layer whose size it has."""
+        if self.modulation is None:
+            return []
+        found, depth = [], 0
+        for operation, *arguments in self.table:
+            if operation == "start":
+                depth = int(arguments[0][4])
+            elif operation == "upsample":
+                depth -= 1
+            elif operation == "conv":
+                found.append((arguments[1], f"relu{depth}_1"))
+            elif operation == "residual":
+                found += [(arguments[0], f"relu{depth}_1")] * 2
+        return found
+
+    def maps(self, style: Tensor) -> list[Maps]:
+        """Return what styles `(N, D)`, vectors without colours, do to modulated convolutions."""
+        if self.modulation is None:
+            return []
+        widths = [width for width, _ in self.modulated() for _ in ("scale", "shift")]
+        changes = iter(self.modulation(style)[:, :, None, None].split(widths, 1))
+        return [(1 + scale, shift) for scale, shift in zip(changes, changes, strict=True)]
 
     def forward(
         self,
         photo: Mapping[str, Tensor],
-        normalized: Mapping[str, Tensor] | Mapping[str, ChannelAffine],
+        normalized: Mapping[str, Tensor],
+        maps: Sequence[Maps] = (),
     ) -> Tensor:
         """Return an image `(N, 3, H, W)`, unclamped.
 
         Args:
             photo: Features of the photo at `self.layers`.
-            normalized: The same, normalized, or the maps that normalize them, which is faster.
+            normalized: The same, normalized.
+            maps: One for each of `self.modulated()`.
+
+        Raises:
+            ValueError: If there are more or fewer maps.
         """
-        start, normal = photo[self.layers[0]], normalized[self.layers[0]]
-        x = self.start(start, normal if isinstance(normal, Tensor) else normal.apply(start))
+        if len(maps) != len(self.modulated()):
+            raise ValueError(f"expected {len(self.modulated())} maps, got {len(maps)}")
+        rest = iter(maps)
+        x = torch.lerp(photo[self.layers[0]], normalized[self.layers[0]], self.start_strength)
         for i, (operation, *arguments) in enumerate(self.table):
-            if operation == "conv":
-                x = F.relu(self.get_submodule(str(i))(x), inplace=True)
-            elif operation == "upsample":
+            if operation == "start":
+                continue
+            if operation == "upsample":
                 x = F.interpolate(x, scale_factor=2, mode=arguments[0])
+                continue
+            module = self.get_submodule(str(i))
+            if operation == "conv":
+                x = F.relu(_modulate(module(x), rest), inplace=True)
+            elif operation == "residual":
+                assert isinstance(module, Residual)
+                inner = F.relu(_modulate(module.a(x), rest), inplace=True)
+                x = x + _modulate(module.b(inner), rest)
             elif operation == "add":
-                projection, layer = self.get_submodule(str(i)), arguments[0]
-                assert isinstance(projection, nn.Conv2d)
-                x = add_features(x, photo[layer], normalized[layer], projection)
-            elif operation == "image":
-                x = self.get_submodule(str(i))(x)
+                layer, inputs, _ = arguments
+                features = normalized[layer]
+                if inputs > features.shape[1]:
+                    features = torch.cat((features, photo[layer]), 1)
+                x = x + module(features)
+            else:
+                x = module(x)
         return x
 
-    def start(self, photo: Tensor, normalized: Tensor) -> Tensor:
-        """Return what the table's first row takes of the features of its layer."""
-        if self.start_strength == 1:
-            return normalized
-        return torch.lerp(photo, normalized, self.start_strength)
 
-
-def add_features(
-    x: Tensor, photo: Tensor, normalized: Tensor | ChannelAffine, projection: nn.Conv2d
-) -> Tensor:
-    """Add a 1x1 convolution of the features of a layer to `x`, in place.
-
-    Args:
-        x: Shape `(N, outputs, H, W)`.
-        photo: Features of the photo, `(N, C, H, W)`.
-        normalized: The same, normalized, or the map that normalizes them. Then the scale goes
-            into the kernel and the shift into the offset, so that neither the normalized features
-            nor the product is ever in memory: at full size that saves a tenth of the pass.
-        projection: Takes `C` inputs, or `2 C`: after the normalized features the photo's own.
-    """
-    width = photo.shape[1]
-    if isinstance(normalized, Tensor):
-        if projection.in_channels > width:
-            normalized = torch.cat((normalized, photo), 1)
-        return x.add_(projection(normalized))
-    assert projection.bias is not None
-    kernel, own = projection.weight[:, :, 0, 0].split(
-        (width, projection.in_channels - width), dim=1
-    )
-    scaled = kernel * normalized.scale[:, None, :]
-    if own.shape[1]:
-        scaled = scaled + own
-    shift = projection.bias + normalized.shift @ kernel.T
-    positions, sources = (value.permute(0, 2, 3, 1).flatten(1, 2) for value in (x, photo))
-    positions = positions.add_(shift[:, None, :]).baddbmm_(
-        sources, scaled.transpose(1, 2).expand(len(x), -1, -1)
-    )
-    result: Tensor = positions.unflatten(1, x.shape[2:])
-    return result.permute(0, 3, 1, 2)
+def _modulate(x: Tensor, maps: Iterator[Maps]) -> Tensor:
+    """Return `x`, scaled and shifted by the next map if there is one."""
+    scale, shift = next(maps, (None, None))
+    if scale is None or shift is None:
+        return x
+    return torch.addcmul(shift.to(x.dtype), x, scale.to(x.dtype))

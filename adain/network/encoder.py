@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,56 +14,6 @@ class Convolution(nn.Conv2d):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, kernel_size=3, padding=1, padding_mode="reflect")
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return `(N, outputs, H, W)` for `(N, inputs, H, W)` with sides of at least 2."""
-        if torch.is_grad_enabled() or x.device.type != "cpu":
-            return super().forward(x)
-        # On a CPU the padded copy costs up to half as much as the convolution. Without it only
-        # the outermost rows and columns are wrong; they are computed once more.
-        result = F.conv2d(x, self.weight, self.bias, padding=1)
-        for dim in (2, 3):
-            size = x.shape[dim]
-            for start, edge, inner_side in ((0, 0, 1), (size - 2, size - 1, 0)):
-                padding = [1, 1, 1, 1]
-                padding[2 * (3 - dim) + inner_side] = 0
-                strip = F.pad(x.narrow(dim, start, 2), padding, mode="reflect")
-                result.narrow(dim, edge, 1).copy_(F.conv2d(strip, self.weight, self.bias))
-        return result
-
-    def inner_rows(self, x: Tensor) -> Tensor:
-        """Return the `(N, outputs, H - 2, W)` rows that have both neighbours in `x`."""
-        if x.device.type != "cpu":
-            return F.conv2d(F.pad(x, (1, 1, 0, 0), mode="reflect"), self.weight, self.bias)
-        result = F.conv2d(x, self.weight, self.bias, padding=(0, 1))
-        # As above, both columns in one go.
-        result[..., :: x.shape[3] - 1] = self._outer_columns(_outer(x))
-        return result
-
-    def next_rows(self, above: Tensor, x: Tensor) -> Tensor:
-        """Return `inner_rows` of the two rows `above` and those of `x` below, without a copy.
-
-        Args:
-            above: Shape `(N, inputs, 2, W)`.
-            x: Shape `(N, inputs, H, W)`, at least two rows.
-        """
-        if x.device.type != "cpu":
-            return self.inner_rows(torch.cat((above, x), 2))
-        # The padding makes room for what the two rows above and the first two of x make together.
-        result = F.conv2d(x, self.weight, self.bias, padding=(2, 1))[:, :, :-2]
-        seam = torch.cat((above, x[:, :, :2]), 2)
-        result[:, :, :2] = F.conv2d(seam, self.weight, self.bias, padding=(0, 1))
-        columns = torch.cat((_outer(above), _outer(x)), 2)
-        result[..., :: x.shape[3] - 1] = self._outer_columns(columns)
-        return result
-
-    def _outer_columns(self, columns: Tensor) -> Tensor:
-        return F.conv2d(columns, self.weight, self.bias, stride=(1, 3))
-
-
-def _outer(x: Tensor) -> Tensor:
-    """Return the columns that the first and the last column of a convolution are made of."""
-    return x[..., [1, 0, 1, -2, -1, -2]]
 
 
 @dataclass(frozen=True)
@@ -131,7 +80,7 @@ class Encoder(nn.Module):
         x = image
         for i, block in enumerate(self.config.blocks):
             if i:
-                x = (pool or halve)(x)
+                x = pool(x) if pool else F.max_pool2d(x, 2)
             for name in block:
                 x = F.relu(getattr(self, f"conv{name}")(x), inplace=True)
                 if f"relu{name}" in layers:
@@ -147,13 +96,3 @@ class Encoder(nn.Module):
             layer: F.relu(getattr(self, layer.replace("relu", "embed"))(value), inplace=True)
             for layer, value in features.items()
         }
-
-
-def halve(x: Tensor) -> Tensor:
-    """Return the largest of each 2x2 positions; an odd last row or column is dropped."""
-    if torch.is_grad_enabled() or x.device.type != "cpu":
-        return F.max_pool2d(x, 2)
-    # Two and a half times as fast in channels_last.
-    height, width = x.shape[2] // 2 * 2, x.shape[3] // 2 * 2
-    rows = torch.maximum(x[:, :, 0:height:2, :width], x[:, :, 1:height:2, :width])
-    return torch.maximum(rows[..., ::2], rows[..., 1::2])

@@ -1,0 +1,18 @@
+"""What needs torch says so where it is not installed."""
+
+from adain.errors import TorchMissing
+
+
+def require_torch(what: str) -> None:
+    """Make sure that torch can be imported.
+
+    Args:
+        what: What needs it, as the error begins.
+
+    Raises:
+        TorchMissing: If it is not installed.
+    """
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise TorchMissing(f"{what} needs PyTorch; run: pip install 'adain[torch]'") from error
