@@ -8,13 +8,14 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from adain.errors import WeightsError
 from adain.network.decoder import Decoder, DecoderTable
 from adain.network.encoder import Encoder, EncoderConfig
-from adain.network.weights import encoder_fingerprint, save_decoder, save_encoder
+from adain.network.loading import fingerprint, save_decoder, save_encoder
 
 CONVOLUTIONS = {
     "vgg11": (1, 1, 2, 2, 1),
@@ -126,8 +127,8 @@ def import_adain(
     paths = folder / f"{name}.encoder.safetensors", folder / f"{name}.decoder.safetensors"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_encoder(encoder, paths[0], {"name": name}, torch.float32)
-        save_decoder(decoder, paths[1], encoder_fingerprint(encoder), {"name": name}, torch.float32)
+        save_encoder(encoder, paths[0], {"name": name}, np.float32)
+        save_decoder(decoder, paths[1], fingerprint(encoder), {"name": name}, np.float32)
     except OSError as error:
         raise WeightsError(f"{name}: cannot be written ({error.strerror or error})") from error
     return paths

@@ -21,8 +21,8 @@ from adain.network.weights import (
     DECODER_FORMAT,
     ENCODER_FORMAT,
     SHIPPED_ENCODER,
+    Array,
     ModelFiles,
-    Tensors,
     architecture,
     encoder_fingerprint,
     read_weights,
@@ -83,7 +83,7 @@ def load_decoder(path: Path) -> tuple[Decoder, dict[str, str]]:
 
 
 def build_encoder(
-    config: Mapping[str, Sequence[int]], tensors: Tensors, name: str = "the encoder"
+    config: Mapping[str, Sequence[int]], tensors: Mapping[str, Array], name: str = "the encoder"
 ) -> Encoder:
     """Return an encoder of these weights, which it shares.
 
@@ -107,7 +107,7 @@ def build_encoder(
 
 def build_decoder(
     table: Sequence[Sequence[Any]],
-    tensors: Tensors,
+    tensors: Mapping[str, Array],
     max_gain: float | str | None,
     name: str = "the decoder",
 ) -> Decoder:
@@ -188,14 +188,14 @@ def save_decoder(
     _save(tensors, path, {**metadata, "encoder": fingerprint, **(facts or {})})
 
 
-def _tensors(module: nn.Module) -> Tensors:
+def _tensors(module: nn.Module) -> dict[str, Array]:
     return {
         name: value.detach().float().cpu().contiguous().numpy()
         for name, value in module.state_dict().items()
     }
 
 
-def _fill(module: nn.Module, tensors: Tensors, name: str) -> None:
+def _fill(module: nn.Module, tensors: Mapping[str, Array], name: str) -> None:
     """Put tensors into a module built without memory, so a hostile table costs nothing."""
     try:
         module.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()}, assign=True)

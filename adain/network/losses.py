@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from adain.network.moments import Moments, measure_moments
-from adain.styles.statistics import ChannelStatistics, channel_statistics
+from adain.network.statistics import FeatureStatistics, feature_statistics
 
 WASSERSTEIN_RIDGE = 1e-4
 """Added to variances, as a part of the mean square of the style's channels."""
@@ -21,7 +21,7 @@ def content_loss(features: Tensor, target: Tensor) -> Tensor:
     return F.mse_loss(features, target)
 
 
-def style_loss(features: Tensor, target: ChannelStatistics) -> Tensor:
+def style_loss(features: Tensor, target: FeatureStatistics) -> Tensor:
     """Return how far the channel statistics of `features` are from a style's.
 
     Mean squared difference of the means plus that of the standard deviations (equation 13 of
@@ -31,7 +31,7 @@ def style_loss(features: Tensor, target: ChannelStatistics) -> Tensor:
         features: Shape `(N, C, H, W)`.
         target: Statistics of shape `(N, C)` or `(1, C)`.
     """
-    measured = channel_statistics(features)
+    measured = feature_statistics(features)
     return F.mse_loss(measured.mean, target.mean.expand_as(measured.mean)) + F.mse_loss(
         measured.std, target.std.expand_as(measured.std)
     )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from adain.imaging.color import luma
+from adain.imaging.color import LUMA
 
 PALETTE_SCALES = (2, 8)
 """Pixels along the side of the squares whose mean colours make a picture's palettes."""
@@ -62,6 +62,12 @@ def chroma_curvature_loss(image: Tensor) -> Tensor:
 def _chroma(image: Tensor) -> Tensor:
     """Return red and blue less lightness, `(N, 2, H, W)`."""
     return image[:, ::2] - luma(image)
+
+
+def luma(image: Tensor) -> Tensor:
+    """Return the lightness `(N, 1, H, W)` of pictures `(N, 3, H, W)`, as `adain.imaging.color`."""
+    weights = torch.tensor(LUMA, dtype=image.dtype, device=image.device)[:, None, None]
+    return (image * weights).sum(1, keepdim=True)
 
 
 def palette_loss(image: Tensor, painting: Tensor) -> Tensor:

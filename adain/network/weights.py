@@ -21,8 +21,7 @@ from safetensors import SafetensorError, safe_open
 from adain.errors import WeightsError
 from adain.styles.statistics import EPS
 
-Tensors = dict[str, NDArray[np.float32]]
-"""Weights by name."""
+Array = NDArray[np.float32]
 
 ASSETS = Path(__file__).parents[1] / "assets"
 
@@ -107,7 +106,7 @@ def imported_models() -> list[str]:
     return sorted(file.name.removesuffix(DECODER_SUFFIX) for file in files)
 
 
-def read_weights(path: Path, kind: str | None = None) -> tuple[Tensors, dict[str, str]]:
+def read_weights(path: Path, kind: str | None = None) -> tuple[dict[str, Array], dict[str, str]]:
     """Read the tensors, as float32, and the metadata of a safetensors file.
 
     Args:
@@ -154,7 +153,7 @@ def architecture(path: Path, metadata: Mapping[str, str], kind: type) -> Any:
     return value
 
 
-def encoder_fingerprint(tensors: Mapping[str, NDArray[np.float32]], widths: Sequence[int]) -> str:
+def encoder_fingerprint(tensors: Mapping[str, Array], widths: Sequence[int]) -> str:
     """Return 16 hex digits that change when stored style statistics would change.
 
     They cover the encoder's weights and layers and the constant under the root; the heads for

@@ -162,4 +162,4 @@ def center_crops(paths: Sequence[Path], side: int) -> Tensor:
 
 def _load_bytes(path: Path) -> Tensor:
     """Return the picture as bytes `(3, H, W)`: a quarter of the memory of floats."""
-    return load_image(path).pixels[0].mul(255).round().byte()
+    return torch.tensor(load_image(path).to_array(8)[..., :3]).permute(2, 0, 1).contiguous()

@@ -1,17 +1,19 @@
 """Training of the decoder by perceptual losses."""
 
 from collections.abc import Iterable
+from copy import deepcopy
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
 from adain.config import STYLE_LAYERS
-from adain.network.decoder import DECODER_TABLE, Decoder, DecoderTable
+from adain.network.decoder import DECODER_TABLE, Decoder, DecoderTable, Residual
 from adain.network.encoder import Encoder
+from adain.network.loading import fingerprint, save_decoder
 from adain.network.losses import content_loss, covariance_loss, style_loss
-from adain.network.model import normalize_features
 from adain.network.pixel_losses import (
     chroma_curvature_loss,
     palette_loss,
@@ -19,13 +21,20 @@ from adain.network.pixel_losses import (
     stray_color_loss,
     total_variation_loss,
 )
-from adain.network.weights import encoder_fingerprint, save_decoder
+from adain.network.statistics import (
+    FeatureStatistics,
+    color_moments,
+    layer_statistics,
+    normalize_features,
+    recolor,
+    style_vector,
+    to_style,
+)
 from adain.quality.metrics import coarse_pairs, coarse_similarity, structural_similarity
-from adain.styles.recoloring import ColorMoments, StyleColors, color_transfer
-from adain.styles.statistics import style_statistics
+from adain.styles.recoloring import StyleColors, color_transfer
 from adain.training.config import DecoderLosses
 from adain.training.data import CropBatches, Pictures
-from adain.training.objective import Objective, convolution_state
+from adain.training.objective import Objective
 
 MAX_GAIN = 2.0
 """Limit of the gain of new decoders: a smaller one takes the strength from the style."""
@@ -45,6 +54,9 @@ def initial_decoder(
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
             nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+    for module in decoder.modules():
+        if isinstance(module, Residual):  # Adds nothing at first.
+            nn.init.zeros_(module.b.weight)
     image = decoder.get_submodule(str(len(decoder.table) - 1))
     assert isinstance(image, nn.Conv2d) and image.bias is not None
     with torch.no_grad():
@@ -63,7 +75,10 @@ def fit_colors(encoder: Encoder, pictures: Pictures, crop: int, seed: int) -> St
     crops = CropBatches(pictures, 8, crop, seed=seed)
     batches = (crops[i][0] for i in range(min(COLOR_CROPS // 8, len(pictures))))
     return StyleColors.fit(
-        (style_statistics(encoder(batch, STYLE_LAYERS)), ColorMoments.of(batch).distribution())
+        (
+            to_style(layer_statistics(encoder(batch, STYLE_LAYERS))),
+            color_moments(batch).distribution(),
+        )
         for batch in batches
     )
 
@@ -112,10 +127,11 @@ class DecoderTraining(Objective):
         with torch.no_grad():
             paintings = torch.cat([photos[:count], paintings[count:]])
             style_features = self.encoder(paintings, STYLE_LAYERS)
-            features, normalized = self._normalize(photos, paintings, style_features)
-            embedded_style = style_statistics(self._embed_some(style_features))
+            style = layer_statistics(style_features)
+            features = self.encoder(self._recolor(photos, paintings), STYLE_LAYERS)
+            embedded_style = layer_statistics(self._embed_some(style_features))
             embedded_content = self._embed_content(photos)
-        result = self.decoder(features, normalized)
+        result = self._decode(features, style)
         painted = self.encoder(result, STYLE_LAYERS)
         embedded = self._embed_some(painted)
         # Variances are small differences of averages, which half precision would drown.
@@ -153,18 +169,21 @@ class DecoderTraining(Objective):
             "palette": palette_loss(result, paintings),
         }
 
-    def _normalize(
-        self, photos: Tensor, paintings: Tensor, style: dict[str, Tensor]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return the features of the photos as the encoder gets them, and the same normalized."""
-        if self.decoder.colors is not None:
-            with torch.autocast(photos.device.type, enabled=False):
-                given, wanted = (ColorMoments.of(x).distribution() for x in (photos, paintings))
-                photos = color_transfer(given, wanted).apply(photos)
-        features = self.encoder(photos, STYLE_LAYERS)
-        return features, normalize_features(
-            features, style_statistics(style), max_gain=self.decoder.max_gain
-        )
+    def _recolor(self, photos: Tensor, paintings: Tensor) -> Tensor:
+        """Return the photos as the encoder gets them."""
+        if self.decoder.colors is None:
+            return photos
+        with torch.autocast(photos.device.type, enabled=False):
+            given, wanted = (color_moments(x).distribution() for x in (photos, paintings))
+            colors = color_transfer(given, wanted)
+            matrix, shift = (torch.tensor(x).to(photos) for x in (colors.matrix, colors.shift))
+            return recolor(photos, matrix, shift)
+
+    def _decode(self, features: dict[str, Tensor], style: dict[str, FeatureStatistics]) -> Tensor:
+        with torch.no_grad():
+            normalized = normalize_features(features, style, max_gain=self.decoder.max_gain)
+        image: Tensor = self.decoder(features, normalized, self.decoder.maps(style_vector(style)))
+        return image
 
     def _embed_content(self, photos: Tensor) -> Tensor:
         return self.encoder.embed(self.encoder(photos, ("relu4_1",)))["relu4_1"]
@@ -190,10 +209,10 @@ class DecoderTraining(Objective):
         for i, photo in enumerate(photos.split(1)):
             painting = paintings[i % len(paintings)][None]
             style_features = self.encoder(painting, STYLE_LAYERS)
-            features, normalized = self._normalize(photo, painting, style_features)
-            result = self.decoder(features, normalized).clamp(0, 1)
+            features = self.encoder(self._recolor(photo, painting), STYLE_LAYERS)
+            result = self._decode(features, layer_statistics(style_features)).clamp(0, 1)
             embedded = self.encoder.embed(self.encoder(result, STYLE_LAYERS))
-            embedded_style = style_statistics(self.encoder.embed(style_features))
+            embedded_style = layer_statistics(self.encoder.embed(style_features))
             content = self._embed_content(photo)
             sums["content"] += content_loss(embedded["relu4_1"], content).item()
             sums["style"] += sum(
@@ -206,15 +225,11 @@ class DecoderTraining(Objective):
 
     def export(self, folder: Path, facts: dict[str, str]) -> None:
         """Write `decoder.safetensors`."""
-        decoder = Decoder(self.decoder.table, self.decoder.max_gain, self.decoder.colors)
-        state: dict[str, Tensor] = {}
-        for name, module in self.decoder.named_children():
-            if isinstance(module, nn.Conv2d):
-                state |= convolution_state(name, module)
-        decoder.load_state_dict(state, strict=False)  # The colours are there already.
-        save_decoder(
-            decoder, folder / "decoder.safetensors", encoder_fingerprint(self.encoder), facts
-        )
+        decoder = deepcopy(self.decoder)
+        for module in decoder.modules():
+            if parametrize.is_parametrized(module, "weight"):  # The optimiser sees it otherwise.
+                parametrize.remove_parametrizations(module, "weight")
+        save_decoder(decoder, folder / "decoder.safetensors", fingerprint(self.encoder), facts)
 
 
 def _sum(losses: Iterable[Tensor]) -> Tensor:

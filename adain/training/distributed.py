@@ -11,7 +11,7 @@ from adain.engine.device import choose_device, keep_freed_memory
 
 
 @contextmanager
-def process_group(device: torch.device) -> Iterator[tuple[int, torch.device]]:
+def process_group(device: str) -> Iterator[tuple[int, torch.device]]:
     """Join the processes that torchrun started, if it did; yield the rank and its device.
 
     Args:
@@ -19,12 +19,12 @@ def process_group(device: torch.device) -> Iterator[tuple[int, torch.device]]:
     """
     keep_freed_memory()
     if "RANK" not in os.environ:
-        yield 0, device
+        yield 0, torch.device(device)
         return
-    if device.type == "cuda":
-        device = choose_device(f"cuda:{os.environ['LOCAL_RANK']}")
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    cuda = device.startswith("cuda")
+    own = choose_device(f"cuda:{os.environ['LOCAL_RANK']}") if cuda else device
+    dist.init_process_group("nccl" if cuda else "gloo")
     try:
-        yield dist.get_rank(), device
+        yield dist.get_rank(), torch.device(own)
     finally:
         dist.destroy_process_group()

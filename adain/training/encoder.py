@@ -12,7 +12,8 @@ from adain.config import LOSS_LAYERS
 from adain.errors import WeightsError
 from adain.network.conversion import fold_preprocessing
 from adain.network.encoder import Encoder, EncoderConfig
-from adain.network.weights import read_weights, save_encoder
+from adain.network.loading import save_encoder
+from adain.network.weights import read_weights
 from adain.training.objective import Objective, convolution_state
 
 
@@ -26,7 +27,7 @@ def load_teacher(path: Path) -> Encoder:
     Raises:
         WeightsError: If the file is damaged or its tensors are not those of a VGG-19.
     """
-    tensors, _ = read_weights(path)
+    tensors = {name: torch.from_numpy(value) for name, value in read_weights(path)[0].items()}
     try:
         matrix, offset = (
             tensors.pop("preprocess.weight")[:, :, 0, 0],

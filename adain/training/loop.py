@@ -170,5 +170,5 @@ def _any_process(flag: bool, device: torch.device) -> bool:
 
 def _mixed(precision: str, device: torch.device) -> bool:
     if precision == "auto":
-        return fast_bfloat16(device)
+        return fast_bfloat16(device.type)
     return precision == "bfloat16"

@@ -13,6 +13,7 @@ from adain.errors import WeightsError
 from adain.files import new_file
 from adain.imaging.pillow import to_image
 from adain.imaging.writing import save_image
+from adain.network.statistics import to_pixels
 from adain.training.config import TrainingConfig
 from adain.training.objective import Objective
 
@@ -74,7 +75,8 @@ class Run:
         self.objective.eval()
         metrics, preview = self.objective.evaluate()
         self.objective.train()
-        save_image(to_image(preview), self.folder / f"preview-{step:06d}.png", overwrite=True)
+        path = self.folder / f"preview-{step:06d}.png"
+        save_image(to_image(to_pixels(preview[None])), path, overwrite=True)
         row = {"step": step, **losses, **metrics}
         path = self.folder / "metrics.csv"
         new = not path.exists()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adain.engine.torch_extra import require_torch
 from adain.training.config import ENCODER_TRAINING, DecoderLosses, TrainingConfig
 from gallery.cli.exits import usage
 from gallery.cli.fields import spread
@@ -60,6 +61,7 @@ def encoder(
     Example: adain train encoder --photos photos.csv --paintings styles.csv
     --teacher vgg19.safetensors -o runs/encoder
     """
+    require_torch("training")
     from adain.training.data import center_crops, find_pictures
     from adain.training.encoder import EncoderDistillation, load_teacher
 
@@ -108,7 +110,8 @@ def decoder(
     Example: torchrun --nproc-per-node 4 --no-python adain train decoder --photos photos/
     --paintings paintings/ -o runs/decoder
     """
-    from adain.network.weights import load_decoder, load_encoder
+    require_torch("training")
+    from adain.network.loading import load_decoder, load_encoder
     from adain.training.data import center_crops, find_pictures
     from adain.training.decoder import DecoderTraining, fit_colors, initial_decoder
 

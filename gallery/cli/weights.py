@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from adain.engine.torch_extra import require_torch
 from adain.errors import WeightsError
 from gallery.cli.exits import usage
 from gallery.cli.options import Quiet
@@ -77,7 +78,6 @@ def import_weights(
     ] = False,
 ) -> None:
     """Bring weights from files: a network of torchvision, or a model of pytorch-AdaIN."""
-    from adain.network.conversion import import_adain
     from adain.network.pretrained import NETWORKS, import_network
     from adain.network.weights import MODELS, imported_models, models_folder
 
@@ -96,6 +96,9 @@ def import_weights(
             raise ValueError(f"{name!r} cannot name a model; give letters, digits, - and _")
     if name in imported_models() and not overwrite:
         raise WeightsError(f"there is a model {name}; give another name, or --overwrite")
+    require_torch("importing a model")
+    from adain.network.conversion import import_adain
+
     for path in import_adain(files[0], files[1], models_folder(), name):
         emit(str(path))
 
@@ -143,13 +146,14 @@ def _rows() -> list[dict[str, Any]]:
 
 
 def _check(name: str, kind: str) -> None:
-    from adain.network.pretrained import load_network
-    from adain.network.weights import load_model
+    from adain.engine.model import ModelWeights
+    from adain.network.pretrained import check_network
+    from adain.network.weights import find_model
 
     if kind == "model":
-        load_model(name)
+        ModelWeights.read(find_model(name))
     else:
-        load_network(name)
+        check_network(name)
 
 
 def _network(name: str) -> str:
