@@ -59,7 +59,8 @@ def soften(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return colours of any range in [0, 1]: lights keep their shades where a clip burns them."""
     inner = pixels.clip(KNEE, 1 - KNEE)
     beyond = (pixels - inner) / KNEE
-    return inner + KNEE * (beyond / (1 + np.abs(beyond)))
+    softened: NDArray[np.float32] = inner + KNEE * (beyond / (1 + np.abs(beyond)))
+    return softened
 
 
 def color_transfer(
