@@ -12,12 +12,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import nn
 from torch.nn import functional as F
 
 from adain.config import MIN_SIDE
 from adain.errors import OptimizationError
+from adain.network.statistics import to_pixels, to_tensor
 from adain.optimizing.checkpoint import Checkpoint, advance, restore
 from adain.optimizing.config import GatysConfig
 from adain.optimizing.perceptual import PerceptualLoss, prepare_loss
@@ -47,7 +50,7 @@ class Step:
         seconds: Since the run began.
         losses: `content`, `style` and `tv` before weighting, and their weighted sum `loss`.
         note: What a person should know, or nothing.
-        preview: Makes the picture as it is now, `(1, 3, H, W)` in [0, 1] at full size.
+        preview: Makes the picture as it is now, `(H, W, 3)` in [0, 1] at full size.
         checkpoint: What the run can go on from after this step.
     """
 
@@ -60,7 +63,7 @@ class Step:
     seconds: float
     losses: Mapping[str, float]
     note: str
-    preview: Callable[[], Tensor]
+    preview: Callable[[], NDArray[np.float32]]
     checkpoint: Checkpoint
 
 
@@ -69,7 +72,7 @@ class Rendering:
     """The result of a run.
 
     Attributes:
-        image: Shape `(1, 3, H, W)` in [0, 1], at the photo's size whatever ended the run.
+        image: Shape `(H, W, 3)` in [0, 1], at the photo's size whatever ended the run.
         ended: `finished`, `stopped` (by the caller), `time limit` or `diverged`.
         iterations: Steps in all, of this run.
         seconds: What it took.
@@ -77,7 +80,7 @@ class Rendering:
         checkpoint: What a run that was stopped can go on from.
     """
 
-    image: Tensor
+    image: NDArray[np.float32]
     ended: str
     iterations: int
     seconds: float
@@ -87,12 +90,12 @@ class Rendering:
 
 def optimize_image(
     encoder: nn.Module,
-    photo: Tensor,
+    photo: NDArray[np.float32],
     style: Paintings | StyleStatistics,
     config: GatysConfig = GatysConfig(),
     *,
-    start: Tensor | None = None,
-    regions: Tensor | None = None,
+    start: NDArray[np.float32] | None = None,
+    regions: NDArray[np.float32] | None = None,
     resume: Checkpoint | None = None,
     memory: int | None = None,
     on_step: Callable[[Step], None] = lambda step: None,
@@ -103,15 +106,16 @@ def optimize_image(
     What does not fit into the memory goes through the network in strips, to the same result.
 
     Args:
-        encoder: The perceptual network to `relu5_1`, frozen: an `Encoder`, whose `embed` heads
-            are used if it has them, or another that is called as it is.
-        photo: Shape `(1, 3, H, W)`, RGB in [0, 1], sides of at least 16 pixels.
+        encoder: The perceptual network to `relu5_1`, frozen, on the device that computes: an
+            `Encoder`, whose `embed` heads are used if it has them, or another that is called as
+            it is.
+        photo: Shape `(H, W, 3)`, RGB in [0, 1], sides of at least 16 pixels.
         style: Paintings with weights, or a stored style, which needs the style loss `statistics`;
             with regions one row for each.
         config: How.
         start: Picture of the photo's shape to begin with; None begins with seeded noise.
-        regions: How much each style counts at each pixel, shape `(styles, 1, H, W)` in [0, 1];
-            None mixes them everywhere.
+        regions: How much each style counts at each pixel, shape `(styles, H, W)` in [0, 1]; None
+            mixes them everywhere.
         resume: Where an earlier run with the same arguments was.
         memory: Bytes that may be used beside the arguments; None is about half of what is free.
         on_step: Called after each step.
@@ -120,15 +124,22 @@ def optimize_image(
     Raises:
         ValueError: If shapes or weights do not fit, or a stored style meets another style loss.
         ImageTooLargeError: If the memory is too small for this photo.
-        OptimizationError: If not even the start has a finite loss.
+        OptimizationError: If not even the start has a finite loss, or `resume` is of a picture of
+            another size.
     """
     _check_arguments(photo, style, config, start)
     _check_regions(photo, style, regions)
+    height, width = photo.shape[:2]
     if memory is not None:
-        memory -= STATE_BYTES * photo.shape[2] * photo.shape[3]
-    strip_rows(encoder, photo.shape[2], photo.shape[3], memory)  # Refuses before the work.
-    pyramid = Pyramid(photo, start, config)
+        memory -= STATE_BYTES * height * width
+    strip_rows(encoder, height, width, memory)  # Refuses before the work.
+    device = next(encoder.parameters()).device
+    areas = None if regions is None else torch.from_numpy(regions)[:, None].to(device)
+    pyramid = Pyramid(
+        to_tensor(photo).to(device), None if start is None else to_tensor(start).to(device), config
+    )
     point = resume or pyramid.first()
+    _check_size(point, pyramid)
     deadlines = pyramid.deadlines(point.scale)
     run = _Run(pyramid, config, on_step, should_stop, deadlines, time.perf_counter())
     outcome = _Outcome(point, "", 0, {})
@@ -136,14 +147,14 @@ def optimize_image(
         if scale > outcome.point.scale:
             outcome = replace(outcome, point=pyramid.enlarge(outcome.point))
         small = pyramid.resized_photo(scale)
-        places = None if regions is None else F.interpolate(regions, small.shape[2:], mode="area")
+        places = None if areas is None else F.interpolate(areas, small.shape[2:], mode="area")
         objective = prepare_loss(encoder, small, style, config.loss, places, memory)
         outcome = run.optimize_scale(objective, outcome)
         if outcome.ended not in ("finished", "late"):
             break
     ended = "time limit" if outcome.ended == "late" else outcome.ended
     return Rendering(
-        image=pyramid.full(outcome.point),
+        image=to_pixels(pyramid.full(outcome.point)),
         ended=ended,
         iterations=outcome.iterations,
         seconds=time.perf_counter() - run.began,
@@ -236,24 +247,24 @@ class _Run:
                 seconds=time.perf_counter() - self.began,
                 losses=losses,
                 note=note,
-                preview=lambda: self.pyramid.full(point),
+                preview=lambda: to_pixels(self.pyramid.full(point)),
                 checkpoint=point,
             )
         )
 
 
 def _check_arguments(
-    photo: Tensor, style: Paintings | StyleStatistics, config: GatysConfig, start: Tensor | None
+    photo: NDArray[np.float32],
+    style: Paintings | StyleStatistics,
+    config: GatysConfig,
+    start: NDArray[np.float32] | None,
 ) -> None:
-    if photo.ndim != 4 or photo.shape[:2] != (1, 3) or min(photo.shape[2:]) < MIN_SIDE:
+    if photo.ndim != 3 or photo.shape[2] != 3 or min(photo.shape[:2]) < MIN_SIDE:
         raise ValueError(
-            f"expected a photo of shape (1, 3, H, W), sides of at least {MIN_SIDE}, "
-            f"got {tuple(photo.shape)}"
+            f"expected a photo of shape (H, W, 3), sides of at least {MIN_SIDE}, got {photo.shape}"
         )
     if start is not None and start.shape != photo.shape:
-        raise ValueError(
-            f"expected a start of shape {tuple(photo.shape)}, got {tuple(start.shape)}"
-        )
+        raise ValueError(f"expected a start of shape {photo.shape}, got {start.shape}")
     if isinstance(style, StyleStatistics):
         if config.loss.style_loss != "statistics":
             raise ValueError(
@@ -265,16 +276,26 @@ def _check_arguments(
         raise ValueError(f"expected paintings with positive weights, got weights {weights}")
 
 
+def _check_size(point: Checkpoint, pyramid: Pyramid) -> None:
+    sizes = dict(enumerate(pyramid.sizes))
+    if tuple(point.tensors["image"].shape[2:]) != sizes.get(point.scale):
+        raise OptimizationError(
+            "the checkpoint is of a picture of another size; give that size again, or begin anew"
+        )
+
+
 def _check_regions(
-    photo: Tensor, style: Paintings | StyleStatistics, regions: Tensor | None
+    photo: NDArray[np.float32],
+    style: Paintings | StyleStatistics,
+    regions: NDArray[np.float32] | None,
 ) -> None:
     if regions is None:
         return
     count = len(style.to_vector() if isinstance(style, StyleStatistics) else style)
-    expected = (count, 1, *photo.shape[2:])
+    expected = (count, *photo.shape[:2])
     if regions.shape != expected:
-        raise ValueError(f"expected regions of shape {expected}, got {tuple(regions.shape)}")
+        raise ValueError(f"expected regions of shape {expected}, got {regions.shape}")
     if not (
-        regions.isfinite().all() and (regions >= 0).all() and (regions.amax((1, 2, 3)) > 0).all()
+        np.isfinite(regions).all() and (regions >= 0).all() and (regions.max((1, 2)) > 0).all()
     ):
         raise ValueError("expected regions of weights of at least 0, none of them empty")

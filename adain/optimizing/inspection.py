@@ -1,20 +1,21 @@
 """What the network sees in a photo: feature maps, channels that go together, what is kept.
 
-All of it is plain tensors of one photo `(1, 3, H, W)`, RGB in [0, 1], at one layer of an encoder.
+All of it is plain arrays of one photo `(H, W, 3)`, RGB in [0, 1], at one layer of an encoder.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from adain.network.encoder import Encoder
 from adain.network.losses import content_loss, gram_matrix
-from adain.network.model import layer_scale
 from adain.network.pixel_losses import total_variation_loss
+from adain.network.statistics import feature_statistics, layer_scale, to_pixels, to_tensor
 from adain.optimizing.optimizers import PyramidAdam, State
-from adain.styles.statistics import channel_statistics
 
 SMOOTHNESS = 0.5
 """Weight of total variation against the relative distance of features, which deep layers leave
@@ -31,12 +32,13 @@ class FeatureMap:
     Attributes:
         channel: Its index.
         share: Its part of the layer's energy (sum of squares), in [0, 1].
-        values: Shape `(H, W)` in [0, 1], 1 where it responds most; all 0 if it never does.
+        values: Shape `(h, w)` of the layer, in [0, 1], 1 where it responds most; all 0 if it never
+            does.
     """
 
     channel: int
     share: float
-    values: Tensor
+    values: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,10 @@ class ChannelProfile:
         share: Part of the layer's energy (sum of squares).
     """
 
-    mean: Tensor
-    std: Tensor
-    active: Tensor
-    share: Tensor
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+    active: NDArray[np.float32]
+    share: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Inversion:
     """
 
     layer: str
-    image: Tensor
+    image: NDArray[np.float32]
     distance: float
 
 
@@ -80,25 +82,26 @@ def layer_names(encoder: Encoder) -> tuple[str, ...]:
     return tuple(f"relu{name}" for block in encoder.config.blocks for name in block)
 
 
-@torch.no_grad()
-def layer_features(encoder: Encoder, photo: Tensor, layer: str) -> Tensor:
-    """Return the features `(1, C, H, W)` of a photo at any layer.
+def layer_features(encoder: Encoder, photo: NDArray[np.float32], layer: str) -> Tensor:
+    """Return the features `(1, C, h, w)` of a photo `(H, W, 3)` at any layer, on the device.
 
     Raises:
         ValueError: If the encoder has no such layer, which is told with those that it has; if
-            the photo is not one picture, or too small for the layer.
+            the photo has another shape, or is too small for the layer.
     """
     _check(encoder, photo, layer)
-    features: Tensor = encoder(photo, (layer,))[layer]
-    return features
+    device = next(encoder.parameters()).device
+    return _features(encoder, to_tensor(photo).to(device), layer)
 
 
-def feature_maps(encoder: Encoder, photo: Tensor, layer: str, count: int) -> list[FeatureMap]:
+def feature_maps(
+    encoder: Encoder, photo: NDArray[np.float32], layer: str, count: int
+) -> list[FeatureMap]:
     """Return the maps of the channels with the most energy, strongest first.
 
     Args:
         encoder: The network.
-        photo: Shape `(1, 3, H, W)`, RGB in [0, 1].
+        photo: Shape `(H, W, 3)`, RGB in [0, 1].
         layer: One of `layer_names`.
         count: How many; fewer if the layer has fewer channels.
 
@@ -110,26 +113,22 @@ def feature_maps(encoder: Encoder, photo: Tensor, layer: str, count: int) -> lis
     features = layer_features(encoder, photo, layer)[0]
     shares = _energy_shares(features)
     strongest = shares.argsort(descending=True, stable=True)[:count]
-    tops = features.amax((1, 2)).clamp_min(1e-12)
+    maps = (features / features.amax((1, 2), keepdim=True).clamp_min(1e-12)).cpu().numpy()
     return [
-        FeatureMap(channel, shares[channel].item(), features[channel] / tops[channel])
-        for channel in strongest.tolist()
+        FeatureMap(channel, shares[channel].item(), maps[channel]) for channel in strongest.tolist()
     ]
 
 
-def channel_profile(encoder: Encoder, photo: Tensor, layer: str) -> ChannelProfile:
+def channel_profile(encoder: Encoder, photo: NDArray[np.float32], layer: str) -> ChannelProfile:
     """Return statistics of every channel of a layer. Raises as `layer_features`."""
     features = layer_features(encoder, photo, layer)
-    statistics = channel_statistics(features)
-    return ChannelProfile(
-        mean=statistics.mean[0],
-        std=statistics.std[0],
-        active=(features[0] > 0).float().mean((1, 2)),
-        share=_energy_shares(features[0]),
-    )
+    statistics = feature_statistics(features)
+    active = (features[0] > 0).float().mean((1, 2))
+    found = (statistics.mean[0], statistics.std[0], active, _energy_shares(features[0]))
+    return ChannelProfile(*(values.cpu().numpy() for values in found))
 
 
-def gram_picture(encoder: Encoder, photo: Tensor, layer: str) -> Tensor:
+def gram_picture(encoder: Encoder, photo: NDArray[np.float32], layer: str) -> NDArray[np.float32]:
     """Return which channels of a layer respond at the same places.
 
     The Gram matrix divided by the channels' energies: cosines, which are not negative after a
@@ -150,12 +149,12 @@ def gram_picture(encoder: Encoder, photo: Tensor, layer: str) -> Tensor:
     cosines.clamp_(0, 1)
     order = _angular_order(cosines - cosines.mean())
     order = torch.cat([order[alive[order]], order[~alive[order]]])
-    return cosines[order][:, order].float()
+    return cosines[order][:, order].float().numpy()
 
 
 def invert_features(
     encoder: Encoder,
-    photo: Tensor,
+    photo: NDArray[np.float32],
     layer: str,
     iterations: int = 100,
     seed: int = 0,
@@ -168,7 +167,7 @@ def invert_features(
 
     Args:
         encoder: The network, frozen.
-        photo: Shape `(1, 3, H, W)`, RGB in [0, 1].
+        photo: Shape `(H, W, 3)`, RGB in [0, 1].
         layer: One of `layer_names`.
         iterations: Steps; time grows with them and with the pixels.
         seed: Decides the noise.
@@ -182,7 +181,7 @@ def invert_features(
     target = layer_features(encoder, photo, layer)
     power = target.square().mean().clamp_min(1e-12)
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(photo.shape, generator=generator).to(photo)
+    noise = torch.randn(1, 3, *photo.shape[:2], generator=generator).to(target)
     image = (0.5 + 0.1 * noise).clamp(0, 1)
     state: State = {}
     for iteration in range(1, iterations + 1):
@@ -194,20 +193,26 @@ def invert_features(
             (gradient,) = torch.autograd.grad(loss, image)
         image, state = PyramidAdam(rate=rate).step(image.detach(), loss.item(), gradient, state)
         on_step(iteration)
-    reached = content_loss(layer_features(encoder, image, layer), target) / power
-    return Inversion(layer, image, reached.item())
+    reached = content_loss(_features(encoder, image, layer), target) / power
+    return Inversion(layer, to_pixels(image), reached.item())
 
 
-def _check(encoder: Encoder, photo: Tensor, layer: str) -> None:
+@torch.no_grad()
+def _features(encoder: Encoder, image: Tensor, layer: str) -> Tensor:
+    features: Tensor = encoder(image, (layer,))[layer]
+    return features
+
+
+def _check(encoder: Encoder, photo: NDArray[np.float32], layer: str) -> None:
     names = layer_names(encoder)
     if layer not in names:
         raise ValueError(f"no layer {layer!r}; this network has {', '.join(names)}")
-    if photo.ndim != 4 or photo.shape[:2] != (1, 3):
-        raise ValueError(f"expected one photo of shape (1, 3, H, W), got {tuple(photo.shape)}")
+    if photo.ndim != 3 or photo.shape[2] != 3:
+        raise ValueError(f"expected a photo of shape (H, W, 3), got {photo.shape}")
     # Reflection needs two positions a side, and so does a standard deviation.
     smallest = 2 * layer_scale(layer)
-    if min(photo.shape[2:]) < smallest:
-        height, width = photo.shape[2:]
+    if min(photo.shape[:2]) < smallest:
+        height, width = photo.shape[:2]
         raise ValueError(f"{layer} needs sides of at least {smallest} pixels, got {width}x{height}")
 
 

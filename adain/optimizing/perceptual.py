@@ -12,6 +12,7 @@ from adain.engine.device import fast_bfloat16
 from adain.network.losses import NormalDistribution, content_loss, wasserstein_loss
 from adain.network.moments import Moments
 from adain.network.pixel_losses import total_variation_loss
+from adain.network.statistics import FeatureStatistics, to_tensor
 from adain.optimizing.config import LossConfig
 from adain.optimizing.strips import Strip, StripNetwork, add_parts, pad, strip_rows
 from adain.optimizing.targets import (
@@ -22,11 +23,7 @@ from adain.optimizing.targets import (
     shrink_painting,
     statistics_targets,
 )
-from adain.styles.statistics import (
-    EPS,
-    ChannelStatistics,
-    StyleStatistics,
-)
+from adain.styles.statistics import EPS, StyleStatistics
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ class PerceptualLoss:
         parts = {"content": content * (target.numel() / self.content.numel())}
         for i, region in enumerate(self.regions):
             for layer, style in region.style.items():
-                raw = isinstance(style.target, ChannelStatistics)
+                raw = isinstance(style.target, FeatureStatistics)
                 measured = self.network.moments(features[layer], layer, strip, region.weights, raw)
                 parts |= {f"{i} {layer} {name}": value for name, value in measured.items()}
         return parts
@@ -120,7 +117,7 @@ def _distance(moments: Moments, style: StyleTarget) -> Tensor:
     target = style.target
     if isinstance(target, NormalDistribution):
         distance = wasserstein_loss(moments, target)
-    elif isinstance(target, ChannelStatistics):
+    elif isinstance(target, FeatureStatistics):
         std = (moments.gram - moments.mean.square()).clamp_min(0).add(EPS).sqrt()
         distance = F.mse_loss(moments.mean, target.mean[0]) + F.mse_loss(std, target.std[0])
     else:
@@ -141,7 +138,7 @@ def prepare_loss(
 
     Args:
         encoder: The perceptual network; its `embed` heads are used where it has them.
-        photo: Shape `(1, 3, H, W)`, RGB in [0, 1].
+        photo: Shape `(1, 3, H, W)`, RGB in [0, 1], on the encoder's device.
         style: Paintings, or a stored style, for the style loss `statistics`; with regions one row
             for each.
         config: The terms of the loss.
@@ -158,11 +155,12 @@ def prepare_loss(
     network = StripNetwork(encoder, config.pooling, torch.bfloat16 if low else torch.float32, rows)
     content = network.content(photo, config.content_layer)
     if isinstance(style, StyleStatistics):
-        targets = [statistics_targets(row) for row in style.to(device).split()]
+        targets = [statistics_targets(row, device) for row in style.split()]
     else:
         longer = max(photo.shape[2:]) * config.style_scale
         paintings = [
-            (shrink_painting(painting.to(device), longer), weight) for painting, weight in style
+            (shrink_painting(to_tensor(painting).to(device), longer), weight)
+            for painting, weight in style
         ]
         parts = [paintings] if regions is None else [[painting] for painting in paintings]
         targets = [painting_targets(network, part, config.style_loss) for part in parts]

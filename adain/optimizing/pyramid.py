@@ -37,7 +37,7 @@ def scale_steps(config: GatysConfig, scales: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Pyramid:
-    """The pictures of a run at every scale."""
+    """The pictures of a run at every scale; `photo` and `start` are `(1, 3, H, W)` in [0, 1]."""
 
     photo: Tensor
     start: Tensor | None

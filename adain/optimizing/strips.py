@@ -12,10 +12,8 @@ from adain.engine.device import free_memory
 from adain.errors import ImageTooLargeError
 from adain.network.encoder import Encoder
 from adain.network.moments import Moments, measure_moments
-from adain.styles.statistics import (
-    ChannelMoments,
-    StyleStatistics,
-)
+from adain.network.statistics import channel_moments
+from adain.styles.statistics import ChannelMoments, StyleStatistics
 
 AVERAGE_GAIN = 1.6
 """Makes averages of 2x2 positions about as large as their maxima."""
@@ -171,7 +169,7 @@ class StripNetwork:
         for strip in self.strips(padded.shape[2]):
             features = self.features(padded[:, :, strip.seen], strip)
             for layer in STYLE_LAYERS:
-                own = ChannelMoments.of(features[layer])
+                own = channel_moments(features[layer])
                 found[layer] = found[layer].merge(own) if layer in found else own
         return StyleStatistics({layer: value.statistics() for layer, value in found.items()})
 

@@ -3,30 +3,28 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from adain.config import LOSS_LAYERS, MIN_SIDE
-from adain.network.losses import (
-    NormalDistribution,
-)
+from adain.network.losses import NormalDistribution
 from adain.network.moments import Moments, blend_moments
+from adain.network.statistics import FeatureStatistics, style_tensors
 from adain.optimizing.strips import StripNetwork
-from adain.styles.statistics import (
-    ChannelStatistics,
-    StyleStatistics,
-    interpolate_styles,
-)
+from adain.styles.statistics import StyleStatistics, interpolate_styles
 
-Paintings = Sequence[tuple[Tensor, float]]
-"""Paintings `(1, 3, H, W)` in [0, 1], of any size, each with its positive weight."""
+Paintings = Sequence[tuple[NDArray[np.float32], float]]
+"""Paintings `(H, W, 3)` in [0, 1], of any size, each with its positive weight."""
 
 
 @dataclass(frozen=True)
 class StyleTarget:
     """What a layer of the result shall have, and the power that losses are relative to."""
 
-    target: Moments | NormalDistribution | ChannelStatistics
+    target: Moments | NormalDistribution | FeatureStatistics
     power: float
 
 
@@ -46,13 +44,13 @@ class Region:
 
 
 def painting_targets(
-    network: StripNetwork, paintings: Paintings, kind: str
+    network: StripNetwork, paintings: Sequence[tuple[Tensor, float]], kind: str
 ) -> dict[str, StyleTarget]:
-    """Measure the targets of a style loss, `kind`, of paintings together."""
+    """Measure the targets of a style loss, `kind`, of paintings `(1, 3, H, W)` together."""
     weights = [weight for _, weight in paintings]
     if kind == "statistics":
         styles = [network.painting_statistics(painting) for painting, _ in paintings]
-        return statistics_targets(interpolate_styles(styles, weights))
+        return statistics_targets(interpolate_styles(styles, weights), paintings[0][0].device)
     measured = [network.painting_moments(painting) for painting, _ in paintings]
     targets = {}
     for layer in LOSS_LAYERS:
@@ -66,14 +64,14 @@ def painting_targets(
     return targets
 
 
-def statistics_targets(style: StyleStatistics) -> dict[str, StyleTarget]:
-    """Return the targets of a stored style."""
+def statistics_targets(style: StyleStatistics, device: torch.device) -> dict[str, StyleTarget]:
+    """Return the targets of one stored style."""
     return {
         layer: StyleTarget(
             channels,
             max((channels.mean.square() + channels.std.square()).mean().item(), 1e-12),
         )
-        for layer, channels in style.layers.items()
+        for layer, channels in style_tensors(style, device).items()
     }
 
 

@@ -4,9 +4,13 @@ The measures need no second result beside the one that is judged: the photo and 
 what it is compared with.
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from adain.config import STYLE_LAYERS
@@ -14,6 +18,7 @@ from adain.imaging.color import luma
 from adain.imaging.filters import gaussian_blur
 from adain.network.encoder import Encoder
 from adain.network.losses import content_loss, style_loss
+from adain.network.statistics import FeatureStatistics, style_tensors, to_tensor
 from adain.quality.metrics import CONTENT_LAYER
 from adain.styles.statistics import StyleStatistics
 
@@ -74,34 +79,40 @@ class Verdict:
 
 @torch.no_grad()
 def measure_pass(
-    encoder: Encoder, photo: Tensor, result: Tensor, style: StyleStatistics
+    encoder: Encoder,
+    photo: NDArray[np.float32],
+    result: NDArray[np.float32],
+    style: StyleStatistics,
 ) -> PassMeasure:
     """Measure a result against its photo and its style.
 
     Args:
         encoder: What styles are measured with.
-        photo: Shape `(1, 3, H, W)`, RGB in [0, 1], sides of at least 16 pixels.
+        photo: Shape `(H, W, 3)`, RGB in [0, 1], sides of at least 16 pixels.
         result: The same shape.
         style: One style of the encoder.
 
     Raises:
         ValueError: If the shapes differ.
     """
-    if photo.shape != result.shape or photo.ndim != 4 or len(photo) != 1:
+    if photo.shape != result.shape or photo.ndim != 3:
         raise ValueError(
-            f"expected two equal shapes (1, 3, H, W), got {tuple(photo.shape)} and "
-            f"{tuple(result.shape)}"
+            f"expected two equal shapes (H, W, 3), got {photo.shape} and {result.shape}"
         )
-    seen, painted = encoder(photo, STYLE_LAYERS), encoder(result, STYLE_LAYERS)
-    untouched = style_distance(seen, style)
+    device = next(encoder.parameters()).device
+    seen, painted = (
+        encoder(to_tensor(pixels).to(device), STYLE_LAYERS) for pixels in (photo, result)
+    )
+    target = style_tensors(style, device)
+    untouched = style_distance(seen, target)
     # A photo in its own style is as near as it can be: the power of the style is the yardstick.
     power = sum(
-        (style[layer].mean.square() + style[layer].std.square()).mean().item()
-        for layer in STYLE_LAYERS
+        (channels.mean.square() + channels.std.square()).mean().item()
+        for channels in target.values()
     )
     content = content_loss(painted[CONTENT_LAYER], seen[CONTENT_LAYER])
     return PassMeasure(
-        style=style_distance(painted, style) / max(untouched, 0.01 * power),
+        style=style_distance(painted, target) / max(untouched, 0.01 * power),
         content=(content / seen[CONTENT_LAYER].square().mean().clamp_min(1e-12)).item(),
         speckle=_speckle(photo, result),
     )
@@ -123,18 +134,18 @@ def decide(measure: PassMeasure, gate: Gate = Gate()) -> Verdict:
     return Verdict(True, f"{figures} are within {gate.max_style:g} and {gate.max_speckle:g}")
 
 
-def style_distance(features: dict[str, Tensor], style: StyleStatistics) -> float:
+def style_distance(features: Mapping[str, Tensor], style: Mapping[str, FeatureStatistics]) -> float:
     """Return the distance of channel statistics to a style, summed over `STYLE_LAYERS`."""
     return sum(style_loss(features[layer], style[layer]).item() for layer in STYLE_LAYERS)
 
 
-def _speckle(photo: Tensor, result: Tensor) -> float:
+def _speckle(photo: NDArray[np.float32], result: NDArray[np.float32]) -> float:
     seen, painted = _fine_energy(photo), _fine_energy(result)
-    flat = torch.exp(-seen / FLAT**2)
-    return (flat * (painted - seen).clamp_min(0)).mean().sqrt().item()
+    flat = np.exp(-seen / FLAT**2)
+    return math.sqrt((flat * (painted - seen).clip(min=0)).mean())
 
 
-def _fine_energy(image: Tensor) -> Tensor:
-    """Return the local mean square `(1, 1, H, W)` of what a blur takes away from the luminance."""
-    grey = luma(image.float())
-    return gaussian_blur((grey - gaussian_blur(grey, BLUR)).square(), BLUR)
+def _fine_energy(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the local mean square `(H, W)` of what a blur takes away from the luminance."""
+    grey = luma(pixels)[..., 0]
+    return gaussian_blur((grey - gaussian_blur(grey, BLUR)) ** 2, BLUR)

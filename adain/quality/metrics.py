@@ -7,16 +7,17 @@ one: a network learns to please the features that it was trained on.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from adain.config import LOSS_LAYERS
-from adain.imaging.color import luma
 from adain.network.encoder import Encoder
 from adain.network.losses import content_loss, gram_loss, gram_matrix, style_loss
-from adain.network.pixel_losses import chroma_curvature_loss, palette_loss
-from adain.styles.statistics import StyleStatistics, style_statistics
+from adain.network.pixel_losses import chroma_curvature_loss, luma, palette_loss
+from adain.network.statistics import FeatureStatistics, layer_statistics, to_tensor
 
 CONTENT_LAYER = "relu4_1"
 
@@ -32,7 +33,7 @@ COARSE_SCALES = (2, 4, 8, 16)
 
 @dataclass(frozen=True)
 class Reference:
-    """What results for one photo and one painting are measured against.
+    """What results for one photo and one painting are measured against, on the judge's device.
 
     Attributes:
         photo: Shape `(1, 3, H, W)`, RGB in [0, 1].
@@ -45,7 +46,7 @@ class Reference:
     photo: Tensor
     painting: Tensor
     content: Tensor
-    style: StyleStatistics
+    style: Mapping[str, FeatureStatistics]
     grams: Mapping[str, Tensor]
 
 
@@ -73,32 +74,37 @@ class Quality:
 
 
 @torch.no_grad()
-def measure_reference(judge: Encoder, photo: Tensor, painting: Tensor) -> Reference:
+def measure_reference(
+    judge: Encoder, photo: NDArray[np.float32], painting: NDArray[np.float32]
+) -> Reference:
     """Measure a photo and a painting once, for any number of results.
 
     Args:
         judge: Encoder to `relu5_1`; its embedded features judge, or its raw ones where it has
             no `embed` heads.
-        photo: Shape `(1, 3, H, W)`, RGB in [0, 1], sides of at least 32 pixels.
+        photo: Shape `(H, W, 3)`, RGB in [0, 1], sides of at least 32 pixels.
         painting: Likewise, of any size.
 
     Raises:
         ValueError: If the judge ends before `relu5_1` or has heads for some layers only.
     """
-    painted = judge_features(judge, painting)
+    device = next(judge.parameters()).device
+    seen, style = (to_tensor(pixels).to(device) for pixels in (photo, painting))
+    painted = judge_features(judge, style)
     return Reference(
-        photo=photo,
-        painting=painting,
-        content=judge_features(judge, photo)[CONTENT_LAYER],
-        style=style_statistics(painted),
+        photo=seen,
+        painting=style,
+        content=judge_features(judge, seen)[CONTENT_LAYER],
+        style=layer_statistics(painted),
         grams={layer: gram_matrix(value) for layer, value in painted.items()},
     )
 
 
 @torch.no_grad()
-def measure_quality(judge: Encoder, result: Tensor, reference: Reference) -> Quality:
-    """Measure one result `(1, 3, H, W)`, RGB in [0, 1], of the reference photo's size."""
-    features = judge_features(judge, result)
+def measure_quality(judge: Encoder, result: NDArray[np.float32], reference: Reference) -> Quality:
+    """Measure one result `(H, W, 3)`, RGB in [0, 1], of the reference photo's size."""
+    image = to_tensor(result).to(reference.photo.device)
+    features = judge_features(judge, image)
     return Quality(
         style_loss=sum(
             style_loss(value, reference.style[layer]).item() for layer, value in features.items()
@@ -107,15 +113,19 @@ def measure_quality(judge: Encoder, result: Tensor, reference: Reference) -> Qua
             gram_loss(value, reference.grams[layer]).item() for layer, value in features.items()
         ),
         content_loss=content_loss(features[CONTENT_LAYER], reference.content).item(),
-        ssim=structural_similarity(result, reference.photo).item(),
-        coarse_similarity=coarse_similarity(result, reference.photo).item(),
-        palette_loss=palette_loss(result, reference.painting).item(),
-        chroma_curvature=chroma_curvature_loss(result).item(),
+        ssim=structural_similarity(image, reference.photo).item(),
+        coarse_similarity=coarse_similarity(image, reference.photo).item(),
+        palette_loss=palette_loss(image, reference.painting).item(),
+        chroma_curvature=chroma_curvature_loss(image).item(),
     )
 
 
 def judge_features(judge: Encoder, image: Tensor) -> dict[str, Tensor]:
-    """Return the features at `LOSS_LAYERS` that measures work on. Raises `ValueError`."""
+    """Return the features of `(N, 3, H, W)` at `LOSS_LAYERS` that measures work on.
+
+    Raises:
+        ValueError: See `measure_reference`.
+    """
     heads = len(judge.config.embed_widths)
     if heads not in (0, len(LOSS_LAYERS)):
         raise ValueError(f"the judge embeds {heads} of {len(LOSS_LAYERS)} layers; expected all")

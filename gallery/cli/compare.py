@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from adain.engine.torch_extra import require_torch
 from gallery.cli.exits import usage
 from gallery.cli.options import (
     Database,
@@ -66,6 +67,7 @@ def compare(
 
     One pass at three strengths and renders with two budgets. Prints the path of the sheet.
     """
+    require_torch("comparing")
     from gallery.database.gallery import open_gallery
     from gallery.use_cases.outputs import plan_sheet
     from gallery.use_cases.references import parse_references
@@ -87,8 +89,8 @@ def compare(
     refuse_existing(target, overwrite)
 
     from adain.engine.device import choose_device, keep_freed_memory
+    from adain.engine.loading import load_model
     from adain.imaging.writing import save_image
-    from adain.network.weights import load_model
     from gallery.use_cases import compare as use_case
 
     with usage():
@@ -100,7 +102,7 @@ def compare(
         rows = use_case.compare(network, Path(photo), files, measure, config, shares(advance))
     sheet = use_case.comparison_sheet(f"{Path(photo).name} in the style of {slug}", rows, cells)
     save_image(sheet, target, overwrite=overwrite)
-    height, width = rows[0].image.shape[2:]
+    height, width = rows[0].image.shape[:2]
     facts = {
         "photo": photo,
         "output": str(target),

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from adain.engine.torch_extra import require_torch
 from gallery.cli.exits import usage
 from gallery.cli.options import (
     Device,
@@ -59,6 +60,7 @@ def inspect(
     The strongest feature maps of a layer, which channels respond together (its Gram matrix), and
     the photo remade from what each layer knows. Prints the path of the sheet.
     """
+    require_torch("inspecting")
     from gallery.use_cases.outputs import plan_sheet
 
     start = time.perf_counter()
@@ -68,15 +70,16 @@ def inspect(
     refuse_existing(target, overwrite)
 
     from adain.engine.device import choose_device, keep_freed_memory
+    from adain.engine.loading import load_model
     from adain.imaging.reading import load_image
     from adain.imaging.writing import save_image
-    from adain.network.weights import load_model
+    from adain.network.loading import load_network
     from gallery.use_cases.inspect import inspect_picture
 
     with usage():
         chosen_device = choose_device(device)
     keep_freed_memory()
-    encoder = load_model(model, chosen_device).encoder
+    encoder = load_network(load_model(model, chosen_device)).encoder
     picture = load_image(Path(photo))
     with usage(), progress(1, hidden=quiet, label="inspecting") as advance:
         seen = inspect_picture(encoder, picture, config, shares(advance))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adain.config import Controls
+from adain.engine.torch_extra import require_torch
 from gallery.cli import options
 from gallery.cli.exits import ExitCode, usage
 from gallery.cli.options import Database
@@ -143,6 +144,7 @@ def render(
 
     Prints the path of the result. Ctrl-C saves what there is; --resume goes on from there.
     """
+    require_torch("rendering")
     with usage():
         config = RenderConfig(init, max_side, save_every, resume, jpeg_quality, overwrite)
         controls = Controls(
@@ -165,8 +167,8 @@ def render(
         complain(f"{slug}: no picture of it is at hand; its stored statistics have to do")
 
     from adain.engine.device import choose_device, keep_freed_memory
+    from adain.engine.loading import load_model
     from adain.network.pretrained import NETWORKS
-    from adain.network.weights import load_model
     from adain.optimizing.config import GatysConfig, LossConfig, check_choice
     from gallery.use_cases.checkpoints import checkpoint_path, load_checkpoint
     from gallery.use_cases.render import STORED_LOSS, Recorder, prepare_render, render_job
@@ -199,7 +201,7 @@ def render(
     )  # fmt: skip
     checkpoint = None
     if resume:
-        checkpoint = load_checkpoint(checkpoint_path(target), job.run, chosen_device)
+        checkpoint = load_checkpoint(checkpoint_path(target), job.run, painter.device)
     recorder = Recorder(job, target, config, plot, animate)
     with stop_on_interrupt() as stopped, _progress(job, hidden=quiet) as show:
 
@@ -207,7 +209,7 @@ def render(
             recorder.watch(step)
             show(step)
 
-        rendering = render_job(painter, job, checkpoint, watch, lambda: bool(stopped))
+        rendering = render_job(job, checkpoint, watch, lambda: bool(stopped))
         recorder.finish(rendering)
     _tell(rendering, quiet)
     facts = {"photo": photo, "output": str(target), "style": slug, **_facts(rendering)}
@@ -323,7 +325,7 @@ def _tell(rendering: "Rendering", quiet: bool) -> None:
 
 
 def _facts(rendering: "Rendering") -> dict[str, Any]:
-    height, width = rendering.image.shape[2:]
+    height, width = rendering.image.shape[:2]
     return {
         "width": width,
         "height": height,

@@ -12,7 +12,13 @@ from adain.optimizing.checkpoint import Checkpoint, lay_out
 from gallery.errors import CheckpointError
 from gallery.files import write_file
 
-FORMAT = "adain-render/1"
+FORMAT = "adain-render/2"
+
+FIRST_FORMAT = "adain-render/1"
+"""That of versions which scaled pictures, and made the one pass, by torch."""
+
+SCALED = ("photo", "regions", "init")
+"""Digests of a `Run` that such versions took of pixels whose last bits were those of torch."""
 
 Run = dict[str, Any]
 """What a run is made of, by name: digests of its pictures and its settings, as JSON holds them."""
@@ -38,7 +44,7 @@ def save_checkpoint(checkpoint: Checkpoint, run: Run, path: Path) -> None:
     write_file(path, save(tensors, metadata))
 
 
-def load_checkpoint(path: Path, run: Run, device: torch.device) -> Checkpoint:
+def load_checkpoint(path: Path, run: Run, device: str) -> Checkpoint:
     """Read the checkpoint of a run.
 
     Raises:
@@ -51,7 +57,7 @@ def load_checkpoint(path: Path, run: Run, device: torch.device) -> Checkpoint:
             metadata = dict(file.metadata() or {})
             names = list(file.keys())
             tensors = {name: lay_out(file.get_tensor(name).to(device)) for name in names}
-        if metadata["format"] != FORMAT:
+        if metadata["format"] not in (FORMAT, FIRST_FORMAT):
             raise ValueError(metadata["format"])
         kept = json.loads(metadata["run"])
         checkpoint = Checkpoint(
@@ -65,6 +71,10 @@ def load_checkpoint(path: Path, run: Run, device: torch.device) -> Checkpoint:
             f"{path}: damaged, or not a checkpoint; remove it and leave --resume away"
         ) from error
     other = sorted(name for name in run | kept if run.get(name) != kept.get(name))
+    if metadata["format"] == FIRST_FORMAT:
+        other = [
+            name for name in other if name not in SCALED or None in (run.get(name), kept.get(name))
+        ]
     if other:
         raise CheckpointError(
             f"{path}: belongs to a run with another {', '.join(other)}; give the same again, or "

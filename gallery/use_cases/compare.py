@@ -8,13 +8,16 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
+from adain.engine.model import Model
 from adain.imaging.pillow import to_image
 from adain.imaging.reading import load_image
 from adain.imaging.resizing import resize_image
-from adain.network.model import StyleTransferModel
+from adain.network.loading import load_network
+from adain.network.statistics import to_tensor
 from adain.optimizing.config import GatysConfig, LossConfig
 from adain.optimizing.gatys import Step
 from adain.painting.stylize import stylize_picture
@@ -46,7 +49,7 @@ class Row:
         ssim: Structural similarity to the photo, 1 for the photo itself.
         seconds: What it took, with all loaded and a style that is known; None for the photo.
         steps: Steps of a render.
-        image: The picture.
+        image: The picture, `(H, W, 3)` in [0, 1].
     """
 
     name: str
@@ -54,7 +57,7 @@ class Row:
     ssim: float
     seconds: float | None
     steps: int | None
-    image: Tensor
+    image: NDArray[np.float32]
 
     def figures(self) -> dict[str, Any]:
         """Return all but the picture, for JSON."""
@@ -68,7 +71,7 @@ class Row:
 
 
 def compare(
-    model: StyleTransferModel,
+    model: Model,
     photo: Path,
     files: Sequence[tuple[Path, float]] | None,
     measure: Measure,
@@ -94,20 +97,22 @@ def compare(
         ImageTooLargeError: If the memory does not suffice.
     """
     picture = load_image(photo)
-    pixels = resize_image(picture, config.max_side).pixels.to(model.device)
-    style = measure(model).to(model.device)
+    pixels = resize_image(picture, config.max_side).pixels
+    style = measure(model)
+    encoder = load_network(model).encoder
 
-    def row(name: str, image: Tensor, seconds: float | None, steps: int | None = None) -> Row:
-        similarity = structural_similarity(image, pixels).item()
-        quality = measure_pass(model.encoder, pixels, image, style)
-        return Row(name, quality, similarity, seconds, steps, image.cpu())
+    def row(
+        name: str, image: NDArray[np.float32], seconds: float | None, steps: int | None = None
+    ) -> Row:
+        similarity = structural_similarity(to_tensor(image), to_tensor(pixels)).item()
+        quality = measure_pass(encoder, pixels, image, style)
+        return Row(name, quality, similarity, seconds, steps, image)
 
     rows = [row("photo", pixels, None)]
     for alpha in config.alphas:
         start = time.perf_counter()
         result = stylize_picture(model, picture, style, alpha=alpha, max_side=config.max_side)
-        image = result.pixels.to(model.device)
-        rows.append(row(f"alpha {alpha:g}", image, time.perf_counter() - start))
+        rows.append(row(f"alpha {alpha:g}", result.pixels, time.perf_counter() - start))
     loss = LossConfig() if files else STORED_LOSS
     done = 0
     for steps in config.steps:
@@ -119,7 +124,7 @@ def compare(
         def watch(step: Step, done: int = done, every: int = every) -> None:
             on_share((done + step.done) / every)
 
-        rendering = render_job(model, job, on_step=watch)
+        rendering = render_job(job, on_step=watch)
         seconds = time.perf_counter() - start
         rows.append(row(f"render {steps}", rendering.image, seconds, rendering.iterations))
         done += total_steps(job)
@@ -127,7 +132,7 @@ def compare(
 
 
 def style_cells(
-    model: StyleTransferModel, references: Sequence[Reference], open_gallery: Callable[[], Gallery]
+    model: Model, references: Sequence[Reference], open_gallery: Callable[[], Gallery]
 ) -> list[Cell]:
     """Return the picture of each style, or where it is not at hand a preview of its statistics.
 
@@ -157,7 +162,7 @@ def style_cells(
 def comparison_sheet(title: str, rows: Sequence[Row], styles: Sequence[Cell]) -> Image.Image:
     """Return photo and styles, one pass, and renders, with their figures under them."""
     photo, *others = rows
-    height, width = photo.image.shape[2:]
+    height, width = photo.image.shape[:2]
     top = [Cell(to_image(photo.image), (f"photo, {width}x{height}",)), *styles]
     passes = [_cell(row) for row in others if row.steps is None]
     renders = [_cell(row) for row in others if row.steps is not None]
@@ -182,5 +187,4 @@ def _cell(row: Row) -> Cell:
 
 
 def _thumbnail(path: Path) -> Image.Image:
-    picture = resize_image(load_image(path), CELL_SIDE)
-    return to_image(picture.pixels, picture.transparency)
+    return to_image(resize_image(load_image(path), CELL_SIDE))

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from adain.engine.device import is_out_of_memory
 from adain.errors import ImageTooLargeError
@@ -15,7 +16,7 @@ from adain.imaging.picture import Picture
 from adain.imaging.pillow import to_image
 from adain.imaging.resizing import resize_image
 from adain.network.encoder import Encoder
-from adain.network.model import layer_scale
+from adain.network.statistics import layer_scale
 from adain.optimizing.inspection import (
     Inversion,
     channel_profile,
@@ -69,14 +70,13 @@ def inspect_picture(
         ValueError: If there is no such layer, which is told with those that there are.
         ImageTooLargeError: If the memory does not suffice.
     """
-    device = next(encoder.parameters()).device
     photo = resize_image(picture, config.max_side)
-    pixels = photo.pixels.to(device)
+    pixels = photo.pixels
     try:
         maps = feature_maps(encoder, pixels, config.layer, config.maps)
         profile = channel_profile(encoder, pixels, config.layer)
         gram = gram_picture(encoder, pixels, config.layer)
-        inversions = _invert(encoder, _small(photo).pixels.to(device), config, progress)
+        inversions = _invert(encoder, _small(photo).pixels, config, progress)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -122,13 +122,16 @@ def inspect_picture(
 
 
 def _invert(
-    encoder: Encoder, photo: Tensor, config: InspectConfig, progress: Callable[[float], None]
+    encoder: Encoder,
+    photo: NDArray[np.float32],
+    config: InspectConfig,
+    progress: Callable[[float], None],
 ) -> list[Inversion]:
     """Return the photo as the first layer of each block knows it, where it is large enough."""
     layers = [
         name
         for name in layer_names(encoder)
-        if name.endswith("_1") and min(photo.shape[2:]) >= 2 * layer_scale(name)
+        if name.endswith("_1") and min(photo.shape[:2]) >= 2 * layer_scale(name)
     ]
     steps = 0
 
@@ -142,10 +145,11 @@ def _invert(
     ]
 
 
-def _stretch(values: Tensor) -> Tensor:
+def _stretch(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return values up to 1 with the smallest at 0: most Gram matrices have none near it."""
     low = values.min()
-    return (values - low) / (1 - low).clamp_min(1e-6)
+    stretched: NDArray[np.float32] = (values - low) / max(1 - low, 1e-6)
+    return stretched
 
 
 def _small(photo: Picture) -> Picture:

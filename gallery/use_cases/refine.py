@@ -3,16 +3,19 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from adain.config import Controls
+from adain.engine.model import Model
 from adain.imaging.picture import Picture
 from adain.imaging.resizing import resize_image
-from adain.network.model import StyleTransferModel
+from adain.network.loading import load_network
 from adain.optimizing.config import GatysConfig
 from adain.optimizing.gatys import Step
 from adain.optimizing.targets import Paintings
 from adain.painting.stylize import Painter, stylize_picture
+from adain.painting.tiling import paint_pixels
 from adain.quality.gate import SIDE, Gate, PassMeasure, decide, measure_pass
 from adain.styles.field import StyleField
 from adain.styles.statistics import StyleStatistics
@@ -40,7 +43,7 @@ class Refinement:
 
 
 def stylize_refined(
-    model: StyleTransferModel,
+    model: Model,
     photo: Picture,
     style: StyleStatistics,
     paintings: Paintings | None,
@@ -93,18 +96,15 @@ def stylize_refined(
     return Refinement(picture, "render", reason, measure)
 
 
-def measure_photo(model: StyleTransferModel, photo: Picture, style: StyleStatistics) -> PassMeasure:
+def measure_photo(model: Model, photo: Picture, style: StyleStatistics) -> PassMeasure:
     """Judge what one pass makes of a photo, as it looks at `adain.quality.gate.SIDE` pixels."""
     small = resize_image(photo, SIDE)
     painted = stylize_picture(model, photo, style, max_side=SIDE)
-    device = model.device
-    return measure_pass(
-        model.encoder, small.pixels.to(device), painted.pixels.to(device), style.to(device)
-    )
+    return measure_pass(load_network(model).encoder, small.pixels, painted.pixels, style)
 
 
 def _painter(
-    model: StyleTransferModel,
+    model: Model,
     paintings: Paintings | None,
     config: GatysConfig,
     progress: Callable[[float], None],
@@ -115,18 +115,16 @@ def _painter(
 
     def paint(
         picture: Picture, style: StyleStatistics | StyleField, alpha: float
-    ) -> Iterator[Tensor]:
-        pixels = picture.pixels.to(model.device)
-        start = model.stylize(pixels, style, alpha)
+    ) -> Iterator[NDArray[np.float32]]:
+        assert not isinstance(style, StyleField)
+        start = paint_pixels(model, picture.pixels, style, alpha)
         target = style if paintings is None else paintings
-        assert not isinstance(target, StyleField)
-        photo = replace(picture, levels=pixels)
-        job = RenderJob(photo, target, start, config, {}, model.encoder)
+        job = RenderJob(picture, target, start, config, {}, load_network(model).encoder)
         total = total_steps(job)
 
         def watch(step: Step) -> None:
             progress(step.done / total)
 
-        yield render_job(model, job, on_step=watch).image.cpu()
+        yield render_job(job, on_step=watch).image
 
     return paint

@@ -9,20 +9,23 @@ from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from adain.config import Controls
 from adain.engine.device import is_out_of_memory, release_memory, resident_memory
+from adain.engine.model import Model
 from adain.errors import ImageTooLargeError, MaskError
-from adain.imaging.picture import Picture
+from adain.imaging.picture import Picture, to_unit
 from adain.imaging.pillow import to_image
 from adain.imaging.reading import load_image
 from adain.imaging.resizing import resize_image
 from adain.imaging.writing import save_image
-from adain.network.model import StyleTransferModel
-from adain.network.pretrained import load_network
+from adain.network import pretrained
+from adain.network.loading import load_network
+from adain.network.statistics import to_pixels, to_tensor
 from adain.optimizing.checkpoint import Checkpoint
 from adain.optimizing.config import GatysConfig, LossConfig
 from adain.optimizing.gatys import Rendering, Step, optimize_image
@@ -30,6 +33,7 @@ from adain.optimizing.pyramid import scale_sizes, scale_steps
 from adain.optimizing.targets import Paintings, resize_pixels
 from adain.painting.finishing import finish_pixels
 from adain.painting.masks import region_weights
+from adain.painting.tiling import paint_pixels
 from adain.styles.statistics import StyleStatistics
 from gallery.config import RenderConfig
 from gallery.database.gallery import Gallery
@@ -38,6 +42,7 @@ from gallery.errors import OutputError
 from gallery.files import write_file
 from gallery.use_cases.checkpoints import Run, checkpoint_path, save_checkpoint
 from gallery.use_cases.references import Reference, find_target
+from gallery.use_cases.styles import Measure
 
 FRAMES = 48
 """Frames of an animation, about."""
@@ -62,24 +67,24 @@ class RenderJob:
     Attributes:
         photo: At the size of the result.
         style: Paintings with weights, or a stored style.
-        start: Shape `(1, 3, H, W)` of the photo; None begins with noise.
+        start: Shape `(H, W, 3)` of the photo; None begins with noise.
         config: How to optimise.
         run: What identifies the run, for its checkpoint.
-        encoder: The perceptual network.
+        encoder: The perceptual network, on the device that computes.
         controls: What is done to the pixels of the result; the steps know nothing of it.
-        regions: How much each painting counts at each pixel, `(paintings, 1, H, W)` in [0, 1]; the
+        regions: How much each painting counts at each pixel, `(paintings, H, W)` in [0, 1]; the
             photo keeps the rest. None mixes them everywhere.
         memory: Bytes that the process may use; None uses up to about half of what is free.
     """
 
     photo: Picture
     style: Paintings | StyleStatistics
-    start: Tensor | None
+    start: NDArray[np.float32] | None
     config: GatysConfig
     run: Run
     encoder: nn.Module
     controls: Controls = Controls()
-    regions: Tensor | None = None
+    regions: NDArray[np.float32] | None = None
     memory: int | None = None
 
 
@@ -107,10 +112,10 @@ def painting_files(
 
 
 def prepare_render(
-    model: StyleTransferModel,
+    model: Model,
     photo: Path,
     files: Sequence[tuple[Path, float]] | None,
-    measure: Callable[[StyleTransferModel], StyleStatistics],
+    measure: Measure,
     config: GatysConfig,
     init: str,
     max_side: int,
@@ -144,46 +149,42 @@ def prepare_render(
         raise ValueError(
             f"network {network} needs pictures of the style; its statistics are of another"
         )
-    encoder = load_network(network).to(model.device) if network else model.encoder
+    if network:
+        encoder: nn.Module = pretrained.load_network(network).to(model.device)
+    else:
+        encoder = load_network(model).encoder
     original = load_image(photo)
     picture = resize_image(original, max_side)
     style: Paintings | StyleStatistics
     if files is None:
         style = measure(model)
     else:
-        style = [(load_image(file).pixels.to(model.device), weight) for file, weight in files]
-    pixels = picture.pixels.to(model.device)
+        style = [(load_image(file).pixels, weight) for file, weight in files]
     regions = None
     if controls.masks:
         count = len(style.to_vector()) if isinstance(style, StyleStatistics) else len(style)
         masks = [load_image(mask) for mask in controls.masks]
         feather = controls.feather * picture.width / original.width
-        regions = place_styles(masks, count, picture, feather).to(pixels)
+        regions = place_styles(masks, count, picture, feather)
     if init == "one-pass":
         measured = style if isinstance(style, StyleStatistics) else measure(model)
-        start = one_pass(model, pixels, measured, regions)
+        start = one_pass(model, picture.pixels, measured, regions)
     elif init == "photo":
-        start = pixels
+        start = picture.pixels
     elif init == "noise":
         start = None
     else:
-        start = _stretch(load_image(Path(init)), picture).to(model.device)
-    run = _identify(network or model.fingerprint, picture, style, start, config, regions)
-    return RenderJob(
-        replace(picture, levels=pixels),
-        style,
-        start,
-        config,
-        run,
-        encoder,
-        controls,
-        regions,
-        memory,
-    )
+        start = _stretch(load_image(Path(init)), picture)
+    if init == "one-pass":
+        # By name: its last bits are those of a machine and its threads.
+        begun: str | None = f"one-pass {model.digest.hex()[:16]}"
+    else:
+        begun = None if start is None else _picture_digest(start)
+    run = _identify(network or model.fingerprint, picture, style, begun, config, regions)
+    return RenderJob(picture, style, start, config, run, encoder, controls, regions, memory)
 
 
 def render_job(
-    model: StyleTransferModel,
     job: RenderJob,
     resume: Checkpoint | None = None,
     on_step: Callable[[Step], None] = lambda step: None,
@@ -221,39 +222,56 @@ def render_job(
         ) from error
 
 
-def place_styles(masks: Sequence[Picture], styles: int, photo: Picture, feather: float) -> Tensor:
-    """Return how much each style counts at each pixel of a photo, `(styles, 1, H, W)`.
+def place_styles(
+    masks: Sequence[Picture], styles: int, photo: Picture, feather: float
+) -> NDArray[np.float32]:
+    """Return how much each style counts at each pixel of a photo, `(styles, H, W)` in [0, 1].
 
     Raises:
         MaskError: If the masks do not fit, or a style has no place in them.
     """
-    regions = region_weights(masks, styles, photo, (photo.height, photo.width), feather)
-    if not (regions.amax((1, 2, 3)) > 0).all():
+    size = (photo.height, photo.width)
+    regions = to_unit(region_weights(masks, styles, photo, size, feather))
+    if not (regions.max((1, 2)) > 0).all():
         raise MaskError("a style has no place in the masks; leave it away")
     return regions
 
 
 def one_pass(
-    model: StyleTransferModel, photo: Tensor, style: StyleStatistics, regions: Tensor | None
-) -> Tensor:
-    """Return what a render begins with: a photo `(1, 3, H, W)` in a style, or in one a region."""
-    passes = [model.stylize(photo, each) for each in style.split()]
-    return passes[0] if regions is None else lay_over(photo, torch.cat(passes), regions)
+    model: Model,
+    photo: NDArray[np.float32],
+    style: StyleStatistics,
+    regions: NDArray[np.float32] | None,
+) -> NDArray[np.float32]:
+    """Return what a render begins with: a photo `(H, W, 3)` in a style, or in one a region."""
+    passes = [paint_pixels(model, photo, each, 1.0) for each in style.split()]
+    return passes[0] if regions is None else lay_over(photo, np.stack(passes), regions)
 
 
-def lay_over(photo: Tensor, painted: Tensor, regions: Tensor) -> Tensor:
-    """Return the photo `(1, 3, H, W)` under pictures `(1 or N, 3, H, W)` where regions are."""
-    regions = regions.to(photo)
-    covered = regions.sum(0, keepdim=True)
-    return (photo * (1 - covered) + (painted * regions).sum(0, keepdim=True)).clamp(0, 1)
+def lay_over(
+    photo: NDArray[np.float32], painted: NDArray[np.float32], regions: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the photo under one or more pictures where their regions are.
+
+    Args:
+        photo: Shape `(H, W, 3)`.
+        painted: One picture for all regions, `(H, W, 3)`, or one for each, `(N, H, W, 3)`.
+        regions: Shape `(N, H, W)` in [0, 1].
+    """
+    shares = regions[..., None]
+    laid: NDArray[np.float32] = photo * (1 - shares.sum(0)) + (painted * shares).sum(0)
+    return laid.clip(0, 1)
 
 
-def finish_render(job: RenderJob, pixels: Tensor) -> Tensor:
-    """Return optimised pixels as they are kept: finished, and on the photo where no style goes."""
+def finish_render(job: RenderJob, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return optimised pixels `(H, W, 3)` as they are kept.
+
+    They are finished, and laid on the photo where no style goes.
+    """
     finished = finish_pixels(job.photo, pixels, job.controls)
     if job.regions is None:
         return finished
-    return lay_over(job.photo.pixels.to(finished), finished, job.regions)
+    return lay_over(job.photo.pixels, finished, job.regions)
 
 
 def total_steps(job: RenderJob) -> int:
@@ -312,7 +330,7 @@ class Recorder:
             self._film(rendering.image)
             write_file(self.animation, encode_animation(self.frames))
 
-    def _save(self, pixels: Tensor) -> None:
+    def _save(self, pixels: NDArray[np.float32]) -> None:
         image = to_image(finish_render(self.job, pixels), self.job.photo.transparency)
         quality = self.config.jpeg_quality
         save_image(image, self.output, jpeg_quality=quality, overwrite=self.replace)
@@ -321,8 +339,8 @@ class Recorder:
     def _save_checkpoint(self, checkpoint: Checkpoint) -> None:
         save_checkpoint(checkpoint, self.job.run, checkpoint_path(self.output))
 
-    def _film(self, pixels: Tensor) -> None:
-        self.frames.append(to_image(resize_image(Picture(pixels.cpu()), FRAME_SIDE).pixels))
+    def _film(self, pixels: NDArray[np.float32]) -> None:
+        self.frames.append(to_image(resize_image(Picture(pixels), FRAME_SIDE)))
 
 
 @dataclass(frozen=True)
@@ -368,33 +386,33 @@ def plot_losses(curve: Sequence[LossPoint]) -> Image.Image:
     return Image.open(buffer)
 
 
-def _stretch(picture: Picture, photo: Picture) -> Tensor:
+def _stretch(picture: Picture, photo: Picture) -> NDArray[np.float32]:
     size = (photo.height, photo.width)
-    return resize_pixels(picture.pixels, size).clamp(0, 1)
+    return to_pixels(resize_pixels(to_tensor(picture.pixels), size).clamp(0, 1))
 
 
 def _identify(
     encoder: str,
     photo: Picture,
     style: Paintings | StyleStatistics,
-    start: Tensor | None,
+    init: str | None,
     config: GatysConfig,
-    regions: Tensor | None,
+    regions: NDArray[np.float32] | None,
 ) -> Run:
     """Return what decides a run's result, in the form that JSON gives back."""
     if isinstance(style, StyleStatistics):
-        styles = [_digest(style.to_vector())]
+        styles = [_digest(replace(style, colors=None).to_vector())]
     else:
-        styles = [f"{_digest(painting)} {weight}" for painting, weight in style]
+        styles = [f"{_picture_digest(painting)} {weight}" for painting, weight in style]
     settings = asdict(config)
     # More time leads further along the same way.
     del settings["time_limit"]
     facts = {
         "encoder": encoder,
-        "photo": _digest(photo.pixels),
+        "photo": _picture_digest(photo.pixels),
         "style": styles,
         "regions": None if regions is None else _digest(regions),
-        "init": None if start is None else _digest(start),
+        "init": init,
         **settings.pop("loss"),
         **settings,
     }
@@ -402,6 +420,10 @@ def _identify(
     return run
 
 
-def _digest(tensor: Tensor) -> str:
-    data = tensor.detach().float().cpu().contiguous().numpy().tobytes()
-    return hashlib.sha256(data).hexdigest()[:16]
+def _picture_digest(pixels: NDArray[np.float32]) -> str:
+    """Return the digest of a picture `(H, W, 3)`, channel by channel as checkpoints have it."""
+    return _digest(pixels.transpose(2, 0, 1))
+
+
+def _digest(values: NDArray[np.float32]) -> str:
+    return hashlib.sha256(values.tobytes()).hexdigest()[:16]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
 
 MARGIN = 12
 
@@ -64,12 +64,11 @@ def make_sheet(sections: Sequence[Section], width: int = 1400) -> Image.Image:
     return sheet
 
 
-def colorize(values: Tensor) -> Image.Image:
+def colorize(values: NDArray[np.float32]) -> Image.Image:
     """Return `(H, W)` in [0, 1] as colours of `RAMP`."""
     stops = np.array([[int(code[i : i + 2], 16) for i in (1, 3, 5)] for code in RAMP])
     places = np.linspace(0, 1, len(stops))
-    levels = values.detach().float().cpu().clamp(0, 1).numpy()
-    channels = [np.interp(levels, places, stops[:, channel]) for channel in range(3)]
+    channels = [np.interp(values, places, stops[:, channel]) for channel in range(3)]
     return Image.fromarray(np.rint(np.stack(channels, -1)).astype(np.uint8))
 
 

@@ -2,26 +2,31 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
+import numpy as np
 from fastapi import APIRouter, Query, Request
+from numpy.typing import NDArray
+from PIL import Image
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
-from torch import Tensor
-from torch.nn import functional as F
 
 from adain.config import MIN_SIDE
+from adain.engine.torch_extra import require_torch
 from adain.imaging.pillow import to_image
 from adain.imaging.resizing import resize_image
 from adain.imaging.writing import encode_image
-from adain.optimizing.inspection import FeatureMap, feature_maps
+from adain.painting.measuring import measure_style
 from adain.styles.statistics import ChannelStatistics, StyleStatistics
 from gallery.web.documents import ROOT
 from gallery.web.parameters import StylizeParameters
 from gallery.web.problems import documented
 from gallery.web.state import AppState
 from gallery.web.uploads import BODY, Upload, read_upload
+
+if TYPE_CHECKING:
+    from adain.optimizing.inspection import FeatureMap
 
 PHOTO_SIDE = 512
 """Longest side in pixels at which photos are looked at."""
@@ -66,25 +71,24 @@ class StatisticsDocument(BaseModel):
     layers: list[LayerDocument]
 
 
-def feature_sheet(maps: Sequence[FeatureMap]) -> tuple[Tensor, int]:
+def feature_sheet(maps: "Sequence[FeatureMap]") -> tuple[NDArray[np.float32], int]:
     """Lay feature maps out in a grid that is about square.
 
     Returns:
-        A grey picture `(1, 3, H, W)` in [0, 1], and the columns of the grid.
+        A grey picture `(H, W, 3)` in [0, 1], and the columns of the grid.
     """
     height, width = maps[0].values.shape
     scale = TILE_SIDE / max(height, width)
-    size = [max(1, round(side * scale)) for side in (height, width)]
-    columns = math.ceil(math.sqrt(len(maps) * size[0] / size[1]))
-    columns = min(columns, len(maps))
-    tiles = torch.stack([item.values for item in maps])[:, None].cpu()
-    mode = "area" if scale < 1 else "nearest"
-    tiles = F.pad(F.interpolate(tiles, size, mode=mode), (0, GAP, 0, GAP))
-    missing = -len(maps) % columns
-    tiles = F.pad(tiles, (0, 0, 0, 0, 0, 0, 0, missing))
-    rows = tiles[:, 0].unflatten(0, (-1, columns))
-    sheet = rows.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)[:-GAP, :-GAP]
-    return sheet.expand(1, 3, -1, -1), columns
+    height, width = (max(1, round(side * scale)) for side in (height, width))
+    columns = min(len(maps), math.ceil(math.sqrt(len(maps) * height / width)))
+    lines = math.ceil(len(maps) / columns)
+    sheet = np.zeros((lines * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), np.float32)
+    kind = Image.Resampling.BOX if scale < 1 else Image.Resampling.NEAREST
+    for i, item in enumerate(maps):
+        top, left = i // columns * (height + GAP), i % columns * (width + GAP)
+        tile = np.asarray(Image.fromarray(item.values).resize((width, height), kind))
+        sheet[top : top + height, left : left + width] = tile[..., None]
+    return sheet, columns
 
 
 def create_feature_api(state: AppState) -> APIRouter:
@@ -92,18 +96,18 @@ def create_feature_api(state: AppState) -> APIRouter:
     api = APIRouter(prefix=ROOT, tags=["inside"])
     model = state.model
 
-    def pixels(upload: Upload) -> Tensor:
+    def pixels(upload: Upload) -> NDArray[np.float32]:
         photo = resize_image(state.load(upload.photo, "photo"), PHOTO_SIDE)
         # A thin one would be left without a pixel at the deepest layer.
-        below = [max(0, 2 * MIN_SIDE - side) for side in (photo.width, photo.height)]
-        padded = F.pad(photo.pixels, (0, below[0], 0, below[1]), mode="replicate")
-        return padded.to(model.device)
+        below = [(0, max(0, 2 * MIN_SIDE - side)) for side in (photo.height, photo.width)]
+        return np.pad(photo.pixels, (*below, (0, 0)), mode="edge")
 
     @api.post(
         "/features",
         summary="What a layer sees",
         response_class=Response,
         responses=ERRORS
+        | documented("torch-missing")
         | {
             200: {
                 "description": "Its strongest channels, each a grey picture, in a grid. "
@@ -119,10 +123,14 @@ def create_feature_api(state: AppState) -> APIRouter:
         count: Annotated[int, Query(description="Channels.", ge=1, le=64)] = 16,
     ) -> Response:
         """Send a photo as the body; get the feature maps of a layer as one picture."""
+        await run_in_threadpool(require_torch, "showing what a layer sees")
         upload = await read_upload(request)
 
         def work() -> tuple[bytes, dict[str, str]]:
-            maps = feature_maps(model.encoder, pixels(upload), layer, count)
+            from adain.network.loading import load_network
+            from adain.optimizing.inspection import feature_maps
+
+            maps = feature_maps(load_network(model).encoder, pixels(upload), layer, count)
             sheet, columns = feature_sheet(maps)
             names = ",".join(str(item.channel) for item in maps)
             headers = {"X-Channels": names, "X-Columns": str(columns)}
@@ -148,7 +156,7 @@ def create_feature_api(state: AppState) -> APIRouter:
 
         def work() -> StatisticsDocument:
             style = state.mixture(parameters, upload, named)
-            return _compare(slug, model.measure_style(pixels(upload)), style)
+            return _compare(slug, measure_style(model, pixels(upload)), style)
 
         return await state.run(request, work)
 
@@ -167,5 +175,5 @@ def _channels(channels: ChannelStatistics) -> ChannelsDocument:
     return ChannelsDocument(mean=_rounded(channels.mean[0]), std=_rounded(channels.std[0]))
 
 
-def _rounded(values: Tensor) -> list[float]:
+def _rounded(values: NDArray[np.float32]) -> list[float]:
     return [round(value, 5) for value in values.tolist()]

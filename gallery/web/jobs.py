@@ -14,14 +14,15 @@ from fastapi import Path as PathParameter
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
+from adain.engine.torch_extra import require_torch
 from gallery.database.jobs import LEASE_SECONDS, OPEN, Job, Jobs, Task
 from gallery.errors import GalleryError
 from gallery.web.documents import ROOT, JobDocument, LossDocument
 from gallery.web.parameters import JobParameters
 from gallery.web.problems import Problem, documented, translate
-from gallery.web.renders import Interrupted, Watched, render_photo
 from gallery.web.state import AppState, Painted
 from gallery.web.uploads import BODY, Upload, read_upload
+from gallery.web.watched import Interrupted, Watched
 from gallery.web.worker import Priority
 
 POLL_SECONDS = 1.0
@@ -132,6 +133,9 @@ class JobRunner:
     def _rendering(
         self, task: Task, parameters: JobParameters, upload: Upload, watched: Watched
     ) -> Callable[[], Painted]:
+        require_torch("rendering")
+        from gallery.web.renders import render_photo
+
         state = self._state
         pictures, named = state.pictures_now(parameters.references)
         checkpoint = task.files.get("checkpoint")
@@ -163,11 +167,13 @@ def create_job_api(state: AppState, jobs: Jobs, runner: JobRunner) -> APIRouter:
         summary="Repaint a photo later",
         responses=documented("bad-request", "unauthorized", "forbidden", "style-not-found")
         | documented("upload-too-slow", "body-too-large", "invalid-parameter", "busy")
-        | documented("mask-mismatch", "style-not-measured"),
+        | documented("mask-mismatch", "style-not-measured", "torch-missing"),
         openapi_extra={"requestBody": BODY},
     )
     async def submit(request: Request, parameters: Annotated[JobParameters, Query()]) -> Response:
         """Takes what `stylize` takes, and keeps it until it is done; or renders it."""
+        if parameters.method == "render":
+            await run_in_threadpool(require_torch, "rendering")
         upload = await read_upload(request)
         parameters.weights(upload)
         await state.styles(parameters.references)  # Mistakes are told now rather than later.

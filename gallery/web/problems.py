@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from adain.errors import AdainError, ImageError, ImageTooLargeError, MaskError
+from adain.errors import AdainError, ImageError, ImageTooLargeError, MaskError, TorchMissing
 from gallery.database.jobs import JobNotFound, TooManyJobs
 from gallery.errors import GalleryError, StyleNotFound, StylesError
 
@@ -36,6 +36,7 @@ CODES = {
     "too-many-requests": (429, "Too many requests"),
     "client-gone": (499, "The client left"),
     "internal-error": (500, "Something unexpected happened"),
+    "torch-missing": (501, "The service cannot do this"),
     "busy": (503, "The service is busy"),
     "gallery-unavailable": (503, "The gallery cannot be read"),
     "too-late": (504, "The picture was not done in time"),
@@ -132,6 +133,8 @@ def translate(error: Exception) -> Problem:
             return Problem("job-not-found", str(error))
         case TooManyJobs():
             return busy(str(error), 10)
+        case TorchMissing():
+            return Problem("torch-missing", str(error))
         case MaskError():
             return Problem("mask-mismatch", str(error))
         case StylesError():

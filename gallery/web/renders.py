@@ -1,19 +1,17 @@
-"""Renders as jobs: watched while they grow, and taken up again after a restart."""
+"""Renders as jobs: watched while they grow, and taken up again after a restart. Needs torch."""
 
-import json
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from adain.imaging.picture import Picture
 from adain.imaging.pillow import to_image
 from adain.imaging.reading import load_image
 from adain.imaging.resizing import resize_image
 from adain.imaging.writing import encode_image
+from adain.network.loading import load_network
 from adain.optimizing.checkpoint import Checkpoint
 from adain.optimizing.config import GatysConfig, LossConfig
 from adain.optimizing.gatys import Rendering, Step
@@ -34,6 +32,7 @@ from gallery.use_cases.styles import join_styles
 from gallery.web.parameters import JobParameters
 from gallery.web.state import AppState, Painted
 from gallery.web.uploads import Upload
+from gallery.web.watched import Interrupted, Watched
 
 MAX_SIDE = 1024
 """Longest side of a render in pixels."""
@@ -49,62 +48,6 @@ CHECKPOINT_SECONDS = 20.0
 
 RUN = {"job": "render"}
 """What checkpoints belong to: to the job that they are kept with."""
-
-
-class Interrupted(Exception):
-    """A render was stopped before its end.
-
-    Attributes:
-        checkpoint: Where another process can go on from.
-    """
-
-    def __init__(self, checkpoint: bytes) -> None:
-        super().__init__()
-        self.checkpoint = checkpoint
-
-
-class Watched:
-    """What a render on one thread tells another one that asks now and then."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._losses: list[dict[str, Any]] = []
-        self._files: dict[str, bytes] = {}
-        self._stopped = False
-        self.progress = 0.0
-        """In [0, 1]."""
-
-    @property
-    def is_stopped(self) -> bool:
-        """Return whether the render shall end."""
-        return self._stopped
-
-    def stop(self) -> None:
-        """End the render after its step."""
-        self._stopped = True
-
-    def resume(self, losses: bytes | None) -> None:
-        """Go on after the losses of an earlier attempt."""
-        self._losses = json.loads(losses or b"[]")
-
-    def tell(self, progress: float, scale: int, losses: dict[str, float]) -> None:
-        """Add a step."""
-        shown = {name: round(losses[name], 6) for name in ("loss", "content", "style")}
-        with self._lock:
-            self.progress = progress
-            self._losses.append({"step": len(self._losses) + 1, "scale": scale, **shown})
-
-    def keep(self, name: str, data: bytes) -> None:
-        """Add a file."""
-        with self._lock:
-            self._files[name] = data
-
-    def news(self) -> dict[str, bytes]:
-        """Return the files that are new, and the losses once there are some."""
-        with self._lock:
-            files, self._files = self._files, {}
-            losses = {"losses": json.dumps(self._losses).encode()} if self._losses else {}
-        return files | losses
 
 
 def render_photo(
@@ -139,7 +82,7 @@ def render_photo(
     rendering = _render(state, job, resume, watched)
     if rendering.ended == "stopped":
         raise Interrupted(_pack(rendering.checkpoint))
-    image = to_image(finish_render(job, rendering.image).cpu(), job.photo.transparency)
+    image = to_image(finish_render(job, rendering.image), job.photo.transparency)
     data = encode_image(image, parameters.format, parameters.quality)
     return Painted(data, f"image/{parameters.format}", time.perf_counter() - began)
 
@@ -155,7 +98,6 @@ def _prepare(
     side = min(parameters.max_side or MAX_SIDE, MAX_SIDE, state.config.max_side)
     original = state.load(upload.photo, "photo")
     photo = resize_image(original, side)
-    photo = Picture(photo.pixels.to(model.device), photo.transparency, photo.name)
     weights, styles = parameters.weights(upload), state.each(upload, named)
     mixture = join_styles(styles, None if upload.masks else weights)
     style: Paintings | StyleStatistics = mixture
@@ -164,8 +106,7 @@ def _prepare(
         if upload.painting is not None:
             paintings.append(state.load(upload.painting, "painting"))
         style = [
-            (painting.pixels.to(model.device), weight)
-            for painting, weight in zip(paintings, weights, strict=True)
+            (painting.pixels, weight) for painting, weight in zip(paintings, weights, strict=True)
         ]
     loss = STORED_LOSS if style is mixture else LossConfig()
     if parameters.content_weight is not None:
@@ -176,10 +117,11 @@ def _prepare(
     if upload.masks:
         masks = [state.load(mask, f"mask {i + 1}") for i, mask in enumerate(upload.masks)]
         feather = parameters.feather * photo.width / original.width
-        regions = place_styles(masks, len(styles), photo, feather).to(photo.pixels)
+        regions = place_styles(masks, len(styles), photo, feather)
     start = one_pass(model, photo.pixels, mixture, regions)
     controls = parameters.controls()
-    return RenderJob(photo, style, start, config, RUN, model.encoder, controls, regions)
+    encoder = load_network(model).encoder
+    return RenderJob(photo, style, start, config, RUN, encoder, controls, regions)
 
 
 def _render(
@@ -194,15 +136,14 @@ def _render(
         now = time.monotonic()
         if now >= previewed + PREVIEW_SECONDS:
             previewed = now
-            shown = finish_render(job, step.preview()).cpu()
-            small = resize_image(Picture(shown), PREVIEW_SIDE)
-            watched.keep("preview", encode_image(to_image(small.pixels), "jpeg", 85))
+            small = resize_image(Picture(finish_render(job, step.preview())), PREVIEW_SIDE)
+            watched.keep("preview", encode_image(to_image(small), "jpeg", 85))
         if now >= saved + CHECKPOINT_SECONDS:
             saved = now
             watched.keep("checkpoint", _pack(step.checkpoint))
         state.worker.make_way()
 
-    return render_job(state.model, job, resume, watch, lambda: watched.is_stopped)
+    return render_job(job, resume, watch, lambda: watched.is_stopped)
 
 
 def _pack(checkpoint: Checkpoint) -> bytes:

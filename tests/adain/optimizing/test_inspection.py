@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from typer.testing import CliRunner, Result
@@ -12,6 +14,7 @@ from typer.testing import CliRunner, Result
 from adain.imaging.picture import Picture
 from adain.network.encoder import Encoder
 from adain.network.losses import gram_matrix
+from adain.network.statistics import feature_statistics
 from adain.optimizing.inspection import (
     channel_profile,
     feature_maps,
@@ -20,7 +23,6 @@ from adain.optimizing.inspection import (
     layer_features,
     layer_names,
 )
-from adain.styles.statistics import channel_statistics
 from gallery.cli import app
 from gallery.config import InspectConfig
 from gallery.use_cases.inspect import inspect_picture
@@ -29,9 +31,9 @@ from gallery.use_cases.sheets import Cell, Section, colorize, make_sheet
 QUICK = ("--iterations", "2", "--max-side", "64", "--maps", "5")
 
 
-def waves(height: int = 48, width: int = 64) -> Tensor:
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    return torch.stack([0.5 + 0.4 * (x / 5 + c).sin() * (y / 7 - c).cos() for c in range(3)])[None]
+def waves(height: int = 48, width: int = 64) -> NDArray[np.float32]:
+    y, x, c = np.ogrid[:height, :width, :3]
+    return (0.5 + 0.4 * np.sin(x / 5 + c) * np.cos(y / 7 - c)).astype(np.float32)
 
 
 def test_every_layer_of_the_network_has_a_name_and_features(tiny_encoder: Encoder) -> None:
@@ -69,16 +71,16 @@ def test_channels_that_never_respond_are_maps_of_zeros(tiny_encoder: Encoder) ->
     profile = channel_profile(tiny_encoder, waves(), "relu3_1")
     assert profile.active[2] == 0
     picture = gram_picture(tiny_encoder, waves(), "relu3_1")
-    assert picture[-1].abs().max() == 0
-    assert picture.diagonal().sum().item() == pytest.approx(8 - len(silent))
+    assert np.abs(picture[-1]).max() == 0
+    assert picture.trace() == pytest.approx(8 - len(silent))
 
 
 def test_the_profile_has_what_a_style_is_made_of(tiny_encoder: Encoder) -> None:
     profile = channel_profile(tiny_encoder, waves(), "relu2_1")
-    expected = channel_statistics(layer_features(tiny_encoder, waves(), "relu2_1"))
-    torch.testing.assert_close(profile.mean[None], expected.mean)
-    torch.testing.assert_close(profile.std[None], expected.std)
-    assert profile.share.sum().item() == pytest.approx(1)
+    expected = feature_statistics(layer_features(tiny_encoder, waves(), "relu2_1"))
+    np.testing.assert_allclose(profile.mean, expected.mean[0].detach(), rtol=1e-6)
+    np.testing.assert_allclose(profile.std, expected.std[0].detach(), rtol=1e-6)
+    assert profile.share.sum() == pytest.approx(1)
     assert profile.active.min() >= 0 and profile.active.max() <= 1
 
 
@@ -87,13 +89,12 @@ def test_the_gram_picture_has_the_cosines_in_another_order(tiny_encoder: Encoder
     gram = gram_matrix(layer_features(tiny_encoder, waves(), "relu3_1"))[0]
     norms = gram.diagonal().sqrt()
     alive = norms > 0
-    cosines = (gram / norms[:, None] / norms)[alive][:, alive]
-    torch.testing.assert_close(picture, picture.T)
-    torch.testing.assert_close(
-        picture[: len(cosines), : len(cosines)].flatten().sort().values,
-        cosines.flatten().sort().values,
+    cosines = (gram / norms[:, None] / norms)[alive][:, alive].detach().numpy()
+    np.testing.assert_allclose(picture, picture.T)
+    np.testing.assert_allclose(
+        np.sort(picture[: len(cosines), : len(cosines)], axis=None),
+        np.sort(cosines, axis=None),
         atol=1e-4,
-        rtol=0,
     )
     assert picture.min() >= 0 and picture.max() <= 1
 
@@ -122,11 +123,10 @@ def test_an_inversion_comes_near_the_features_and_knows_its_seed(tiny_encoder: E
     assert near.distance < 0.3 * far.distance
     assert near.image.shape == waves().shape
     assert near.image.min() >= 0 and near.image.max() <= 1
-    assert not near.image.requires_grad
     again = invert_features(tiny_encoder, waves(), "relu2_1", 1)
     other = invert_features(tiny_encoder, waves(), "relu2_1", 1, seed=1)
-    torch.testing.assert_close(far.image, again.image)
-    assert (far.image - other.image).abs().max() > 0.01
+    np.testing.assert_allclose(far.image, again.image)
+    assert np.abs(far.image - other.image).max() > 0.01
 
 
 @pytest.mark.parametrize(
@@ -136,12 +136,12 @@ def test_an_inversion_comes_near_the_features_and_knows_its_seed(tiny_encoder: E
         (waves(), "conv1_1", "no layer"),
         (waves(), "", "no layer"),
         (waves(16, 64), "relu5_1", "relu5_1 needs sides of at least 32 pixels, got 64x16"),
-        (waves().expand(2, -1, -1, -1), "relu1_1", "one photo"),
-        (waves()[0], "relu1_1", "one photo"),
+        (waves()[None], "relu1_1", "a photo of shape"),
+        (waves()[0], "relu1_1", "a photo of shape"),
     ],
 )
 def test_what_cannot_be_seen_is_said(
-    tiny_encoder: Encoder, photo: Tensor, layer: str, words: str
+    tiny_encoder: Encoder, photo: NDArray[np.float32], layer: str, words: str
 ) -> None:
     with pytest.raises(ValueError, match=words):
         layer_features(tiny_encoder, photo, layer)
@@ -155,7 +155,7 @@ def test_counts_must_be_positive(tiny_encoder: Encoder) -> None:
 
 
 def test_colours_rise_in_brightness() -> None:
-    levels = list(colorize(torch.linspace(0, 1, 9)[None]).convert("L").tobytes())
+    levels = list(colorize(np.linspace(0, 1, 9, dtype=np.float32)[None]).convert("L").tobytes())
     assert levels == sorted(levels) and levels[0] < 20 and levels[-1] > 230
 
 

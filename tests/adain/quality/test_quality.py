@@ -1,11 +1,14 @@
 from dataclasses import astuple
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adain.network.encoder import Encoder, EncoderConfig
+from adain.network.statistics import to_pixels
 from adain.quality.metrics import (
     coarse_similarity,
     judge_features,
@@ -26,6 +29,11 @@ def judge(tiny_encoder: Encoder) -> Encoder:
 
 def noise(seed: int, size: int = 48) -> Tensor:
     return torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def pixels(seed: int, size: int = 48) -> NDArray[np.float32]:
+    """The same noise as an array."""
+    return to_pixels(noise(seed, size))
 
 
 def waves() -> tuple[Tensor, Tensor]:
@@ -111,26 +119,26 @@ def test_a_picture_smaller_than_the_window_is_refused() -> None:
 
 
 def test_the_photo_itself_keeps_all_of_its_content(judge: Encoder) -> None:
-    quality = measure_quality(judge, noise(0), measure_reference(judge, noise(0), noise(1)))
+    quality = measure_quality(judge, pixels(0), measure_reference(judge, pixels(0), pixels(1)))
     assert quality.content_loss == 0 and quality.ssim == 1
     assert quality.style_loss > 0 and quality.gram_loss > 0
 
 
 def test_the_painting_itself_has_all_of_its_style(judge: Encoder) -> None:
-    quality = measure_quality(judge, noise(1), measure_reference(judge, noise(0), noise(1)))
+    quality = measure_quality(judge, pixels(1), measure_reference(judge, pixels(0), pixels(1)))
     assert quality.style_loss == 0 and quality.gram_loss == 0
     assert quality.content_loss > 0 and quality.ssim < 1
 
 
 def test_the_painting_may_have_another_size(judge: Encoder) -> None:
-    reference = measure_reference(judge, noise(0), noise(1, size=64))
-    assert all(value == value for value in astuple(measure_quality(judge, noise(2), reference)))
+    reference = measure_reference(judge, pixels(0), pixels(1, size=64))
+    assert all(value == value for value in astuple(measure_quality(judge, pixels(2), reference)))
 
 
 def test_measuring_changes_no_picture(judge: Encoder) -> None:
-    photo, result = noise(0), noise(2)
-    measure_quality(judge, result, measure_reference(judge, photo, noise(1)))
-    assert torch.equal(photo, noise(0)) and torch.equal(result, noise(2))
+    photo, result = pixels(0), pixels(2)
+    measure_quality(judge, result, measure_reference(judge, photo, pixels(1)))
+    assert np.array_equal(photo, pixels(0)) and np.array_equal(result, pixels(2))
 
 
 def test_a_judge_with_heads_judges_embedded_features(judge: Encoder) -> None:
