@@ -18,11 +18,10 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from adain.config import COLOR_MODES
-from adain.imaging.picture import STRIP_PIXELS
+from adain.imaging.picture import row_ranges
 
 BINS = 4096
 """Steps of a histogram: sixteen for each level of an 8-bit picture, so that none shows."""
@@ -33,8 +32,8 @@ MAX_GAIN = 4.0
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the luminance Y of YIQ, the luma of ITU-R BT.601."""
 
-ColorMap = Callable[[Tensor, Tensor], Tensor]
-"""What takes photo and result, `(1, 3, H, W)` or a strip of both, and returns the new result."""
+ColorMap = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
+"""What takes photo and result, `(H, W, 3)` or a strip of both, and returns the new result."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +48,9 @@ class ColorStatistics:
     """
 
     count: float
-    total: Tensor
-    products: Tensor
-    histograms: Tensor
+    total: NDArray[np.float64]
+    products: NDArray[np.float64]
+    histograms: NDArray[np.float64]
 
     def __add__(self, other: "ColorStatistics") -> "ColorStatistics":
         return ColorStatistics(
@@ -62,39 +61,48 @@ class ColorStatistics:
         )
 
     @property
-    def mean(self) -> Tensor:
+    def mean(self) -> NDArray[np.float64]:
         """Return the mean colour, shape `(3,)`."""
         return self.total / max(self.count, 1e-12)
 
     @property
-    def covariance(self) -> Tensor:
+    def covariance(self) -> NDArray[np.float64]:
         """Return the covariance of the channels, shape `(3, 3)`."""
         products = self.products / max(self.count, 1e-12)
-        return products - torch.outer(self.mean, self.mean)
+        return products - np.outer(self.mean, self.mean)
 
 
-def measure_colors(pixels: Tensor, weight: Tensor | None = None) -> ColorStatistics:
+def measure_colors(
+    pixels: NDArray[np.float32], weight: NDArray[np.float32] | None = None
+) -> ColorStatistics:
     """Measure the colours of a picture or a part of it.
 
     Args:
-        pixels: Shape `(1, 3, H, W)`, in [0, 1].
-        weight: How much each pixel counts, shape `(1, 1, H, W)`, such as its transparency.
+        pixels: Shape `(H, W, 3)`, in [0, 1].
+        weight: How much each pixel counts, shape `(H, W)`, such as its transparency.
     """
-    rows = max(1, 4 * STRIP_PIXELS // pixels.shape[3])
-    strips = pixels.split(rows, dim=2)
-    weights = [None] * len(strips) if weight is None else weight.split(rows, dim=2)
-    parts = map(_measure_strip, strips, weights)
+    parts = (
+        _measure_strip(pixels[top:bottom], None if weight is None else weight[top:bottom])
+        for top, bottom in row_ranges(*pixels.shape[:2])
+    )
     return sum(parts, start=next(parts))
 
 
-def _measure_strip(pixels: Tensor, weight: Tensor | None) -> ColorStatistics:
-    colors = pixels[0].flatten(1).cpu().double()
-    bins = (colors * BINS).long().clamp_(0, BINS - 1)
-    weights = None if weight is None else weight[0, 0].flatten().cpu().double()
-    histograms = [torch.bincount(channel, weights, BINS).double() for channel in bins]
+def _measure_strip(
+    pixels: NDArray[np.float32], weight: NDArray[np.float32] | None
+) -> ColorStatistics:
+    colors = pixels.reshape(-1, 3).T.astype(np.float64, order="C")
+    weights = None if weight is None else weight.ravel().astype(np.float64)
+    histograms = [np.bincount(_steps(channel), weights, BINS) for channel in colors]
     weighted = colors if weights is None else colors * weights
-    count = float(colors.shape[1]) if weights is None else weights.sum().item()
-    return ColorStatistics(count, weighted.sum(1), weighted @ colors.T, torch.stack(histograms))
+    count = float(colors.shape[1] if weights is None else weights.sum())
+    return ColorStatistics(count, weighted.sum(1), weighted @ colors.T, np.stack(histograms))
+
+
+def _steps(values: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Return the step of a histogram that each value falls in."""
+    steps = (values * BINS).astype(np.intp)
+    return steps.clip(0, BINS - 1, out=steps)
 
 
 def color_map(mode: str, photo: ColorStatistics, result: ColorStatistics) -> ColorMap:
@@ -116,7 +124,7 @@ def color_map(mode: str, photo: ColorStatistics, result: ColorStatistics) -> Col
     if mode == "luminance":
         return partial(_keep_chroma, *_luminance_affine(photo, result))
     if mode == "linear":
-        noise = 1e-8 * torch.eye(3, dtype=torch.float64)
+        noise = 1e-8 * np.eye(3)
         matrix = transport(result.covariance + noise, photo.covariance, (0, MAX_GAIN))
         return partial(_apply_affine, matrix, photo.mean - matrix @ result.mean)
     if mode == "histogram":
@@ -126,7 +134,7 @@ def color_map(mode: str, photo: ColorStatistics, result: ColorStatistics) -> Col
 
 def _luminance_affine(photo: ColorStatistics, result: ColorStatistics) -> tuple[float, float]:
     """Return the scale and shift that bring the result's luminance to that of the photo."""
-    weights = torch.tensor(LUMA, dtype=torch.float64)
+    weights = np.array(LUMA)
     photo_mean, result_mean = (float(weights @ each.mean) for each in (photo, result))
     photo_std, result_std = (
         float(weights @ each.covariance @ weights) ** 0.5 for each in (photo, result)
@@ -135,32 +143,47 @@ def _luminance_affine(photo: ColorStatistics, result: ColorStatistics) -> tuple[
     return scale, photo_mean - scale * result_mean
 
 
-def _keep_chroma(scale: float, shift: float, photo: Tensor, result: Tensor) -> Tensor:
+def _keep_chroma(
+    scale: float, shift: float, photo: NDArray[np.float32], result: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Join the luminance of the result and the chroma of the photo.
 
     Chroma that does not fit between black and white at its new luminance loses saturation, not
     hue: clipping the channels would change both, and the luminance.
     """
-    chroma = photo - luma(photo)
-    light = (scale * luma(result) + shift).clamp_(0, 1)
-    room = torch.where(chroma > 0, 1 - light, light)
-    fits = (room / chroma.abs().clamp_min(1e-6)).amin(1, keepdim=True).clamp_max_(1)
-    return (light + fits * chroma).clamp_(0, 1)
+    light = (scale * luma(result)[..., 0] + shift).clip(0, 1)
+    # Channel by channel: arrays are slow along an axis of three.
+    chroma = np.moveaxis(photo, -1, 0) - luma(photo)[..., 0]
+    fits = np.ones_like(light)
+    for channel in chroma:
+        room = np.where(channel > 0, 1 - light, light)
+        np.minimum(fits, room / np.abs(channel).clip(1e-6), out=fits)
+    joined = np.empty_like(result)
+    for index, channel in enumerate(chroma):
+        joined[..., index] = light + fits * channel
+    return joined.clip(0, 1, out=joined)
 
 
-def luma(image: Tensor) -> Tensor:
-    """Return the luminance `(N, 1, H, W)` of pictures `(N, 3, H, W)`."""
-    weights = torch.tensor(LUMA, dtype=image.dtype, device=image.device)[:, None, None]
-    return (weights * image).sum(1, keepdim=True)
+def luma(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the luminance `(..., 1)` of colours `(..., 3)`."""
+    return image @ np.array(LUMA, image.dtype)[:, None]
 
 
-def _apply_affine(matrix: Tensor, offset: Tensor, _: Tensor, result: Tensor) -> Tensor:
-    matrix, offset = matrix.to(result), offset.to(result)
-    mapped = torch.einsum("ij,njhw->nihw", matrix, result) + offset[:, None, None]
-    return mapped.clamp_(0, 1)
+def _apply_affine(
+    matrix: NDArray[np.float64],
+    offset: NDArray[np.float64],
+    _: NDArray[np.float32],
+    result: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    mapped = result @ matrix.T.astype(np.float32)
+    # A row at a time: arrays are slow along an axis of three.
+    mapped.reshape(len(mapped), -1)[:] += np.tile(offset.astype(np.float32), mapped.shape[1])
+    return mapped.clip(0, 1, out=mapped)
 
 
-def transport(source: Tensor, target: Tensor, gains: tuple[float, float]) -> Tensor:
+def transport(
+    source: NDArray[np.float64], target: NDArray[np.float64], gains: tuple[float, float]
+) -> NDArray[np.float64]:
     """Return the symmetric matrix T with T source T = target: least change of the colours.
 
     The linear Monge-Kantorovitch map (Pitié and Kokaram, "The Linear Monge-Kantorovitch Linear
@@ -168,38 +191,44 @@ def transport(source: Tensor, target: Tensor, gains: tuple[float, float]) -> Ten
     maps that Gatys et al. compare, it does not turn hues and needs no order of the channels.
 
     Args:
-        source: Covariance of colours, `(N, 3, 3)`, positive definite, float64.
+        source: Covariance of colours, `(..., 3, 3)`, positive definite.
         target: The same of what they shall become; what is not positive counts as nothing.
         gains: Limits of the gain along any direction of colour.
     """
     root = _power(source, 0.5)
     inverse = _power(source, -0.5)
-    values, vectors = torch.linalg.eigh(inverse @ _power(root @ target @ root, 0.5) @ inverse)
-    limited: Tensor = (vectors * values.clamp(*gains)[..., None, :]) @ vectors.mT
-    return limited
+    values, vectors = np.linalg.eigh(inverse @ _power(root @ target @ root, 0.5) @ inverse)
+    return _symmetric(values.clip(*gains), vectors)
 
 
-def _power(matrix: Tensor, exponent: float) -> Tensor:
+def _power(matrix: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
     """Return a power of symmetric matrices without negative eigenvalues."""
-    values, vectors = torch.linalg.eigh(matrix)
-    power: Tensor = (vectors * values.clamp_min(1e-16).pow(exponent)[..., None, :]) @ vectors.mT
-    return power
+    values, vectors = np.linalg.eigh(matrix)
+    return _symmetric(values.clip(1e-16) ** exponent, vectors)
 
 
-def _quantile_tables(photo: ColorStatistics, result: ColorStatistics) -> Tensor:
+def _symmetric(values: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the symmetric matrices `(..., 3, 3)` of eigenvalues `(..., 3)` and eigenvectors."""
+    result: NDArray[np.float64] = (vectors * values[..., None, :]) @ vectors.swapaxes(-1, -2)
+    return result
+
+
+def _quantile_tables(photo: ColorStatistics, result: ColorStatistics) -> NDArray[np.float32]:
     """Return the photo's value of the same quantile for each step of the result, `(3, BINS)`."""
     edges = np.linspace(0, 1, BINS + 1)
     tables = []
     for wanted, given in zip(photo.histograms, result.histograms, strict=True):
-        shares = (given / given.sum().clamp_min(1e-12)).numpy()
-        reached = np.append(0, (wanted / wanted.sum().clamp_min(1e-12)).cumsum(0).numpy())
+        shares = given / max(given.sum(), 1e-12)
+        reached = np.append(0, (wanted / max(wanted.sum(), 1e-12)).cumsum())
         # The quantile of the middle of a step: its ends can lie anywhere in a gap of the photo.
         tables.append(np.interp(shares.cumsum() - shares / 2, reached, edges))
-    return torch.from_numpy(np.stack(tables))
+    return np.stack(tables).astype(np.float32)
 
 
-def _look_up(tables: Tensor, _: Tensor, result: Tensor) -> Tensor:
-    tables = tables.to(result)
-    steps = (result[0] * BINS).long().clamp_(0, BINS - 1)
-    channels = [table[step] for table, step in zip(tables, steps, strict=True)]
-    return torch.stack(channels)[None]
+def _look_up(
+    tables: NDArray[np.float32], _: NDArray[np.float32], result: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    mapped = np.empty_like(result)
+    for index, table in enumerate(tables):
+        mapped[..., index] = table[_steps(result[..., index])]
+    return mapped

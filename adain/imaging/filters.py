@@ -1,13 +1,13 @@
 """Filters on the pixels of a result, some guided by the edges of its photo."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+import numpy as np
+from numpy.typing import NDArray
 
+from adain.imaging.interpolation import Interpolation
 from adain.imaging.picture import STRIP_PIXELS, RowReader, row_ranges
 
 FINE_RADIUS = 32
@@ -22,38 +22,54 @@ SMOOTH_REACH = 8
 SHARPEN_REACH = 3
 """Pixels away that `sharpen` looks, at its own sigma."""
 
+Planes = NDArray[np.float32]
+"""Channels of an image, `(H, C, W)`: arithmetic is several times slower on short last axes."""
 
-def smooth(image: Tensor, amount: float, radius: int = 4, eps: float = 0.01) -> Tensor:
+_ROW, _COLUMN = np.triu_indices(3)
+"""Places of the six numbers that a symmetric matrix of three rows has."""
+
+
+def smooth(
+    image: NDArray[np.float32], amount: float, radius: int = 4, eps: float = 0.01
+) -> NDArray[np.float32]:
     """Even out what is faint and fine, and keep edges: the image filtered with itself as guide.
 
     Args:
-        image: Shape `(1, 3, H, W)`, in [0, 1].
+        image: Shape `(H, W, 3)`, in [0, 1].
         amount: From 0, no change, to 1.
         radius: Size in pixels of what is evened out.
         eps: Variance of what is evened out.
     """
-    return torch.lerp(image, guided_filter(image, image, radius, eps), amount).clamp_(0, 1)
+    smoothed = guided_filter(image, image, radius, eps)
+    smoothed -= image
+    smoothed *= amount
+    smoothed += image
+    return smoothed.clip(0, 1, out=smoothed)
 
 
-def sharpen(image: Tensor, amount: float, sigma: float = 1.0) -> Tensor:
+def sharpen(image: NDArray[np.float32], amount: float, sigma: float = 1.0) -> NDArray[np.float32]:
     """Add `amount` times what a Gaussian of `sigma` pixels takes away (unsharp mask)."""
-    return (image + amount * (image - gaussian_blur(image, sigma))).clamp_(0, 1)
+    sharpened = gaussian_blur(image, sigma)
+    np.subtract(image, sharpened, out=sharpened)
+    sharpened *= amount
+    sharpened += image
+    return sharpened.clip(0, 1, out=sharpened)
 
 
-def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
-    """Return an image `(N, C, H, W)` blurred by a Gaussian of `sigma` pixels.
+def gaussian_blur(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Return an image `(H, W)` or `(H, W, C)` blurred by a Gaussian of `sigma` pixels.
 
     At the border the window is cut, so that a flat image stays as it is.
     """
-    radius = blur_radius(sigma)
-    offsets = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
-    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    result, share = image.flatten(0, 1)[:, None], torch.ones_like(image[:1, :1])
-    for shape, padding in (((1, 1, -1, 1), (radius, 0)), ((1, 1, 1, -1), (0, radius))):
-        weights = kernel.view(shape)
-        result = F.conv2d(result, weights, padding=padding)
-        share = F.conv2d(share, weights, padding=padding)
-    return (result / share).view(image.shape)
+    height, width = image.shape[:2]
+    vertical, horizontal = (
+        Interpolation.gaussian(size, sigma, blur_radius(sigma)) for size in (height, width)
+    )
+    blurred = np.empty_like(image)
+    for top, bottom in row_ranges(height, width):
+        strip = vertical.rows(lambda *rows: image[slice(*rows)], top, bottom)
+        blurred[top:bottom] = horizontal.columns(strip)
+    return blurred
 
 
 def blur_radius(sigma: float) -> int:
@@ -61,7 +77,9 @@ def blur_radius(sigma: float) -> int:
     return max(1, round(3 * sigma))
 
 
-def guided_filter(guide: Tensor, image: Tensor, radius: int, eps: float) -> Tensor:
+def guided_filter(
+    guide: NDArray[np.float32], image: NDArray[np.float32], radius: int, eps: float
+) -> NDArray[np.float32]:
     """Smooth an image where the guide is smooth, and keep its edges where the guide has some.
 
     In each window the result is an affine function of the guide's colours (He, Sun and Tang,
@@ -69,38 +87,31 @@ def guided_filter(guide: Tensor, image: Tensor, radius: int, eps: float) -> Tens
     that it is filtered as exactly as the middle. A pixel depends on those within `2 * radius`.
 
     Args:
-        guide: Shape `(1, 3, H, W)`, in [0, 1].
-        image: Shape `(1, C, H, W)`.
+        guide: Shape `(H, W, 3)`, in [0, 1].
+        image: Shape `(H, W, C)`.
         radius: A window has `2 * radius + 1` pixels a side.
         eps: Variance of the guide below which a window counts as flat.
 
     Returns:
-        Shape `(1, C, H, W)`, beyond [0, 1] by a little where edges are strong.
+        Shape `(H, W, C)`, beyond [0, 1] by a little where edges are strong.
 
     Raises:
         ValueError: If the sizes differ, `radius` is below 1 or `eps` is not positive.
     """
-    if guide.shape[2:] != image.shape[2:] or radius < 1 or not eps > 0:
+    if guide.shape[:2] != image.shape[:2] or radius < 1 or not eps > 0:
         raise ValueError(
-            f"expected equal sizes, radius >= 1 and eps > 0, got {tuple(guide.shape)}, "
-            f"{tuple(image.shape)}, {radius} and {eps}"
+            f"expected equal sizes, radius >= 1 and eps > 0, got {guide.shape}, {image.shape}, "
+            f"{radius} and {eps}"
         )
-    height, width = guide.shape[2:]
-    strips = []
-    for start, stop in row_ranges(height, width, max(STRIP_PIXELS, radius * width) * 4):
+    height, width = guide.shape[:2]
+    filtered = np.empty_like(image)
+    for start, stop in row_ranges(height, width, max(STRIP_PIXELS, 8 * radius * width)):
         top = max(0, start - 2 * radius)
         area = slice(top, min(stop + 2 * radius, height))
-        strip = _filter_strip(guide[0, :, area], image[0, :, area], radius, eps)
-        strips.append(strip[:, start - top : stop - top].to(image))
-    return torch.cat(strips, dim=1)[None]
-
-
-def _filter_strip(guide: Tensor, image: Tensor, radius: int, eps: float) -> Tensor:
-    """Filter `(C, H, W)` by `(3, H, W)`."""
-    # Small numbers lose less in the sums: variances are differences of means.
-    guide = guide - guide.mean((1, 2), keepdim=True)
-    slope, offset = _means(guide, image).affine(radius, eps)
-    filtered: Tensor = (slope * guide[:, None]).sum(0) + offset
+        colors = _centered(guide[area])
+        functions = _functions(_moments(colors, _planes(image[area])), radius, eps)
+        kept = slice(start - top, stop - top)
+        filtered[start:stop] = _apply(functions[kept], colors[kept])
     return filtered
 
 
@@ -113,13 +124,13 @@ class GuidedMap:
     Filter", 2015). Windows are much larger than blocks, so the result hardly differs.
 
     Attributes:
-        functions: Slopes and offset, shape `(1, 4 * C, h, w)`.
+        functions: Three slopes and an offset for each channel, shape `(h, 4, C, w)`.
         size: Pixels of a side of a block.
         height: Height of the picture.
         width: Width of the picture.
     """
 
-    functions: Tensor
+    functions: NDArray[np.float32]
     size: int
     height: int
     width: int
@@ -138,115 +149,129 @@ class GuidedMap:
 
         Args:
             guide: Gives rows of three channels in [0, 1].
-            image: Gives rows of what is filtered.
+            image: Gives rows of what is filtered, `(h, W, C)`.
             height: Height of both.
             width: Width of both.
             radius: A window has about `2 * radius + 1` pixels a side.
             eps: Variance of the guide below which a window counts as flat.
         """
         size = 1 if radius <= FINE_RADIUS else math.ceil(radius / BLOCK_RADIUS)
+        vertical, horizontal = (_blocks(side, size) for side in (height, width))
 
-        def blocks(top: int, bottom: int) -> _Means:
-            means = _means(_centered(guide(top, bottom)[0]), image(top, bottom)[0])
-            if size == 1:
-                return means
-            return means.map(lambda each: F.avg_pool2d(each, size, ceil_mode=True))
+        def moments(top: int, bottom: int) -> Planes:
+            return _moments(_centered(guide(top, bottom)), _planes(image(top, bottom)))
 
-        rows = max(1, STRIP_PIXELS // width // size) * size
-        means: list[Tensor] = []
-        for top in range(0, height, rows):
-            part = vars(blocks(top, min(top + rows, height))).values()
-            if not means:  # Made at once: small pieces between large ones would hold memory.
-                shape = (math.ceil(height / size), math.ceil(width / size))
-                means = [each.new_empty(len(each), *shape) for each in part]
-            for whole, each in zip(means, part, strict=True):
-                whole[:, top // size : top // size + each.shape[1]] = each
-        slope, offset = _Means(*means).affine(round(radius / size), eps)
-        return cls(torch.cat((slope.flatten(0, 1), offset))[None], size, height, width)
+        strips = (
+            _columns(horizontal, vertical.rows(moments, top, bottom))
+            for top, bottom in row_ranges(math.ceil(height / size), size * width)
+        )
+        blocks = np.concatenate([*strips])
+        return cls(_functions(blocks, round(radius / size), eps), size, height, width)
 
-    def __call__(self, top: int, guide: Tensor) -> Tensor:
-        """Return the filtered rows `(1, C, H, W)` where the guide has `(1, 3, H, W)` from `top`."""
-        strips, rows = [], max(1, STRIP_PIXELS // self.width)
-        for strip in guide[0].split(rows, dim=1):
-            functions = self._functions(top, strip.shape[1])
-            slope = functions[: -functions.shape[0] // 4].unflatten(0, (3, -1))
-            offset = functions[-functions.shape[0] // 4 :]
-            strips.append((slope * _centered(strip)[:, None]).sum(0) + offset)
-            top += strip.shape[1]
-        return torch.cat(strips, 1)[None]
+    def __call__(self, top: int, guide: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the filtered rows `(h, W, C)` where the guide has `(h, W, 3)` from `top`."""
+        filtered = np.empty((*guide.shape[:2], self.functions.shape[2]), np.float32)
+        for start, stop in row_ranges(len(guide), self.width, STRIP_PIXELS // 8):
+            functions = self._rows(top + start, top + stop)
+            filtered[start:stop] = _apply(functions, _centered(guide[start:stop]))
+        return filtered
 
-    def _functions(self, top: int, rows: int) -> Tensor:
-        """Return the functions of the pixels of some rows, `(4 * C, rows, W)`."""
+    def _rows(self, top: int, bottom: int) -> NDArray[np.float32]:
+        """Return the functions of the pixels of some rows, `(bottom - top, 4, C, W)`."""
         if self.size == 1:
-            return self.functions[0, :, top : top + rows]
-        low, high, share = self._between(torch.arange(top, top + rows), 2)
-        lines = torch.lerp(self.functions[0, :, low], self.functions[0, :, high], share[:, None])
-        low, high, share = self._between(torch.arange(self.width), 3)
-        return torch.lerp(lines[..., low], lines[..., high], share)
+            return self.functions[top:bottom]
+        places = (np.arange(top, bottom) + 0.5) / self.size - 0.5
+        vertical = Interpolation.linear(places, len(self.functions))
+        return vertical.rows(self._wide, 0, bottom - top)
 
-    def _between(self, pixels: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the blocks before and behind pixels, and the share of the one behind."""
-        last = self.functions.shape[dim] - 1
-        places = ((pixels + 0.5) / self.size - 0.5).clamp(0, last)
-        low = places.long()
-        device = self.functions.device
-        share = (places - low).to(self.functions)
-        return low.to(device), (low + 1).clamp_max(last).to(device), share
+    def _wide(self, low: int, high: int) -> NDArray[np.float32]:
+        """Return the functions at some rows of blocks for all columns of pixels."""
+        return _columns(self._horizontal, self.functions[low:high])
+
+    @cached_property
+    def _horizontal(self) -> Interpolation:
+        places = (np.arange(self.width) + 0.5) / self.size - 0.5
+        return Interpolation.linear(places, self.functions.shape[3])
 
 
-def _centered(guide: Tensor) -> Tensor:
+def _blocks(pixels: int, size: int) -> Interpolation:
+    """Return what makes the means of blocks of `size` pixels, the last of which may be cut."""
+    middles = (np.arange(math.ceil(pixels / size), dtype=np.float64) + 0.5) * size - 0.5
+    return Interpolation.mean(middles, (size - 1) / 2, pixels)
+
+
+def _columns(interpolation: Interpolation, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return other columns, the last axis, made of those of an array."""
+    lines = interpolation.columns(planes.reshape(-1, planes.shape[-1]))
+    return lines.reshape(*planes.shape[:-1], -1)
+
+
+def _planes(image: NDArray[np.float32]) -> Planes:
+    return np.ascontiguousarray(image.swapaxes(1, 2))
+
+
+def _centered(guide: NDArray[np.float32]) -> Planes:
     """Return colours around 0: small numbers lose less in the sums."""
-    return guide - 0.5
+    return _planes(guide) - np.float32(0.5)
 
 
-@dataclass(frozen=True, eq=False)
-class _Means:
-    """Means over the pixels of a place: of guide, image, and their products with the guide."""
-
-    guide: Tensor
-    image: Tensor
-    squares: Tensor
-    products: Tensor
-
-    def map(self, change: Callable[[Tensor], Tensor]) -> "_Means":
-        """Return them after what takes and gives `(channels, H, W)`."""
-        return _Means(*(change(value) for value in vars(self).values()))
-
-    def affine(self, radius: int, eps: float) -> tuple[Tensor, Tensor]:
-        """Return slope `(3, C, H, W)` and offset `(C, H, W)` of the affine function of a place."""
-        window = self.map(lambda value: _box_mean(value, radius))
-        guide, image = window.guide, window.image
-        variance = window.squares.unflatten(0, (3, 3)) - guide[:, None] * guide
-        covariance = window.products.unflatten(0, (3, -1)) - guide[:, None] * image
-        ridge = eps * torch.eye(3, dtype=guide.dtype, device=guide.device)
-        slope = torch.linalg.solve(
-            variance.permute(2, 3, 0, 1) + ridge, covariance.permute(2, 3, 0, 1)
-        ).permute(2, 3, 0, 1)
-        offset = _box_mean(image - (slope * guide[:, None]).sum(0), radius)
-        return _box_mean(slope.flatten(0, 1), radius).unflatten(0, (3, -1)), offset
+def _moments(guide: Planes, image: Planes) -> Planes:
+    """Return guide, image, and their products with the guide, `(H, 9 + 4 * C, W)`."""
+    products = (guide[:, :, None] * image[:, None]).reshape(len(guide), -1, guide.shape[2])
+    return np.concatenate((guide, image, guide[:, _ROW] * guide[:, _COLUMN], products), axis=1)
 
 
-def _means(guide: Tensor, image: Tensor) -> _Means:
-    return _Means(guide, image, _products(guide, guide), _products(guide, image))
+def _functions(moments: Planes, radius: int, eps: float) -> NDArray[np.float32]:
+    """Return the mean affine functions of the windows around pixels or blocks, `(H, 4, C, W)`."""
+    height, count, width = moments.shape
+    channels = (count - 9) // 4
+    window = _window_means(moments, radius)
+    guide, image, squares, products = np.split(window, (3, 3 + channels, 9 + channels), axis=1)
+    variance = squares - guide[:, _ROW] * guide[:, _COLUMN]
+    variance[:, _ROW == _COLUMN] += eps
+    products = products.reshape(height, 3, channels, width)
+    functions = np.empty((height, 4, channels, width), np.float32)
+    slope = functions[:, :3] = _solve(variance, products - guide[:, :, None] * image[:, None])
+    functions[:, 3] = image - (slope * guide[:, :, None]).sum(1)
+    means = _window_means(functions.reshape(height, -1, width), radius)
+    return means.reshape(functions.shape)
 
 
-def _products(one: Tensor, other: Tensor) -> Tensor:
-    """Return all products of channels, `(C * D, H, W)`."""
-    return (one[:, None] * other).flatten(0, 1)
+def _window_means(planes: Planes, radius: int) -> Planes:
+    """Return the means over the windows around all pixels, cut at the border."""
+    vertical, horizontal = (
+        Interpolation.mean(np.arange(size, dtype=np.float64), radius, size)
+        for size in (planes.shape[0], planes.shape[2])
+    )
+    means = vertical.rows(lambda *rows: planes[slice(*rows)], 0, len(planes))
+    return _columns(horizontal, means)
 
 
-def _box_mean(x: Tensor, radius: int) -> Tensor:
-    """Return the mean over the window around each pixel of `(C, H, W)`, cut at the border."""
-    for dim in (1, 2):
-        size = x.shape[dim]
-        sums = x.cumsum(dim)
-        # Windows end where the picture does: before it the sums are 0, behind it the last one.
-        reach = min(radius, size)
-        front, back = ((*x.shape[:dim], count, *x.shape[dim + 1 :]) for count in (reach + 1, reach))
-        last = sums.narrow(dim, size - 1, 1)
-        sums = torch.cat((sums.new_zeros(front), sums, last.expand(back)), dim)
-        places = torch.arange(size, device=x.device)
-        counts = (places + reach + 1).clamp_max(size) - (places - reach).clamp_min(0)
-        window = sums.narrow(dim, 2 * reach + 1, size) - sums.narrow(dim, 0, size)
-        x = window / counts.view((-1, 1) if dim == 1 else (1, -1))
-    return x
+def _solve(matrix: Planes, right: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Solve symmetric, positive equations by Cholesky's method, as numpy would one by one.
+
+    Args:
+        matrix: The numbers of each matrix, row by row from its diagonal, shape `(H, 6, W)`.
+        right: The right sides, shape `(H, 3, C, W)`.
+    """
+    a, b, c, d, e, f = (matrix[:, None, index] for index in range(6))
+    p, q, r = (right[:, index] for index in range(3))
+    ab, ac = b / a, c / a
+    d = d - ab * b
+    e = e - ab * c
+    de = e / d
+    f = f - ac * c - de * e
+    q = q - ab * p
+    r = r - ac * p - de * q
+    z = r / f
+    y = q / d - de * z
+    x = p / a - ab * y - ac * z
+    return np.stack((x, y, z), axis=1)
+
+
+def _apply(functions: NDArray[np.float32], colors: Planes) -> NDArray[np.float32]:
+    """Return the values `(H, W, C)` of functions `(H, 4, C, W)` of colours."""
+    values = functions[:, 3].copy()
+    for index in range(3):
+        values += functions[:, index] * colors[:, None, index]
+    return values.swapaxes(1, 2)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,11 @@ class Interpolation:
         return cls._cut(places, radius, size, lambda x: np.exp(-0.5 * (x / sigma) ** 2))
 
     @classmethod
+    def mean(cls, places: NDArray[np.float64], reach: float, old: int) -> "Interpolation":
+        """Return the means of the positions within `reach` of ascending places."""
+        return cls._cut(places, reach, old, np.ones_like)
+
+    @classmethod
     def linear(cls, places: NDArray[np.float64], old: int) -> "Interpolation":
         """Return linear interpolation at ascending places among `old` positions."""
         return cls._repeating(places, 1, old, lambda x: (1 - np.abs(x)).clip(0))
@@ -75,36 +81,46 @@ class Interpolation:
 
     def rows(self, read: Rows, start: int, stop: int) -> NDArray[np.float32]:
         """Return new rows `(stop - start, ...)` made of old ones, some of which are read twice."""
-        return np.concatenate(
-            [
-                np.tensordot(matrix, read(low, high), 1)
-                for low, high, matrix in self._blocks(start, stop)
-            ]
-        )
+        result = np.empty(0, np.float32)
+        for first, last, low, high, matrix in self._blocks(start, stop):
+            lines = read(low, high)
+            if first == start:
+                result = np.empty((stop - start, *lines.shape[1:]), np.float32)
+            made = result[first - start : last - start].reshape(last - first, -1)
+            np.matmul(matrix, lines.reshape(high - low, -1), out=made)
+        return result
 
     def columns(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return an image `(h, new, ...)` made of the columns of `(h, old, ...)`."""
-        lines = image.reshape(len(image), -1)
-        channels = lines.shape[1] // image.shape[1]
-        result = np.empty((len(image), len(self.taps) * channels), np.float32)
-        left = 0
-        for low, high, matrix in self._blocks(0, len(self.taps)):
-            # The channels lie side by side, and each has the same weights.
-            spread = np.kron(matrix.T, np.eye(channels, dtype=np.float32))
-            columns = slice(left, left + spread.shape[1])
-            result[:, columns] = lines[:, low * channels : high * channels] @ spread
-            left = columns.stop
-        return result.reshape(len(image), -1, *image.shape[2:])
+        """Return an image `(h, new)` or `(h, new, C)` made of the columns of one."""
+        height, _, *channels = image.shape
+        result = np.empty((height, len(self.taps), *channels), np.float32)
+        for channel in np.ndindex(*channels):
+            plane = np.ascontiguousarray(image[..., *channel])
+            made = np.empty((height, len(self.taps)), np.float32)
+            for left, right, low, high, matrix in self._all:
+                made[:, left:right] = plane[:, low:high] @ np.ascontiguousarray(matrix.T)
+            result[..., *channel] = made
+        return result
 
-    def _blocks(self, start: int, stop: int) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
-        """Yield the old positions, from one to before another, of some new ones, and the matrix."""
+    @cached_property
+    def _all(self) -> list[tuple[int, int, int, int, NDArray[np.float32]]]:
+        return [*self._blocks(0, len(self.taps))]
+
+    def _blocks(
+        self, start: int, stop: int
+    ) -> Iterator[tuple[int, int, int, int, NDArray[np.float32]]]:
+        """Yield some new positions at a time, those that they are made of, and the matrix.
+
+        Positions are given by the first and that behind the last.
+        """
         for first in range(start, stop, BLOCK):
-            taps = self.taps[first : min(first + BLOCK, stop)]
+            last = min(first + BLOCK, stop)
+            taps = self.taps[first:last]
             low, high = int(taps[0, 0]), int(taps[-1, -1]) + 1
-            matrix = np.zeros((len(taps), high - low), np.float32)
-            places = (np.arange(len(taps))[:, None], taps - low)
-            np.add.at(matrix, places, self.weights[first : first + len(taps)])
-            yield low, high, matrix
+            matrix = np.zeros((last - first, high - low), np.float32)
+            places = (np.arange(last - first)[:, None], taps - low)
+            np.add.at(matrix, places, self.weights[first:last])
+            yield first, last, low, high, matrix
 
 
 def _centers(old: int, new: int) -> NDArray[np.float64]:

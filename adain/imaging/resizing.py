@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from adain.config import MIN_SIDE
 from adain.imaging.interpolation import Interpolation
 from adain.imaging.picture import (
-    STRIP_PIXELS,
     Picture,
     RowReader,
     gather_rows,
@@ -111,5 +110,5 @@ def _scaled_strips(
     """Yield what `scale_rows` returns: first heights are scaled, of rows that lie in one piece."""
     vertical = Interpolation.antialiased(old[0], new[0])
     horizontal = Interpolation.antialiased(old[1], new[1])
-    for top, bottom in row_ranges(new[0], old[1], 4 * STRIP_PIXELS):
+    for top, bottom in row_ranges(new[0], old[1]):
         yield horizontal.columns(vertical.rows(rows, top, bottom))
