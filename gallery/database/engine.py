@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool, StaticPool
 
 from adain.files import new_file
-from gallery.database.tables import SCHEMA, Base
+from gallery.database.plain import IMMUTABLE, PREFIX, SCHEMA
+from gallery.database.tables import Base
 from gallery.errors import DatabaseError, SchemaError
 
 if TYPE_CHECKING:
@@ -62,6 +63,53 @@ def connect(url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite if sqlite else _begin_postgresql)
     return engine
+
+
+def open_shipped(path: Path) -> Engine:
+    """Open a database that came with the program, for reading from any number of threads.
+
+    Raises:
+        DatabaseError: If it is missing, damaged or of another version than the program.
+    """
+    address = f"{path.absolute().as_uri()}?{IMMUTABLE}"
+    engine = create_engine(
+        f"{PREFIX}{path}",
+        creator=lambda: sqlite3.connect(address, uri=True, check_same_thread=False),
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    try:
+        check_schema(engine)
+    except DatabaseError as error:
+        engine.dispose()
+        raise DatabaseError(
+            f"{path.name}: missing, damaged or of another version; reinstall the package"
+        ) from error
+    return engine
+
+
+def copy_shipped(path: Path, engine: Engine) -> bool:
+    """Make the file of a new SQLite database: a copy of one that came with the program.
+
+    Returns:
+        Whether it did; False if there is one, also since a moment ago.
+
+    Raises:
+        DatabaseError: If either cannot be used.
+    """
+    open_shipped(path).dispose()
+    destination = Path(engine.url.database or "")
+    try:
+        with new_file(destination, parents=True) as file:
+            file.write(path.read_bytes())
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise DatabaseError(
+            f"{destination}: cannot be made or opened ({error}); check the path, its permissions "
+            "and the free space"
+        ) from error
+    return True
 
 
 def open_database(url: str) -> Engine:

@@ -3,10 +3,12 @@
 What is read is in `queries` and `names`, what is written in `writes` and `checks`.
 """
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,15 +23,17 @@ from gallery.database.embeddings import make_embeddings, nearest_embeddings
 from gallery.database.engine import (
     check_schema,
     connect,
+    copy_shipped,
     database_exists,
     integrity,
-    memory_database,
+    open_shipped,
     schema_of,
     translated,
     upgrade,
 )
 from gallery.database.names import close_words, find_group, find_painting
 from gallery.database.paintings import MAX_TEXT, Painting, fold
+from gallery.database.plain import PREFIX, SCHEMA, STARTER
 from gallery.database.queries import (
     Group,
     Vector,
@@ -53,6 +57,7 @@ from gallery.database.tables import (
 )
 from gallery.database.writes import add_batch, add_vectors, forget_pools, pack
 from gallery.errors import DatabaseError
+from gallery.files import new_file
 
 MAX_BOUND = 10_000
 """Values of one statement; SQLite takes 32,766 of them, PostgreSQL 65,535."""
@@ -425,10 +430,29 @@ def open_gallery(url: str, may_be_new: bool = False) -> Gallery:
 
 
 def starter_gallery() -> Gallery:
-    """Return the paintings that come with the program, in memory."""
-    gallery = Gallery(memory_database())
-    gallery.import_styles(load_styles())
-    return gallery
+    """Open the paintings that come with the program, for reading only.
+
+    Raises:
+        DatabaseError: If their file is missing, damaged or of another version.
+    """
+    return Gallery(open_shipped(STARTER))
+
+
+def write_starter(styles: StyleFile, path: Path) -> None:
+    """Write the database that ships with the program, from the file of styles that does.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    with new_file(path, overwrite=True) as file:
+        engine = connect(f"{PREFIX}{file.name}")
+        upgrade(engine, lambda session: Gallery._import(session, styles))
+        with Session(engine) as session, session.begin():
+            # So that the same styles give the same file.
+            session.execute(update(PaintingRow).values(added_at=datetime(2026, 1, 1)))
+        engine.dispose()
+        with closing(sqlite3.connect(file.name)) as connection:
+            connection.execute("VACUUM")
 
 
 def make_gallery(url: str) -> Gallery:
@@ -461,6 +485,9 @@ def upgrade_gallery(engine: Engine) -> tuple[str | None, str]:
     def fill(session: Session) -> None:
         Gallery._import(session, load_styles())
 
+    # Only files of SQLite can be missing. A copy takes a tenth of the time of tables and rows.
+    if not database_exists(engine) and copy_shipped(STARTER, engine):
+        return None, SCHEMA
     versions = upgrade(engine, fill)
     with translated(engine), Session(engine) as session, session.begin():
         make_embeddings(session)

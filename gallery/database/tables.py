@@ -15,9 +15,6 @@ from datetime import datetime
 from sqlalchemy import DDL, BigInteger, Column, ForeignKey, MetaData, Table, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-SCHEMA = "0004"
-"""Revision of these tables: the newest in `migrations/versions`."""
-
 FULL_TEXT = (
     "CREATE VIRTUAL TABLE painting_search USING fts5"
     "(words, content='painting', content_rowid='id', tokenize='unicode61')",

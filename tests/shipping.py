@@ -1,0 +1,22 @@
+"""Another starter gallery than the one that ships, small enough for tests."""
+
+from pathlib import Path
+
+import pytest
+
+from gallery.database.gallery import write_starter
+from gallery.database.style_files import STYLES_FILE, StyleFile, load_styles
+
+
+def ship(styles: StyleFile, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let these paintings be those that come with the program; their file is in this folder."""
+    starter = folder / "starter.db"
+    write_starter(styles, starter)
+
+    def load(path: Path = STYLES_FILE) -> StyleFile:
+        return styles if path == STYLES_FILE else load_styles(path)
+
+    for module in ("gallery", "style_files"):
+        monkeypatch.setattr(f"gallery.database.{module}.load_styles", load)
+    for module in ("gallery", "plain"):
+        monkeypatch.setattr(f"gallery.database.{module}.STARTER", starter)
