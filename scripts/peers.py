@@ -193,7 +193,7 @@ def load_microast(folder: Path) -> MicroAst:
 
 def _fill_in_order(module: nn.Module, path: Path) -> None:
     """Give the convolutions of a module, first to last, the tensors of a file in name order."""
-    tensors, _ = read_weights(path)
+    tensors = {name: torch.from_numpy(value) for name, value in read_weights(path)[0].items()}
     names = sorted({name.rpartition(".")[0] for name in tensors}, key=_natural)
     convolutions = [child for child in module.modules() if isinstance(child, nn.Conv2d)]
     try:

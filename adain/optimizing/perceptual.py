@@ -150,7 +150,8 @@ def prepare_loss(
         ImageTooLargeError: If the memory does not hold the smallest strips.
     """
     device = photo.device
-    low = config.precision == "bfloat16" or (config.precision == "auto" and fast_bfloat16(device))
+    auto = config.precision == "auto" and fast_bfloat16(str(device))
+    low = auto or config.precision == "bfloat16"
     rows = strip_rows(encoder, photo.shape[2], photo.shape[3], memory)
     network = StripNetwork(encoder, config.pooling, torch.bfloat16 if low else torch.float32, rows)
     content = network.content(photo, config.content_layer)

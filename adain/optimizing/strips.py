@@ -210,7 +210,7 @@ def strip_rows(encoder: nn.Module, height: int, width: int, memory: int | None) 
     """
     device = next(encoder.parameters()).device
     if memory is None:
-        memory = free_memory(device) // 2
+        memory = free_memory(str(device)) // 2
     padded = _padded_side(height)
     row = _padded_side(width) * bytes_per_pixel(encoder)
     affordable = memory // row

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from adain.imaging.reading import load_image
-from adain.network.model import StyleTransferModel
+from adain.engine.model import Model
+from adain.painting.measuring import measure_style
 from gallery.cli import app
 from gallery.config import CompareConfig
 from gallery.use_cases.compare import compare, comparison_sheet
@@ -51,13 +51,13 @@ def run() -> Run:
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_every_way_is_a_row(tiny_model: StyleTransferModel) -> None:
+def test_every_way_is_a_row(tiny_model: Model) -> None:
     shares: list[float] = []
     rows = compare(
         tiny_model,
         Path("a.png"),
         [(Path("b.png"), 1.0)],
-        lambda model: model.measure_style(load_image(Path("b.png")).pixels),
+        lambda model: measure_style(model, Path("b.png")),
         CompareConfig(alphas=(0, 1), steps=(1, 4), max_side=48),
         shares.append,
     )
@@ -66,7 +66,7 @@ def test_every_way_is_a_row(tiny_model: StyleTransferModel) -> None:
     assert (photo.measure.style, photo.measure.content) == (1, 0)
     assert photo.ssim == pytest.approx(1)
     assert photo.seconds is None and quick.steps == 1 and slow.steps == 4
-    assert all(row.image.shape == (1, 3, 36, 48) for row in rows)
+    assert all(row.image.shape == (36, 48, 3) for row in rows)
     assert shares == pytest.approx([0.2, 0.4, 0.6, 0.8, 1])
     sheet = comparison_sheet("a", rows, [Cell(Image.new("RGB", (40, 40), "red"))] * 4)
     assert sheet.width > 1000

@@ -16,8 +16,8 @@ from pictures import picture
 from PIL import Image
 from serving import running
 
-from adain.network.model import StyleTransferModel
-from adain.network.weights import load_model
+from adain.engine.loading import load_model
+from adain.engine.model import Model
 from gallery.database.engine import connect, upgrade
 from gallery.database.gallery import starter_gallery
 from gallery.database.jobs import Jobs
@@ -27,12 +27,12 @@ from gallery.web.settings import ServeConfig
 
 
 @pytest.fixture(scope="module")
-def model() -> StyleTransferModel:
+def model() -> Model:
     return load_model()
 
 
 @pytest.fixture
-def serving(model: StyleTransferModel, tmp_path: Path) -> Iterator[Callable[[], Any]]:
+def serving(model: Model, tmp_path: Path) -> Iterator[Callable[[], Any]]:
     """Serve with jobs in a file; gives the address, and what stops the server."""
     with ExitStack() as stack:
 
