@@ -7,10 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrize
 
 from adain.config import STYLE_LAYERS
-from adain.network.decoder import DECODER_TABLE, Decoder, DecoderTable, Residual
+from adain.network.decoder import DECODER_TABLE, Decoder, DecoderTable, Residual, StyleModulation
 from adain.network.encoder import Encoder
 from adain.network.loading import fingerprint, save_decoder
 from adain.network.losses import content_loss, covariance_loss, style_loss
@@ -34,14 +33,16 @@ from adain.quality.metrics import coarse_pairs, coarse_similarity, structural_si
 from adain.styles.recoloring import StyleColors, color_transfer
 from adain.training.config import DecoderLosses
 from adain.training.data import CropBatches, Pictures
-from adain.training.objective import Objective
+from adain.training.objective import Objective, convolution_state
 
 MAX_GAIN = 2.0
 """Limit of the gain of new decoders: a smaller one takes the strength from the style."""
 
 
 def initial_decoder(
-    table: DecoderTable = DECODER_TABLE, colors: StyleColors | None = None
+    table: DecoderTable = DECODER_TABLE,
+    colors: StyleColors | None = None,
+    modulation: StyleModulation | None = None,
 ) -> Decoder:
     """Return a decoder of random weights that makes a nearly grey image.
 
@@ -49,7 +50,7 @@ def initial_decoder(
     starts several times out of range, and the first thousand steps go into taking it back: after
     120 steps of pure reconstruction the error was 30 times larger.
     """
-    decoder = Decoder(table, MAX_GAIN, colors)
+    decoder = Decoder(table, MAX_GAIN, colors, modulation)
     for module in decoder.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
@@ -225,10 +226,13 @@ class DecoderTraining(Objective):
 
     def export(self, folder: Path, facts: dict[str, str]) -> None:
         """Write `decoder.safetensors`."""
-        decoder = deepcopy(self.decoder)
-        for module in decoder.modules():
-            if parametrize.is_parametrized(module, "weight"):  # The optimiser sees it otherwise.
-                parametrize.remove_parametrizations(module, "weight")
+        own = self.decoder
+        decoder = Decoder(own.table, own.max_gain, own.colors, deepcopy(own.modulation))
+        state: dict[str, Tensor] = {}
+        for name, module in own.named_modules():
+            if isinstance(module, nn.Conv2d):
+                state |= convolution_state(name, module)
+        decoder.load_state_dict(state, strict=False)  # The modulation is there already.
         save_decoder(decoder, folder / "decoder.safetensors", fingerprint(self.encoder), facts)
 
 

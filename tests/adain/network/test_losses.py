@@ -18,27 +18,27 @@ from adain.network.pixel_losses import (
     stray_color_loss,
     total_variation_loss,
 )
-from adain.styles.statistics import ChannelStatistics, channel_statistics
+from adain.network.statistics import FeatureStatistics, feature_statistics
 
 FEATURES = torch.rand(2, 4, 6, 5, generator=torch.Generator().manual_seed(0))
 
 
 def test_losses_vanish_on_their_target() -> None:
     assert content_loss(FEATURES, FEATURES) == 0
-    assert style_loss(FEATURES, channel_statistics(FEATURES)) == 0
+    assert style_loss(FEATURES, feature_statistics(FEATURES)) == 0
     assert gram_loss(FEATURES, gram_matrix(FEATURES)) == 0
     assert total_variation_loss(torch.ones(1, 3, 4, 4)) == 0
 
 
 def test_style_loss_is_the_squared_distance_of_mean_and_deviation() -> None:
-    own = channel_statistics(FEATURES)
-    target = ChannelStatistics(own.mean + 2, own.std + 3)
+    own = feature_statistics(FEATURES)
+    target = FeatureStatistics(own.mean + 2, own.std + 3)
     assert style_loss(FEATURES, target).item() == pytest.approx(4 + 9, rel=1e-5)
 
 
 def test_style_and_gram_loss_ignore_where_things_are() -> None:
     shuffled = FEATURES.flatten(2)[:, :, torch.randperm(30)].view_as(FEATURES)
-    assert style_loss(shuffled, channel_statistics(FEATURES)).item() == pytest.approx(0, abs=1e-9)
+    assert style_loss(shuffled, feature_statistics(FEATURES)).item() == pytest.approx(0, abs=1e-9)
     assert gram_loss(shuffled, gram_matrix(FEATURES)).item() == pytest.approx(0, abs=1e-9)
 
 
@@ -48,7 +48,7 @@ def test_gram_matrix_does_not_depend_on_the_size() -> None:
 
 
 def test_one_style_serves_a_whole_batch() -> None:
-    target = channel_statistics(FEATURES[:1])
+    target = feature_statistics(FEATURES[:1])
     expected = (style_loss(FEATURES[:1], target) + style_loss(FEATURES[1:], target)) / 2
     torch.testing.assert_close(style_loss(FEATURES, target), expected)
 
@@ -118,7 +118,7 @@ def test_covariance_loss_sees_what_goes_together() -> None:
     together = torch.cat((base, base), 1)
     apart = torch.cat((base, base.flip(2)), 1)
     assert covariance_loss(together.flip(2, 3), together).item() == pytest.approx(0, abs=1e-3)
-    assert style_loss(apart, channel_statistics(together)).item() == pytest.approx(0, abs=1e-9)
+    assert style_loss(apart, feature_statistics(together)).item() == pytest.approx(0, abs=1e-9)
     assert covariance_loss(apart, together).item() > 0.1
     flat = torch.zeros_like(together)
     flat[1] = together[1]
@@ -140,7 +140,7 @@ def test_stray_colours_are_those_that_the_photo_does_not_explain() -> None:
 
 def test_losses_have_gradients() -> None:
     features = FEATURES.clone().requires_grad_()
-    target = channel_statistics(FEATURES + 1)
+    target = feature_statistics(FEATURES + 1)
     (style_loss(features, target) + gram_loss(features, gram_matrix(FEATURES + 1))).backward()
     assert features.grad is not None and features.grad.abs().sum() > 0
 

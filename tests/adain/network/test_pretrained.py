@@ -21,9 +21,11 @@ from adain.network.conversion import (
 )
 from adain.network.download import download, url_digest
 from adain.network.encoder import Encoder
+from adain.network.loading import load_decoder, load_encoder
 from adain.network.pretrained import NETWORKS, import_network, load_network, network_path
 from adain.network.squeezenet import SqueezeNet
-from adain.network.weights import MODELS_VARIABLE, imported_models, load_model
+from adain.network.statistics import layer_statistics, normalize_features
+from adain.network.weights import MODELS_VARIABLE, find_model, imported_models
 
 PLAIN_LAYOUT = (64, 64, "P", 128, 128, "P", 256, 256, 256, 256, "P", 512, 512, 512, 512, "P", 512)
 
@@ -90,11 +92,13 @@ def test_an_imported_pair_paints_as_published(
     encoder, decoder, encoder_path, decoder_path = pair
     import_adain(encoder_path, decoder_path, models, "published")
     assert imported_models() == ["published"]
-    model = load_model("published")
+    files = find_model("published")
+    ours, painter = load_encoder(files.encoder), load_decoder(files.decoder)[0]
     photo, painting = torch.rand(1, 3, 128, 96), torch.rand(1, 3, 112, 128)
     with torch.no_grad():
         expected = as_published(encoder, decoder, photo, painting)
-    result = model.stylize(photo, model.measure_style(painting))
+        features, style = ours(photo), layer_statistics(ours(painting))
+        result = painter(features, normalize_features(features, style)).clamp(0, 1)
     assert expected.std() > 0.05
     # Their variance is the unbiased one, over 192 positions.
     torch.testing.assert_close(result, expected, atol=0.02, rtol=0)
@@ -305,7 +309,10 @@ def test_a_network_is_brought_from_a_file(
 
 
 def test_torchvision_promises_digests() -> None:
+    from torchvision.models import get_model_weights
+
     for name in NETWORKS:
+        assert pretrained.network_url(name) == get_model_weights(name).DEFAULT.url
         digest = url_digest(pretrained.network_url(name))
         assert len(digest) == 8 and int(digest, 16) >= 0
 

@@ -12,8 +12,9 @@ from torch.utils.data import Dataset
 
 from adain.config import LOSS_LAYERS
 from adain.errors import WeightsError
+from adain.network.decoder import StyleModulation
 from adain.network.encoder import Encoder
-from adain.network.weights import load_decoder, load_encoder
+from adain.network.loading import load_decoder, load_encoder
 from adain.training.config import TrainingConfig
 from adain.training.decoder import DecoderTraining, initial_decoder
 from adain.training.encoder import EncoderDistillation, load_teacher
@@ -50,6 +51,15 @@ def decoder_objective(encoder: Encoder) -> DecoderTraining:
     return DecoderTraining(encoder, pictures, pictures.flip(0), initial_decoder(TABLE))
 
 
+def modulated_objective(encoder: Encoder) -> DecoderTraining:
+    torch.manual_seed(0)
+    pictures = Noise(9)[0][0]
+    modulation = StyleModulation(48, 5, 2 * (8 + 8 + 8))
+    table = (TABLE[0], ("residual", 8), *TABLE[1:])
+    decoder = initial_decoder(table, modulation=modulation)
+    return DecoderTraining(encoder, pictures, pictures.flip(0), decoder)
+
+
 def encoder_objective(teacher: Encoder) -> EncoderDistillation:
     torch.manual_seed(0)
     return EncoderDistillation({"teacher": teacher}, Noise(9)[0][0], teacher.config)
@@ -63,7 +73,7 @@ def run(objective: Objective, folder: Path, **options: object) -> list[TrainingS
     return steps
 
 
-@pytest.mark.parametrize("make", [decoder_objective, encoder_objective])
+@pytest.mark.parametrize("make", [decoder_objective, modulated_objective, encoder_objective])
 def test_training_lowers_the_loss(make, tiny_encoder: Encoder, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     losses: list[float] = []
     config = replace(CONFIG, steps=60, learning_rate=1e-2)
@@ -73,7 +83,7 @@ def test_training_lowers_the_loss(make, tiny_encoder: Encoder, tmp_path: Path) -
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
 
 
-@pytest.mark.parametrize("make", [decoder_objective, encoder_objective])
+@pytest.mark.parametrize("make", [decoder_objective, modulated_objective, encoder_objective])
 @pytest.mark.parametrize("stop", [1, 3, 5])
 def test_a_resumed_run_equals_an_unbroken_one(  # type: ignore[no-untyped-def]
     make, stop: int, tiny_encoder: Encoder, tmp_path: Path
@@ -123,6 +133,38 @@ def test_the_exported_encoder_computes_what_was_trained(
     plain = load_encoder(tmp_path / "encoder.safetensors")(image, LOSS_LAYERS)
     for layer, expected in objective.encoder(image, LOSS_LAYERS).items():
         torch.testing.assert_close(plain[layer], expected, atol=2e-2, rtol=2e-2)
+
+
+def test_the_modulation_learns_and_is_exported(tiny_encoder: Encoder, tmp_path: Path) -> None:
+    objective = modulated_objective(tiny_encoder)
+    modulation = objective.decoder.modulation
+    assert modulation is not None
+    before = {name: value.clone() for name, value in modulation.state_dict().items()}
+    run(objective, tmp_path)
+    learned = {k for k, v in modulation.state_dict().items() if not torch.equal(v, before[k])}
+    assert learned == {name for name, _ in modulation.named_parameters()}
+    exported, _ = load_decoder(tmp_path / "decoder.safetensors")
+    assert exported.modulation is not None
+    style = torch.rand(2, 48)
+    torch.testing.assert_close(exported.modulation(style), modulation(style), atol=1e-4, rtol=1e-2)
+
+
+def test_a_new_residual_row_changes_nothing(tiny_encoder: Encoder) -> None:
+    decoder = modulated_objective(tiny_encoder).decoder
+    plain = initial_decoder(TABLE)
+    plain.load_state_dict(
+        {
+            f"{int(name[0]) - 1}{name[1:]}": value
+            for name, value in decoder.state_dict().items()
+            if name[0] in "234567"
+        }
+    )
+    features = {"relu4_1": torch.rand(1, 8, 4, 4), "relu3_1": torch.rand(1, 8, 8, 8)}
+    maps = [
+        (torch.ones(1, width, 1, 1), torch.zeros(1, width, 1, 1))
+        for width, _ in decoder.modulated()
+    ]
+    torch.testing.assert_close(decoder(features, features, maps), plain(features, features))
 
 
 def test_frozen_networks_do_not_change(tiny_encoder: Encoder, tmp_path: Path) -> None:

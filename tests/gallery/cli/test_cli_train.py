@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from adain.network.encoder import Encoder
-from adain.network.weights import load_decoder, load_encoder, save_decoder, save_encoder
+from adain.network.loading import load_decoder, load_encoder, save_decoder, save_encoder
 from adain.training.config import DecoderLosses
 from adain.training.decoder import initial_decoder
 from gallery.cli import app

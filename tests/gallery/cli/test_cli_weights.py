@@ -6,7 +6,8 @@ import torch
 from typer.testing import CliRunner
 
 from adain.network.decoder import Decoder
-from adain.network.weights import MODELS_VARIABLE, encoder_fingerprint, load_encoder, save_decoder
+from adain.network.loading import fingerprint, load_encoder, save_decoder
+from adain.network.weights import MODELS_VARIABLE
 from gallery.cli import app
 
 run = CliRunner()
@@ -21,7 +22,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def keep_model(folder: Path, name: str) -> Path:
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.decoder.safetensors"
-    save_decoder(Decoder(), path, encoder_fingerprint(load_encoder()))
+    save_decoder(Decoder(), path, fingerprint(load_encoder()))
     return path
 
 
