@@ -1,6 +1,7 @@
 """What the network sees: the library, its sheet, and the command `adain inspect`."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -245,3 +246,12 @@ def test_mistakes_give_one_line(
     assert result.exit_code == code, result.output
     assert words in " ".join(result.stderr.split())
     assert sorted(path.name for path in photo.iterdir()) == ["a.jpg"]
+
+
+def test_without_torch_one_line_says_what_to_do(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = run("a.jpg", *QUICK)
+    assert result.exit_code == 4
+    assert result.stderr == "adain: inspecting needs PyTorch; run: pip install 'adain[torch]'\n"

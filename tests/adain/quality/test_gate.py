@@ -76,7 +76,7 @@ def test_a_photo_in_its_own_style_needs_nothing(tiny_encoder: Encoder) -> None:
 
 def test_speckle_is_what_is_added_where_the_photo_is_flat(tiny_encoder: Encoder) -> None:
     grey = np.full((64, 64, 3), 0.5, np.float32)
-    noise = 0.1 * np.random.default_rng(0).standard_normal(grey.shape, np.float32)
+    noise: Pixels = 0.1 * np.random.default_rng(0).standard_normal(grey.shape, np.float32)
     half = noise.copy()
     half[:, 32:] = 0
     style = style_of(tiny_encoder, waves())
@@ -88,7 +88,7 @@ def test_speckle_is_what_is_added_where_the_photo_is_flat(tiny_encoder: Encoder)
     # The mean of three channels by their weights, without what the blur leaves.
     assert flat == pytest.approx(0.1 * np.sqrt(0.299**2 + 0.587**2 + 0.114**2), rel=0.15)
     assert speckle(grey, grey + half) == pytest.approx(flat / np.sqrt(2), rel=0.1)
-    assert speckle(grey, grey + noise / 2) == pytest.approx(flat / 2, rel=0.01)
+    assert speckle(grey, grey + 0.5 * noise) == pytest.approx(flat / 2, rel=0.01)
     assert speckle(grey + noise, grey + 2 * noise) < 0.5 * flat  # It was not flat before.
     assert speckle(grey + noise, grey) == 0
     assert speckle(grey, grey + 0.2) == pytest.approx(0, abs=1e-6)

@@ -1,6 +1,7 @@
 """The use case and the command `adain compare`."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -130,6 +131,13 @@ def test_mistakes_give_one_line(
     assert result.exit_code == code, result.output
     assert words in " ".join(result.stderr.split())
     assert {path.name for path in folder.iterdir()} == {"a.png", "b.png"}
+
+
+def test_without_torch_one_line_says_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = run("a.png", "--style", "b.png", *QUICK)
+    assert result.exit_code == 4
+    assert result.stderr == "adain: comparing needs PyTorch; run: pip install 'adain[torch]'\n"
 
 
 def test_a_photo_that_cannot_be_read_leaves_no_sheet(run: Run, folder: Path) -> None:

@@ -437,6 +437,13 @@ def test_a_checkpoint_that_cannot_be_used_gives_one_line(run: Run, damage: str) 
     assert "leave --resume away" in result.stderr and "Traceback" not in result.output
 
 
+def test_without_torch_one_line_says_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = run(*QUICK)
+    assert result.exit_code == 4
+    assert result.stderr == "adain: rendering needs PyTorch; run: pip install 'adain[torch]'\n"
+
+
 def test_files_that_exist_are_found_before_the_work(run: Run) -> None:
     Path("c.webp").touch()
     for option, name in (("-o", "c.png"), ("--plot", "c.png"), ("--animate", "c.webp")):

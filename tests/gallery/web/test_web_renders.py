@@ -1,6 +1,7 @@
 """Renders as jobs of the web service: watched, cancelled, interrupted and taken up again."""
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -194,6 +195,22 @@ def test_what_a_render_cannot_take_is_told(serving: Callable[[], Any]) -> None:
     ]:
         answer = requests.post(f"{root}/api/v1/jobs?method=render&{query}", files=files)
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid-parameter")
+
+
+def test_without_torch_what_needs_it_is_refused(
+    serving: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, _ = serving()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for path, needs in (
+        ("jobs?method=render&style=irises", "rendering"),
+        ("features", "showing what a layer sees"),
+    ):
+        answer = requests.post(f"{root}/api/v1/{path}", files={"photo": picture()})
+        assert (answer.status_code, answer.json()["code"]) == (501, "torch-missing")
+        assert answer.json()["detail"].startswith(f"{needs} needs PyTorch; run: pip install")
+    for path in ("stylize", "statistics"):
+        assert requests.post(f"{root}/api/v1/{path}?style=irises", data=picture()).ok
 
 
 def half(side: int) -> bytes:
