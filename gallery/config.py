@@ -263,6 +263,17 @@ class BatchConfig:
             raise ValueError(f"jobs must be from 1 to 64, got {self.jobs}")
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def threads_each(jobs: int) -> int:
+    """Return the threads of a pass when so many pictures are worked on at the same time."""
+    return max(1, cores() // jobs)
+
+
 def default_database() -> str:
     """Return the path of the database that nobody has named."""
     from platformdirs import user_data_path

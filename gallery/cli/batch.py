@@ -16,12 +16,12 @@ from gallery.cli import options
 from gallery.cli.exits import debugging, describe, exit_code, usage
 from gallery.cli.signals import hold_interrupts
 from gallery.cli.streams import complain, emit, progress
-from gallery.config import BatchConfig, StylizeConfig, database_url
+from gallery.config import BatchConfig, StylizeConfig, database_url, threads_each
 from gallery.errors import OutputError
 from gallery.files import make_folder
 
 if TYPE_CHECKING:
-    from adain.network.model import StyleTransferModel
+    from adain.engine.model import Model
     from gallery.use_cases.batch import BatchJob, BatchPlan, BatchStep, Run, Styles
     from gallery.use_cases.journal import Journal
 
@@ -139,12 +139,13 @@ def batch(
         _check_folders(source, output)
         if watch and (dry_run or ray):
             raise ValueError("--watch goes neither with --dry-run nor with --ray")
-    from gallery.use_cases.batch import BatchPlan, BatchWorker, result_path
+    from gallery.use_cases.batch import BatchPlan, BatchWorker, default_jobs, result_path
     from gallery.use_cases.journal import Journal
 
     with usage():
         result_path("photo.png", "style", format, bits)
-    network = _load_network(config)
+    threads = threads_each(jobs or default_jobs())
+    network = options.load_network(config.model, config.device, threads)
     plan = BatchPlan(
         source, output, _find_styles(style, database, network, style_size), config, batch
     )
@@ -225,22 +226,11 @@ def _check_folders(source: Path, output: Path) -> None:
         raise ValueError(f"{output}: is not a folder; choose another one for the results")
 
 
-def _load_network(config: StylizeConfig) -> "StyleTransferModel":
-    from adain.engine.device import choose_device, keep_freed_memory
-    from adain.network.weights import load_model
-
-    with usage():
-        device = choose_device(config.device)
-    keep_freed_memory()
-    return load_model(config.model, device)
-
-
 def _find_styles(
-    texts: Sequence[str], database: str | None, network: "StyleTransferModel", side: int
+    texts: Sequence[str], database: str | None, network: "Model", side: int
 ) -> "Styles":
-    import numpy as np
-
     from gallery.database.gallery import open_gallery
+    from gallery.database.vectors import join_vectors
     from gallery.use_cases.batch import Styles
     from gallery.use_cases.references import parse_references
     from gallery.use_cases.styles import find_style
@@ -259,9 +249,9 @@ def _find_styles(
         find_style([each], lambda: open_gallery(database_url(database)), side=side)
         for each in references
     ]
-    measured = [measure(network).to_vector().cpu().numpy() for _, measure in found]
+    measured = [measure(network).to_vector() for _, measure in found]
     with usage():
-        return Styles(tuple(slug for slug, _ in found), np.concatenate(measured))
+        return Styles(tuple(slug for slug, _ in found), join_vectors(measured))
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from gallery.cli.options import (
     Overwrite,
     Quiet,
     Styles,
+    load_network,
     refuse_existing,
 )
 from gallery.cli.streams import emit, progress, shares
@@ -88,15 +89,10 @@ def compare(
         target = plan_sheet(photo, f"{slug}.compare", output)
     refuse_existing(target, overwrite)
 
-    from adain.engine.device import choose_device, keep_freed_memory
-    from adain.engine.loading import load_model
     from adain.imaging.writing import save_image
     from gallery.use_cases import compare as use_case
 
-    with usage():
-        chosen_device = choose_device(device)
-    keep_freed_memory()
-    network = load_model(model, chosen_device)
+    network = load_network(model, device)
     cells = use_case.style_cells(network, references, gallery)
     with progress(1, hidden=quiet, label="comparing") as advance:
         rows = use_case.compare(network, Path(photo), files, measure, config, shares(advance))

@@ -13,9 +13,9 @@ import typer
 from adain.config import MIN_SIDE
 from adain.errors import AdainError
 from gallery.cli.exits import describe, exit_code, usage
-from gallery.cli.options import Database, Json, Model, Overwrite
+from gallery.cli.options import Database, Json, Model, Overwrite, load_network
 from gallery.cli.streams import complain, emit
-from gallery.config import database_url
+from gallery.config import StylizeConfig, database_url
 from gallery.errors import GalleryError, OutputError, StyleNotFound
 
 if TYPE_CHECKING:
@@ -135,21 +135,17 @@ def render_previews(
 
     Prints the paths of the files.
     """
-    from adain.engine.device import choose_device
     from adain.imaging.reading import load_image
-    from adain.network.weights import load_model
     from gallery.files import write_file
     from gallery.use_cases.previews import PreviewConfig, preview
     from gallery.use_cases.references import find_target
 
-    with usage():
-        place = choose_device(device)
     gallery = _open(database)
     targets = [find_target(gallery, name) for name in names]
     with usage():
         files = _plan_previews([target.slug for target in targets], output)
     picture = None if photo is None else load_image(photo)
-    network = load_model(model, place)
+    network = load_network(model, device)
     errors: list[Exception] = []
     for target, file in zip(targets, files, strict=True):
         try:
@@ -217,27 +213,27 @@ def repair(
     """Mend what 'verify' finds; no painting is ever dropped.
 
     Damaged or missing statistics are taken from the starter gallery or measured again from the
-    picture; without a picture they are dropped and named. Indexes and pooled statistics are made
-    again, and pictures that have moved are found by their content.
+    picture; without a picture they are dropped and named. So are the colours of paintings that
+    an older version measured; without a picture they stay estimated. Indexes and pooled
+    statistics are made again, and pictures that have moved are found by their content.
     """
     for folder in folders or ():
         if not folder.is_dir():
             raise typer.BadParameter(f"{folder}: no such folder")
-    from adain.engine.device import choose_device
-    from adain.network.weights import load_model
     from gallery.use_cases.repair import repair
 
-    with usage():
-        place = choose_device(device)
+    network = load_network(StylizeConfig.model, device)
     gallery = _open(database, write=not dry_run)
-    mended = left = 0
-    for problem in repair(
-        gallery, _encoder(), lambda: load_model(device=place), folders or (), dry_run
-    ):
+    mended = left = colored = 0
+    uncolored = len(gallery.uncolored(network.fingerprint))
+    for problem in repair(gallery, network, folders or (), dry_run):
+        colored += problem.kind == "colors"
         mended, left = mended + bool(problem.remedy), left + (not problem.remedy)
         line = f"{problem.text}: {problem.remedy or 'cannot be mended'}"
         emit(json.dumps(asdict(problem), ensure_ascii=False) if as_json else line)
     complain(f"mended={mended} left={left}" if mended or left else "no problems")
+    if uncolored:
+        complain(f"colours: measured={colored} estimated={uncolored - colored}")
     if dry_run and mended:
         complain("nothing was changed; before you repair, copy it with 'adain db backup FILE'")
     if left:
@@ -359,7 +355,7 @@ def _open(database: str | None, write: bool = False) -> "Gallery":
 
 
 def _encoder() -> str:
-    """Return the fingerprint of the shipped encoder, which its own styles tell without torch."""
+    """Return the fingerprint of the shipped encoder, which its own styles tell."""
     from gallery.database.style_files import load_styles
 
     return load_styles().encoder
@@ -382,12 +378,11 @@ def _measure(gallery: "Gallery", name: str) -> "tuple[int, str, NDArray[np.float
             vector = gallery.vector(target, encoder)
             if vector is not None:
                 return itself, encoder, vector
-    from adain.network.weights import load_model
     from gallery.use_cases.styles import find_style
 
-    model = load_model()
+    model = load_network(StylizeConfig.model, "auto")
     style = find_style([Reference(name)], lambda: gallery)[1](model)
-    return itself, model.fingerprint, style.to_vector().numpy()
+    return itself, model.fingerprint, style.to_vector()
 
 
 def _print_page(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gallery.cli.exits import describe, exit_code, usage
-from gallery.cli.options import Contact, Database, Device, Fetch, Quiet
+from gallery.cli.options import Contact, Database, Device, Fetch, Quiet, load_network
 from gallery.cli.streams import complain, emit, progress
-from gallery.config import IngestConfig, database_url
+from gallery.config import IngestConfig, StylizeConfig, database_url, threads_each
 from gallery.files import make_folder, sweep
 
 if TYPE_CHECKING:
@@ -70,21 +70,17 @@ def ingest(
         config = IngestConfig(recursive, jobs, device, dry_run)
         if keep is not None and not fetch:
             raise ValueError("--keep is for pictures of the web; add --fetch")
-    from adain.engine.device import choose_device, keep_freed_memory
-    from adain.network.weights import load_model
     from gallery.database.gallery import make_gallery, open_gallery
     from gallery.ingest.download import DownloadConfig, Downloader
     from gallery.ingest.pipeline import ingest
     from gallery.ingest.sources import Remote, find_candidates
 
     with usage():
-        model_device = choose_device(device)
         downloader = Downloader(DownloadConfig(contact))
+    model = load_network(StylizeConfig.model, device, threads_each(jobs))
     remote = Remote(downloader.download, keep) if fetch else None
-    keep_freed_memory()
     url = database_url(database)
     gallery = open_gallery(url, may_be_new=True) if dry_run else make_gallery(url)
-    model = load_model(device=model_device)
     candidates = [found for path in sources for found in find_candidates(path, recursive, remote)]
     if keep is not None and not dry_run:
         make_folder(keep)

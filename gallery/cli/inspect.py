@@ -16,6 +16,7 @@ from gallery.cli.options import (
     Model,
     Overwrite,
     Quiet,
+    load_network,
     refuse_existing,
 )
 from gallery.cli.streams import emit, progress, shares
@@ -69,17 +70,12 @@ def inspect(
         target = plan_sheet(photo, layer, output)
     refuse_existing(target, overwrite)
 
-    from adain.engine.device import choose_device, keep_freed_memory
-    from adain.engine.loading import load_model
     from adain.imaging.reading import load_image
     from adain.imaging.writing import save_image
-    from adain.network.loading import load_network
+    from adain.network import loading
     from gallery.use_cases.inspect import inspect_picture
 
-    with usage():
-        chosen_device = choose_device(device)
-    keep_freed_memory()
-    encoder = load_network(load_model(model, chosen_device)).encoder
+    encoder = loading.load_network(load_network(model, device)).encoder
     picture = load_image(Path(photo))
     with usage(), progress(1, hidden=quiet, label="inspecting") as advance:
         seen = inspect_picture(encoder, picture, config, shares(advance))

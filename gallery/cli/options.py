@@ -3,14 +3,18 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from adain.config import COLOR_MODES, Controls
 from adain.errors import ImageExistsError
+from gallery.cli.exits import usage
 from gallery.config import StylizeConfig, parse_memory
 from gallery.errors import OutputError
+
+if TYPE_CHECKING:
+    from adain.engine.model import Model as Network
 
 RANDOM = "random"
 """As a style: paintings of the gallery by chance."""
@@ -170,6 +174,26 @@ def stylize_config(options: Mapping[str, Any]) -> StylizeConfig:
         quality=options.get("quality", StylizeConfig.quality),
         **{name: options[name] for name in rest},
     )
+
+
+def load_network(name: str, device: str, threads: int | None = None) -> "Network":
+    """Return the model that `--model` and `--device` name, ready to paint many pictures.
+
+    Args:
+        name: As for `adain.engine.loading.load_model`.
+        device: The same.
+        threads: Of a pass on the CPU; by default one for each core.
+
+    Raises:
+        typer.BadParameter: If there is no such device.
+        WeightsError: If there is no such model.
+    """
+    from adain.engine.device import keep_freed_memory
+    from adain.engine.loading import load_model
+
+    keep_freed_memory()
+    with usage():
+        return load_model(name, device, threads=threads)
 
 
 def refuse_seed(seed: int | None, random: bool) -> None:

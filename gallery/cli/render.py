@@ -166,8 +166,6 @@ def render(
     if files is None and not quiet:
         complain(f"{slug}: no picture of it is at hand; its stored statistics have to do")
 
-    from adain.engine.device import choose_device, keep_freed_memory
-    from adain.engine.loading import load_model
     from adain.network.pretrained import NETWORKS
     from adain.optimizing.config import GatysConfig, LossConfig, check_choice
     from gallery.use_cases.checkpoints import checkpoint_path, load_checkpoint
@@ -192,9 +190,7 @@ def render(
             loss, optimizer, learning_rate, averaging, min_side, first_iterations, iterations,
             tolerance, patience, time_limit, seed,
         )  # fmt: skip
-        chosen_device = choose_device(device)
-    keep_freed_memory()
-    painter = load_model(model, chosen_device)
+    painter = options.load_network(model, device)
     job = prepare_render(
         painter, Path(photo), files, measure, gatys, init, max_side, network, controls,
         limit,

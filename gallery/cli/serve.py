@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gallery.cli.exits import usage
-from gallery.cli.options import Database, Device, Model
+from gallery.cli.options import Database, Device, Model, load_network
 from gallery.cli.streams import complain, emit
 from gallery.config import StylizeConfig, database_url
 
@@ -126,8 +126,6 @@ def _hurried(url: str) -> str:
 def _serve(
     config: "ServeConfig", model: str, device: str, database: str | None, key_file: Path
 ) -> None:
-    from adain.engine.device import choose_device, keep_freed_memory
-    from adain.network.weights import load_model
     from gallery.database.engine import open_database
     from gallery.database.gallery import Gallery, make_gallery
     from gallery.database.jobs import Jobs
@@ -138,14 +136,12 @@ def _serve(
     allowed = load_keys(key_file)
     with usage():
         config.check_access(allowed)
-        place = choose_device(device)
+    network = load_network(model, device)
     url = database_url(database)
     with listen(config) as listener, ExitStack() as stack:
         make_gallery(url).close()  # New tables may take longer than questions.
         gallery = stack.enter_context(closing(Gallery(open_database(_hurried(url)))))
         jobs = stack.enter_context(closing(Jobs(open_database(url), config.jobs)))
-        keep_freed_memory()
-        network = load_model(model, place)
         app = create_app(config, network, gallery, allowed, jobs, Path(model).name)
 
         def announce() -> None:

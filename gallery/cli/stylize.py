@@ -20,9 +20,9 @@ from gallery.config import StylizeConfig, database_url
 from gallery.errors import StylesError
 
 if TYPE_CHECKING:
+    from adain.engine.model import Model
     from adain.imaging.metadata import Notes
     from adain.imaging.picture import Picture
-    from adain.network.model import StyleTransferModel
     from adain.optimizing.targets import Paintings
     from adain.styles.statistics import StyleStatistics
     from gallery.use_cases.outputs import Output
@@ -136,8 +136,8 @@ def stylize(
     slug, measure = _find_style(style, database, config)
     files = _find_paintings(style, database) if quality != "fast" else None
     outputs = _plan(photos, slug, output, config, as_json)
-    network = _load_network(config)
-    work = _Work(network, slug, measure(network), _load_paintings(network, files), config, quiet)
+    network = options.load_network(config.model, config.device)
+    work = _Work(network, slug, measure(network), _load_paintings(files), config, quiet)
     paint_each(ctx, outputs, partial(_stylize_one, work), as_json, quiet)
 
 
@@ -194,14 +194,12 @@ def _find_paintings(texts: Sequence[str], database: str | None) -> list[tuple[Pa
     return painting_files(references, cache(lambda: open_gallery(database_url(database))))
 
 
-def _load_paintings(
-    network: "StyleTransferModel", files: Sequence[tuple[Path, float]] | None
-) -> "Paintings | None":
+def _load_paintings(files: Sequence[tuple[Path, float]] | None) -> "Paintings | None":
     from adain.imaging.reading import load_image
 
     if files is None:
         return None
-    return [(load_image(file).pixels.to(network.device), weight) for file, weight in files]
+    return [(load_image(file).pixels, weight) for file, weight in files]
 
 
 def _weighed(references: "Sequence[Reference]") -> bool:
@@ -223,16 +221,6 @@ def _plan(
     return outputs
 
 
-def _load_network(config: StylizeConfig) -> "StyleTransferModel":
-    from adain.engine.device import choose_device, keep_freed_memory
-    from adain.network.weights import load_model
-
-    with usage():
-        device = choose_device(config.device)
-    keep_freed_memory()
-    return load_model(config.model, device)
-
-
 def _room(config: StylizeConfig, photo: "Picture") -> int | None:
     """Return the bytes of the limit that the process itself does not use yet."""
     from adain.engine.device import release_memory, resident_memory
@@ -248,7 +236,7 @@ def _room(config: StylizeConfig, photo: "Picture") -> int | None:
 class _Work:
     """What is the same for all photos."""
 
-    network: "StyleTransferModel"
+    network: "Model"
     slug: str
     style: "StyleStatistics"
     paintings: "Paintings | None"

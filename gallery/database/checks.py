@@ -5,15 +5,17 @@ the search index) and references to rows that do not exist.
 """
 
 import zlib
+from collections import defaultdict
 from collections.abc import Iterator
 
-from sqlalchemy import delete, exists, select, text, tuple_, update
+from sqlalchemy import delete, exists, func, select, text, tuple_, update
 from sqlalchemy.exc import DatabaseError as DriverError
 from sqlalchemy.orm import Session
 
 from adain.config import STYLE_SIDE
 from gallery.database.queries import painting_of, whole_rows
 from gallery.database.tables import ArtistRow, CachedStyleRow, PaintingRow, PooledStyleRow, StyleRow
+from gallery.database.vectors import broken_colors, misfits, unpack_vectors
 from gallery.database.writes import forget_pools, search_words
 
 STEP = 1000
@@ -21,17 +23,24 @@ STEP = 1000
 
 
 def damaged_vectors(session: Session) -> list[tuple[int, str, int]]:
-    """Return painting, encoder and side of the cached statistics that fail their checksum."""
+    """Return painting, encoder and side of the cached statistics that are damaged."""
     query = select(
-        CachedStyleRow.vector, CachedStyleRow.checksum,
         CachedStyleRow.painting_id, CachedStyleRow.encoder, CachedStyleRow.side,
-    )  # fmt: skip
-    rows = session.execute(query.execution_options(yield_per=STEP))
-    return sorted(tuple(key) for data, sum, *key in rows if zlib.crc32(data) != sum)  # type: ignore[misc]
+        CachedStyleRow.vector, CachedStyleRow.checksum,
+    ).execution_options(yield_per=STEP)  # fmt: skip
+    damaged = set()
+    measured: dict[str, list[tuple[int, str, int, int]]] = defaultdict(list)
+    for number, encoder, side, data, checksum in session.execute(query):
+        measured[encoder].append((number, encoder, side, len(data)))
+        if _is_damaged(data, checksum):
+            damaged.add((number, encoder, side))
+    for rows in measured.values():
+        damaged |= {rows[i][:3] for i in misfits([row[3] for row in rows])}
+    return sorted(damaged)
 
 
 def drop_damaged_vectors(session: Session) -> None:
-    """Delete the cached statistics that fail their checksum, and what was pooled of them."""
+    """Delete the cached statistics that are damaged, and what was pooled of them."""
     keys = damaged_vectors(session)
     forget_pools(session, [painting for painting, _, _ in keys])
     columns = tuple_(CachedStyleRow.painting_id, CachedStyleRow.encoder, CachedStyleRow.side)
@@ -49,6 +58,17 @@ def unmeasured(session: Session, encoder: str) -> list[int]:
     return list(session.scalars(select(PaintingRow.id).where(~measured).order_by(PaintingRow.id)))
 
 
+def uncolored(session: Session, encoder: str) -> list[int]:
+    """Return the numbers of the paintings that this encoder has measured without their colours."""
+    bytes_of_two = 8  # Without colours there is an even number of numbers.
+    query = select(CachedStyleRow.painting_id).where(
+        CachedStyleRow.encoder == encoder,
+        CachedStyleRow.side == STYLE_SIDE,
+        func.length(CachedStyleRow.vector) % bytes_of_two == 0,
+    )
+    return list(session.scalars(query.order_by(CachedStyleRow.painting_id)))
+
+
 def damaged_pools(session: Session) -> list[tuple[str, int]]:
     """Return kind and number of the groups whose pooled statistics are damaged or are of none."""
     groups = {
@@ -59,7 +79,7 @@ def damaged_pools(session: Session) -> list[tuple[str, int]]:
     return sorted(
         (row.kind, row.group_id)
         for row in rows
-        if zlib.crc32(row.vector) != row.checksum or row.group_id not in groups.get(row.kind, ())
+        if _is_damaged(row.vector, row.checksum) or row.group_id not in groups.get(row.kind, ())
     )
 
 
@@ -128,3 +148,10 @@ def rebuild_indexes(session: Session) -> None:
     """Make all indexes of SQLite anew, which mends those that lack rows."""
     if session.get_bind().dialect.name == "sqlite":
         session.execute(text("REINDEX"))
+
+
+def _is_damaged(data: bytes, checksum: int) -> bool:
+    """Return whether statistics fail their checksum, or have colours that no picture has."""
+    if zlib.crc32(data) != checksum or misfits([len(data)]):
+        return True
+    return bool(broken_colors(unpack_vectors([data])))

@@ -225,6 +225,8 @@ class Gallery:
     def vectors(self, encoder: str, group: Group | None = None) -> tuple[list[int], Vector]:
         """Return the numbers and the style vectors `(N, D)` of all paintings, or of a group.
 
+        Where only some have colours, those of the others are NaN.
+
         Raises:
             StylesError: If one is damaged, or there is none.
         """
@@ -256,7 +258,7 @@ class Gallery:
         return [(painting, near[painting.id]) for painting in paintings]
 
     def keep_vector(self, painting: Painting, encoder: str, vector: Vector) -> None:
-        """Cache the style vector `(1, D)` of a painting."""
+        """Cache the style vector `(1, D)` of a painting, if none is kept or it lacks colours."""
         with self._write() as session:
             add_vectors(session, {painting.id: vector[0]}, encoder)
 
@@ -333,7 +335,7 @@ class Gallery:
         return counts
 
     def damaged_vectors(self) -> list[int]:
-        """Return the numbers of the paintings whose cached statistics fail their checksum."""
+        """Return the numbers of the paintings whose cached statistics are damaged."""
         with self._read() as session:
             return list(dict.fromkeys(key[0] for key in checks.damaged_vectors(session)))
 
@@ -341,6 +343,11 @@ class Gallery:
         """Return the numbers of the paintings that this encoder has not measured."""
         with self._read() as session:
             return checks.unmeasured(session, encoder)
+
+    def uncolored(self, encoder: str) -> list[int]:
+        """Return the numbers of the paintings that this encoder measured without their colours."""
+        with self._read() as session:
+            return checks.uncolored(session, encoder)
 
     def damaged_pools(self) -> list[tuple[str, int]]:
         """Return kind and number of the groups whose pooled statistics are damaged."""
@@ -369,7 +376,7 @@ class Gallery:
             checks.rebuild_search(session)
 
     def drop_damaged_vectors(self) -> None:
-        """Delete the cached statistics that fail their checksum."""
+        """Delete the cached statistics that are damaged."""
         with self._write() as session:
             checks.drop_damaged_vectors(session)
 

@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Select, func, select, text
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from adain.config import STYLE_SIDE
 from gallery.database.paintings import Painting
 from gallery.database.tables import ArtistRow, CachedStyleRow, PaintingRow, StyleRow, painting_style
+from gallery.database.vectors import Vectors, broken_colors, join_vectors, misfits, unpack_vectors
 from gallery.errors import StylesError
 
-Vector = NDArray[np.float32]
+Vector = Vectors
+"""A style vector, shape `(1, D)`."""
 
 PART = 2000
 """Style vectors that are read at a time."""
@@ -101,8 +101,10 @@ def style_vectors(encoder: str) -> Select[bytes, int, int]:
     )
 
 
-def vectors_of(session: Session, encoder: str, group: Group | None) -> tuple[list[int], Vector]:
+def vectors_of(session: Session, encoder: str, group: Group | None) -> tuple[list[int], Vectors]:
     """Return the numbers and the style vectors `(N, D)` of all paintings, or of a group.
+
+    Where only some have colours, those of the others are NaN.
 
     Raises:
         StylesError: If one is damaged, or there is none.
@@ -112,7 +114,7 @@ def vectors_of(session: Session, encoder: str, group: Group | None) -> tuple[lis
         paintings = select(PaintingRow.id).where(in_group(group))
         query = query.where(CachedStyleRow.painting_id.in_(paintings))
     numbers: list[int] = []
-    vectors: list[Vector] = []
+    vectors: list[Vectors] = []
     # In parts: the rows take more memory than the numbers in them.
     for rows in session.execute(query.execution_options(yield_per=PART)).partitions():
         numbers += [row[2] for row in rows]
@@ -122,18 +124,23 @@ def vectors_of(session: Session, encoder: str, group: Group | None) -> tuple[lis
             f"no painting of {group.name if group else 'the gallery'} was measured by encoder "
             f"{encoder}; ingest their pictures again"
         )
-    return numbers, np.concatenate(vectors)
+    return numbers, join_vectors(vectors)
 
 
-def unpack(rows: Sequence[Any]) -> Vector:
-    """Return the vectors `(N, D)` of rows of vector, checksum and number.
+def unpack(rows: Sequence[Any]) -> Vectors:
+    """Return the style vectors of rows of vector, checksum and number.
 
     Raises:
         StylesError: If one is damaged.
     """
-    for data, checksum, number in rows:
-        if zlib.crc32(data) != checksum:
-            raise StylesError(
-                f"the statistics of number {number} are damaged; 'adain gallery repair' mends them"
-            )
-    return np.frombuffer(b"".join(row[0] for row in rows), "<f4").reshape(len(rows), -1).copy()
+    damaged = [i for i, row in enumerate(rows) if zlib.crc32(row[0]) != row[1]]
+    damaged += misfits([len(row[0]) for row in rows])
+    if not damaged:
+        vectors = unpack_vectors([row[0] for row in rows])
+        damaged += broken_colors(vectors)
+    if damaged:
+        raise StylesError(
+            f"the statistics of number {rows[damaged[0]][2]} are damaged; "
+            "'adain gallery repair' mends them"
+        )
+    return vectors

@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-Vectors = NDArray[np.float32]
+from gallery.database.vectors import Vectors, statistics
 
 SPARE = 4
 """How many times more candidates are measured exactly than are wanted: rounding of large squares
@@ -45,8 +45,10 @@ def signature(vectors: Vectors) -> Vectors:
     """Return the part of style vectors `(N, D)` by which they are compared.
 
     Layers follow each other from relu1_1 to relu4_1, and in every VGG each is twice as wide as
-    the one before: the last has 8 of 15 parts. Vectors that cannot be divided so stay whole.
+    the one before: the last has 8 of 15 parts. Vectors that cannot be divided so stay whole but
+    for the colours.
     """
+    vectors = statistics(vectors)
     width = vectors.shape[1]
     return vectors if width % 15 else vectors[:, -8 * width // 15 :]
 

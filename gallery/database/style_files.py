@@ -14,12 +14,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from gallery.database.paintings import Painting, facts, read_facts
+from gallery.database.vectors import broken_colors, statistics, with_colors
 from gallery.errors import ManifestError, StylesError
 from gallery.files import write_file
 
 STYLES_FILE = Path(__file__).parents[1] / "assets" / "styles.safetensors"
 
-FORMAT = "adain-styles/2"
+FORMAT = "adain-styles/3"
+
+FORMER_FORMAT = "adain-styles/2"
+"""Without colours."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +31,8 @@ class StyleFile:
     """Paintings and their style vectors.
 
     Attributes:
-        vectors: Shape `(N, D)`, float32, one row for each painting.
+        vectors: Shape `(N, D)`, float32, one row for each painting; colours that were not
+            measured are NaN.
         encoder: Fingerprint of the encoder that measured them.
     """
 
@@ -46,15 +51,20 @@ def load_styles(path: Path = STYLES_FILE) -> StyleFile:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = dict(file.metadata() or {})
-            if metadata.get("format") != FORMAT:
+            if metadata.get("format") not in (FORMAT, FORMER_FORMAT):
                 raise StylesError(f"{path.name}: not a file of styles ({FORMAT}); {remedy}")
             vectors = file.get_tensor("vectors").astype(np.float32)
         paintings = tuple(map(read_facts, json.loads(metadata["paintings"])))
         encoder = metadata["encoder"]
     except (OSError, SafetensorError, ManifestError, ValueError, AttributeError, KeyError) as error:
         raise StylesError(f"{path.name}: missing or damaged file of styles; {remedy}") from error
-    if vectors.ndim != 2 or len(vectors) != len(paintings) or not np.isfinite(vectors).all():
+    former = metadata["format"] == FORMER_FORMAT
+    if vectors.ndim != 2 or len(vectors) != len(paintings) or vectors.shape[1] % 2 == former:
         raise StylesError(f"{path.name}: damaged vectors; {remedy}")
+    broken = [*np.flatnonzero(~np.isfinite(statistics(vectors)).all(1)), *broken_colors(vectors)]
+    if broken:
+        slug = paintings[broken[0]].slug
+        raise StylesError(f"{path.name}: damaged statistics or colours of {slug}; {remedy}")
     if not all(p.slug and p.title and p.sha256 and p.pixel_sha256 for p in paintings):
         raise StylesError(f"{path.name}: a painting lacks its slug, title or digests; {remedy}")
     return StyleFile(paintings, vectors, encoder)
@@ -71,5 +81,5 @@ def save_styles(styles: StyleFile, path: Path, overwrite: bool = True) -> None:
         "encoder": styles.encoder,
         "paintings": json.dumps([facts(p) for p in styles.paintings], ensure_ascii=False),
     }
-    data = save({"vectors": np.ascontiguousarray(styles.vectors)}, metadata)
+    data = save({"vectors": np.ascontiguousarray(with_colors(styles.vectors))}, metadata)
     write_file(path, data, overwrite)

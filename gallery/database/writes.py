@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, delete, insert, or_, select
+from sqlalchemy import ColumnElement, delete, func, insert, or_, select
 from sqlalchemy.orm import Session
 
 from adain.config import STYLE_SIDE
@@ -30,6 +30,7 @@ from gallery.database.tables import (
     painting_genre,
     painting_style,
 )
+from gallery.database.vectors import pack_vector
 
 MAX_SLUG = 100
 
@@ -96,22 +97,25 @@ def add_paintings(session: Session, paintings: Sequence[Painting]) -> list[bool]
 
 
 def add_vectors(session: Session, vectors: Mapping[int, NDArray[np.float32]], encoder: str) -> None:
-    """Cache style vectors by the numbers of their paintings; those that are there stay."""
-    there = set(
-        session.scalars(
-            select(CachedStyleRow.painting_id).where(
-                CachedStyleRow.painting_id.in_(vectors),
-                CachedStyleRow.encoder == encoder,
-                CachedStyleRow.side == STYLE_SIDE,
-            )
-        )
+    """Cache style vectors by the numbers of their paintings.
+
+    Those that are there stay, but where they lack the colours that the new ones have.
+    """
+    ours = (CachedStyleRow.encoder == encoder, CachedStyleRow.side == STYLE_SIDE)
+    lengths = select(CachedStyleRow.painting_id, func.length(CachedStyleRow.vector)).where(
+        CachedStyleRow.painting_id.in_(vectors), *ours
     )
+    there: dict[int, int] = dict(session.execute(lengths).all())
+    packed = {number: pack(vector) for number, vector in vectors.items()}
     rows = [
-        {"painting_id": number, "encoder": encoder, "side": STYLE_SIDE, **pack(vector)}
-        for number, vector in vectors.items()
-        if number not in there
+        {"painting_id": number, "encoder": encoder, "side": STYLE_SIDE, **columns}
+        for number, columns in packed.items()
+        if there.get(number, 0) < len(columns["vector"])
     ]
     if rows:
+        replaced = [row["painting_id"] for row in rows if row["painting_id"] in there]
+        old = CachedStyleRow.painting_id.in_(replaced)
+        session.execute(delete(CachedStyleRow).where(old, *ours))
         session.execute(insert(CachedStyleRow), rows)
         add_embeddings(
             session, {row["painting_id"]: vectors[row["painting_id"]] for row in rows}, encoder
@@ -133,7 +137,7 @@ def forget_pools(session: Session, paintings: Sequence[int]) -> None:
 
 def pack(vector: NDArray[np.float32]) -> dict[str, Any]:
     """Return the columns that hold a style vector."""
-    data = vector.astype("<f4").tobytes()
+    data = pack_vector(vector)
     return {"vector": data, "checksum": zlib.crc32(data)}
 
 

@@ -4,9 +4,8 @@ import hashlib
 from functools import cache
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
+from PIL import Image
 
 from adain.imaging.picture import Picture, to_unit
 
@@ -29,12 +28,15 @@ def pixel_digest(picture: Picture) -> str:
     """
     digest = hashlib.sha256(f"{picture.width}x{picture.height}".encode())
     colors = picture.levels if picture.change is None else picture.pixels
-    for part in (colors, picture.opacity):
-        for plane in () if part is None else part[0]:
-            for rows in plane.split(STRIP_ROWS):  # Small enough for the cache.
-                if rows.dtype != torch.uint8:
-                    rows = (to_unit(rows) * 255).round_().byte()
-                digest.update(rows.contiguous().numpy().data)
+    planes = [colors[..., channel] for channel in range(3)]
+    if picture.opacity is not None:
+        planes.append(picture.opacity)
+    for plane in planes:
+        for top in range(0, picture.height, STRIP_ROWS):  # Small enough for the cache.
+            rows = plane[top : top + STRIP_ROWS]
+            if rows.dtype != np.uint8:
+                rows = np.rint(to_unit(rows) * 255).astype(np.uint8)
+            digest.update(np.ascontiguousarray(rows).data)
     return digest.hexdigest()
 
 
@@ -46,10 +48,10 @@ def perceptual_hash(picture: Picture) -> int:
     2010). Ingest takes the picture as it is measured, which is smaller: of 80 paintings enlarged
     two to four times 78 had the very hash of the whole picture, and two differed in two bits.
     """
-    red, green, blue = picture.pixels.split(1, dim=1)
+    red, green, blue = np.moveaxis(picture.pixels, 2, 0)
     grey = red + green + blue  # Only which frequencies are stronger counts, not how strong.
     side = (SAMPLED_SIDE, SAMPLED_SIDE)
-    small = F.interpolate(grey, side, mode="bilinear", antialias=True)[0, 0].numpy()
+    small = np.asarray(Image.fromarray(grey).resize(side, Image.Resampling.BILINEAR))
     cosines = _cosines()
     low = cosines @ small.astype(np.float64) @ cosines.T
     bits = np.packbits(low > np.median(low)).tobytes()

@@ -2,10 +2,8 @@
 
     sources ── threads: read, digest, decode, shrink, encode ── batches ── one transaction each
 
-Each picture is encoded by itself, as `measure_style` does it: pictures differ in size, and a
-batch can differ from its parts in the last bits, so that a cached style would not be the
-measured one. Threads that take whole pictures use the cores better than one encoder on all of
-them, which waits for its slowest core at every layer. An ingest may be stopped at any point: what
+Threads that take whole pictures use the cores better than one encoder on all of them, which waits
+for its slowest core at every layer. An ingest may be stopped at any point: what
 is known by its digest is skipped when it runs again.
 """
 
@@ -19,15 +17,15 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from adain.config import STYLE_SIDE
+from adain.engine.model import Model
 from adain.errors import AdainError, ImageError, ImageTooLargeError
 from adain.imaging.picture import Picture
 from adain.imaging.reading import ImageLimits, load_image
 from adain.imaging.resizing import resize_shorter_side
-from adain.network.model import StyleTransferModel
+from adain.painting.measuring import measure_style
 from gallery.config import IngestConfig
 from gallery.database.gallery import Gallery
 from gallery.database.paintings import Painting
@@ -80,7 +78,7 @@ class _Measured:
 def ingest(
     gallery: Gallery,
     candidates: Sequence[Candidate],
-    model: StyleTransferModel,
+    model: Model,
     config: IngestConfig,
     on_step: Callable[[IngestStep], None],
 ) -> None:
@@ -89,7 +87,7 @@ def ingest(
     Args:
         gallery: Where they go.
         candidates: From `gallery.ingest.sources.find_candidates`.
-        model: Whose encoder measures.
+        model: Whose encoder measures, in all threads.
         config: Threads, and whether to write at all.
         on_step: Called for every candidate, in their order but for those that fail to load.
 
@@ -187,7 +185,7 @@ class _Writer:
 def _measure_all(
     gallery: Gallery,
     candidates: Sequence[Candidate],
-    model: StyleTransferModel,
+    model: Model,
     config: IngestConfig,
     lock: Lock,
 ) -> Iterator[_Measured | IngestStep]:
@@ -203,8 +201,7 @@ def _measure_all(
             item, picture = _load(gallery, candidate, model.fingerprint, lock, not config.dry_run)
             if picture is None or config.dry_run:
                 return item
-            vector = model.measure_style(picture.pixels).to_vector().cpu().numpy()
-            return replace(item, vector=vector)
+            return replace(item, vector=measure_style(model, picture).to_vector())
         except (
             AdainError,
             DownloadError,
@@ -215,8 +212,7 @@ def _measure_all(
         ) as error:
             return IngestStep(candidate.name, "failed", error=error)
 
-    threads = torch.get_num_threads()
-    pool = ThreadPoolExecutor(config.jobs, initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(config.jobs)
     waiting: deque[Future[_Measured | IngestStep]] = deque()
     try:
         for candidate in candidates:
@@ -231,7 +227,6 @@ def _measure_all(
     finally:
         # What is under way after an interrupt may wait for the web.
         pool.shutdown(wait=False, cancel_futures=True)
-        torch.set_num_threads(threads)  # Threads to come take the number that was set last.
 
 
 def _known(

@@ -3,11 +3,9 @@
     find_photos ── plan ── threads or Ray: read, decode, network, encode, write ── steps
 
 Every thread takes a photo from its file to its result, so one decodes while another one is in
-the network, and no queue of pictures fills the memory. On a CPU the threads share the cores, one
-or a few for each photo, which loses nothing to waiting. Photos of equal size are not put into
-common passes of the network: four at a time took a tenth less for 256 and 512 pixels and nothing
-less for 1024, the size at which most photos are painted, and a result could depend in its last
-bits on which other photos were there. What is complete is known from `gallery.use_cases.journal`.
+the network, and no queue of pictures fills the memory. All use one engine; on a CPU its passes
+share the cores, one or a few for each photo, which loses nothing to waiting. What is complete is
+known from `gallery.use_cases.journal`.
 """
 
 import hashlib
@@ -25,23 +23,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
 from adain.engine.device import release_memory, resident_memory
+from adain.engine.model import Model
 from adain.errors import ImageError, ImageExistsError
 from adain.imaging.metadata import Notes
 from adain.imaging.picture import Picture
 from adain.imaging.reading import SUFFIXES, load_image
 from adain.imaging.writing import save_image
-from adain.network.model import StyleTransferModel
 from adain.painting.measuring import measure_style
 from adain.painting.strokes import needed_side
 from adain.painting.stylize import stylize_picture
 from adain.painting.tiling import memory_limit
-from gallery.config import BatchConfig, StylizeConfig
+from gallery.config import BatchConfig, StylizeConfig, cores
 from gallery.database.similar import nearest
+from gallery.database.vectors import Vectors, pack_vector
 from gallery.errors import GalleryError, OutputError
 from gallery.files import make_folder
 from gallery.ingest.pipeline import read_file
@@ -82,11 +77,11 @@ class Styles:
 
     Attributes:
         slugs: Their names in the names of results, all different.
-        vectors: Their statistics, shape `(N, D)`.
+        vectors: Their statistics, shape `(N, D)`; colours that are not known are NaN.
     """
 
     slugs: tuple[str, ...]
-    vectors: NDArray[np.float32]
+    vectors: Vectors
 
     def __post_init__(self) -> None:
         if len(self.numbers) < len(self.slugs):
@@ -101,7 +96,11 @@ class Styles:
     @cached_property
     def digest(self) -> bytes:
         """Identify all of them together."""
-        return hashlib.sha256(self.vectors.tobytes()).digest()
+        return hashlib.sha256(self.packed()).digest()
+
+    def packed(self) -> bytes:
+        """Return the numbers of all of them that are known."""
+        return b"".join(map(pack_vector, self.vectors))
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,12 +278,11 @@ def result_path(
 class BatchWorker:
     """Makes results; one for all threads of a process."""
 
-    def __init__(self, plan: BatchPlan, model: StyleTransferModel, journal: Journal) -> None:
+    def __init__(self, plan: BatchPlan, model: Model, journal: Journal) -> None:
         self._plan = plan
         self._model = model
         self._journal = journal
         self._settings = _settings(plan.config)
-        self._weights = _weights_digest(model)
         # Once, or what the batch itself has come to hold would count as not free.
         jobs = plan.batch.jobs or default_jobs()
         self._memory = memory_limit(model, plan.config.memory) // jobs
@@ -410,8 +408,7 @@ class BatchWorker:
             if self._complete(photo, number, self._journal.entry(name)):
                 return number
         style = measure_style(self._model, read_file(photo), name=str(photo))
-        vector = style.to_vector().cpu().numpy()
-        rows, _ = nearest(vector, self._plan.styles.vectors, 1)
+        rows, _ = nearest(style.to_vector(), self._plan.styles.vectors, 1)
         return int(rows[0])
 
     def _recipe(self, style: int) -> str:
@@ -422,12 +419,12 @@ class BatchWorker:
     def _former_recipe(self, style: int) -> str:
         """Return what version 0.1 wrote: of the nearest, it read all styles once more each time."""
         nearest = self._plan.batch.assign == "nearest"
-        return self._recipe_among(style, self._plan.styles.vectors.tobytes() if nearest else b"")
+        return self._recipe_among(style, self._plan.styles.packed() if nearest else b"")
 
     def _recipe_among(self, style: int, others: bytes) -> str:
         digest = hashlib.sha256(json.dumps(self._settings, sort_keys=True).encode())
-        digest.update(self._weights)
-        digest.update(self._plan.styles.vectors[style].tobytes())
+        digest.update(self._model.digest)
+        digest.update(pack_vector(self._plan.styles.vectors[style]))
         digest.update(others)
         return digest.hexdigest()
 
@@ -450,14 +447,6 @@ def _content(value: object) -> str:
     if isinstance(value, Path):
         return hashlib.sha256(read_file(value)).hexdigest()
     return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else repr(value)
-
-
-def _weights_digest(model: StyleTransferModel) -> bytes:
-    digest = hashlib.sha256()
-    for name, weight in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(weight.cpu().contiguous().numpy().tobytes())
-    return digest.digest()
 
 
 def run_batch(jobs: Sequence[BatchJob], run: Run, on_step: Callable[[BatchStep], None]) -> None:
@@ -483,19 +472,14 @@ def run_batch(jobs: Sequence[BatchJob], run: Run, on_step: Callable[[BatchStep],
 
 def default_jobs() -> int:
     """Return how many photos to work on at the same time."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return min(MAX_JOBS, len(affinity(0)) if affinity else os.cpu_count() or 1)
+    return min(MAX_JOBS, cores())
 
 
 def run_threads(
     worker: Callable[[BatchJob], BatchStep], jobs: Sequence[BatchJob], threads: int
 ) -> Generator[BatchStep]:
     """Carry out jobs in threads; interrupted, it ends after the photos that are begun."""
-    before = torch.get_num_threads()
-    # Each thread of ours has its own threads of torch: together as many as there were.
-    share = max(1, before // threads)
-    torch.set_num_threads(share)
-    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(share,))
+    pool = ThreadPoolExecutor(threads)
     waiting: set[Future[BatchStep]] = set()
     queue = deque(jobs)
     done, least = 0, math.inf
@@ -518,7 +502,6 @@ def run_threads(
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(before)
 
 
 @dataclass

@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from adain.engine.device import choose_device
-from adain.network.weights import load_model
+from adain.engine.loading import load_model
 from gallery.errors import GalleryError
 from gallery.use_cases.batch import BatchJob, BatchPlan, BatchStep, BatchWorker
 from gallery.use_cases.journal import Journal
@@ -32,10 +31,8 @@ class RayWorker:
     """A worker of its own process; loads the network once."""
 
     def __init__(self, plan: BatchPlan) -> None:
-        import torch
-
-        torch.set_num_threads(1)  # Ray gives an actor one core.
-        model = load_model(plan.config.model, choose_device(plan.config.device))
+        # Ray gives an actor one core.
+        model = load_model(plan.config.model, plan.config.device, threads=1)
         self._worker = BatchWorker(plan, model, Journal(plan.output))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from adain.engine.model import Model
 from adain.imaging.picture import Picture
 from adain.imaging.reading import load_image
 from adain.imaging.resizing import scale_image
 from adain.imaging.writing import encode_image
-from adain.network.model import StyleTransferModel
 from adain.painting.stylize import stylize_picture
 from adain.styles.statistics import StyleStatistics
 from gallery.database.gallery import Gallery
@@ -31,7 +31,7 @@ QUALITY = 88
 EXAMPLE = Path(__file__).parents[1] / "assets" / "example.jpg"
 """A photo with flat and graded areas, hard and soft edges, and fine texture."""
 
-VERSION = "adain-preview/2"
+VERSION = "adain-preview/3"
 """Part of every digest; to be changed with the example photo or the way a preview is made."""
 
 MAX_BYTES = 256 * 2**20
@@ -54,7 +54,7 @@ class PreviewConfig:
 
 
 def preview(
-    model: StyleTransferModel,
+    model: Model,
     gallery: Gallery,
     target: Painting | Group,
     config: PreviewConfig = PreviewConfig(),
@@ -80,22 +80,22 @@ def preview(
 
 
 def preview_file(
-    model: StyleTransferModel,
+    model: Model,
     style: StyleStatistics,
     config: PreviewConfig = PreviewConfig(),
     photo: Picture | None = None,
 ) -> Path:
     """Return the file that keeps the preview of a style; its stem is a digest of the preview."""
     name = "example" if photo is None else pixel_digest(photo)
-    key = hashlib.sha256(f"{VERSION} {model.fingerprint} {name} {config.side}".encode())
-    key.update(_decoder_digest(model))
-    key.update(style.to_vector().cpu().numpy().tobytes())
+    key = hashlib.sha256(f"{VERSION} {name} {config.side}".encode())
+    key.update(model.digest)
+    key.update(style.to_vector().tobytes())
     folder = config.folder or user_cache_path("adain", appauthor=False) / "previews"
     return folder / key.hexdigest()[:2] / f"{key.hexdigest()}.jpg"
 
 
 def render_preview(
-    model: StyleTransferModel,
+    model: Model,
     style: StyleStatistics,
     file: Path,
     config: PreviewConfig = PreviewConfig(),
@@ -119,14 +119,6 @@ def example_file() -> bytes:
 
 def _example(side: int) -> Picture:
     return scale_image(load_image(EXAMPLE), side)
-
-
-def _decoder_digest(model: StyleTransferModel) -> bytes:
-    """Return the SHA-256 of the decoder: half a megabyte, some milliseconds."""
-    digest = hashlib.sha256(repr(model.decoder.table).encode())
-    for value in model.decoder.state_dict().values():
-        digest.update(value.detach().cpu().contiguous().numpy().data)
-    return digest.digest()
 
 
 def kept_preview(file: Path) -> bytes | None:

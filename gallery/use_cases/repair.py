@@ -1,6 +1,6 @@
 """What is wrong in a gallery, and mending it.
 
-    the file and its indexes ── pictures that moved ── statistics ── pools
+    the file and its indexes ── pictures that moved ── statistics ── colours ── pools
 
 Nothing that cannot be made again is ever deleted: every painting keeps its row and its facts.
 """
@@ -9,17 +9,17 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
+from adain.engine.model import Model
 from adain.errors import AdainError
 from adain.imaging.picture import Picture
 from adain.imaging.reading import load_image
-from adain.network.model import StyleTransferModel
 from adain.painting.measuring import measure_style
 from gallery.database.gallery import Gallery
 from gallery.database.paintings import Painting
 from gallery.database.style_files import load_styles
+from gallery.database.vectors import has_colors
 from gallery.ingest.hashes import pixel_digest
 from gallery.ingest.sources import find_candidates
 
@@ -29,7 +29,7 @@ class Finding:
     """Something that is wrong.
 
     Attributes:
-        kind: `file`, `references`, `search`, `picture`, `statistics` or `pool`.
+        kind: `file`, `references`, `search`, `picture`, `statistics`, `pool` or `colors`.
         text: What is wrong, with the painting or the table that it concerns.
         painting: Number of the painting; None where it concerns none.
         remedy: What was done about it, or in a dry run what would be; empty if nothing can be.
@@ -76,26 +76,30 @@ def find_problems(gallery: Gallery, encoder: str) -> Iterator[Finding]:
 
 def repair(
     gallery: Gallery,
-    encoder: str,
-    load_model: Callable[[], StyleTransferModel],
+    model: Model,
     folders: Sequence[Path] = (),
     dry_run: bool = False,
 ) -> Iterator[Finding]:
     """Mend what `find_problems` finds, and yield it with what was done.
 
+    Paintings that were measured without their colours are no problem, since these can be
+    estimated; but where the picture is at hand, they are measured now.
+
     A run that is stopped has mended what it has yielded; the next one goes on.
 
     Args:
         gallery: What to mend.
-        encoder: Fingerprint of the encoder.
-        load_model: Called when a picture has to be measured.
+        model: Whose encoder should have measured every painting.
         folders: Where pictures that are gone are looked for, by their content.
         dry_run: Whether to change nothing.
 
     Raises:
         DatabaseError: If the database cannot be read or written.
     """
+    encoder = model.fingerprint
     problems = list(find_problems(gallery, encoder))
+    damaged = {p.painting for p in problems if p.kind == "statistics"}
+    uncolored = [number for number in gallery.uncolored(encoder) if number not in damaged]
     tables = [p for p in problems if p.kind not in ("picture", "statistics")]
     yield from _mend_tables(gallery, tables, dry_run)
     gone = [p for p in problems if p.kind == "picture"]
@@ -105,10 +109,15 @@ def repair(
         yield problem
     if not dry_run:
         gallery.drop_damaged_vectors()
-    mend = _statistics_mender(gallery, encoder, cache(load_model), dry_run)
+    mend = _statistics_mender(gallery, model, dry_run)
     for problem in problems:
         if problem.kind == "statistics":
             yield mend(problem, found.get(problem.painting))
+    for number in uncolored:
+        text = f"painting {number}: its colours were not measured"
+        measured = mend(Finding("colors", text, number), found.get(number))
+        if measured.remedy:
+            yield measured
     if problems and not dry_run:
         gallery.drop_pools()
 
@@ -151,14 +160,14 @@ def _find_pictures(
 
 
 def _statistics_mender(
-    gallery: Gallery, encoder: str, load_model: Callable[[], StyleTransferModel], dry_run: bool
+    gallery: Gallery, model: Model, dry_run: bool
 ) -> Callable[[Finding, str | None], Finding]:
     """Return what mends the statistics of one painting, given where its picture was found."""
     starter = load_styles()
     shipped = {
         painting.sha256: vector
         for painting, vector in zip(starter.paintings, starter.vectors, strict=True)
-        if starter.encoder == encoder
+        if starter.encoder == model.fingerprint
     }
 
     def mend(problem: Finding, path: str | None) -> Finding:
@@ -168,15 +177,15 @@ def _statistics_mender(
             return replace(problem, remedy="it was removed meanwhile")
         painting = paintings[0] if path is None else replace(paintings[0], path=path)
         vector, remedy = shipped.get(painting.sha256), "taken from the starter gallery"
-        if vector is None:
-            picture, remedy = _picture(painting), f"measured again from {painting.path}"
-            if picture is None:
+        if vector is None or not has_colors(vector[None])[0]:
+            picture = _picture(painting)
+            if picture is not None:
+                remedy = f"measured again from {painting.path}"
+                vector = None if dry_run else measure_style(model, picture).to_vector()[0]
+            elif vector is None or problem.kind == "colors":
                 return problem
-            if not dry_run:
-                vector = measure_style(load_model(), picture).to_vector().cpu().numpy()[0]
-        if not dry_run:
-            assert vector is not None
-            gallery.keep_vector(painting, encoder, vector[None])
+        if vector is not None and not dry_run:
+            gallery.keep_vector(painting, model.fingerprint, vector[None])
         return replace(problem, remedy=remedy)
 
     return mend

@@ -5,12 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from adain.config import STYLE_LAYERS, STYLE_SIDE
-from adain.network.model import StyleTransferModel
+from adain.config import STYLE_SIDE
+from adain.engine.model import Model
 from adain.painting.measuring import measure_style
 from adain.styles.statistics import (
     StyleStatistics,
@@ -21,10 +17,11 @@ from adain.styles.statistics import (
 from gallery.database.gallery import Gallery
 from gallery.database.paintings import Painting
 from gallery.database.queries import Group
+from gallery.database.vectors import Vectors, has_colors, statistics
 from gallery.errors import StylesError
 from gallery.use_cases.references import STANDARD, Reference, file_slug, find_target
 
-Measure = Callable[[StyleTransferModel], StyleStatistics]
+Measure = Callable[[Model], StyleStatistics]
 """What gives the statistics of a style by the encoder of a model."""
 
 MAX_SLUG = 120
@@ -32,7 +29,7 @@ MAX_SLUG = 120
 
 
 def stored_style(
-    model: StyleTransferModel,
+    model: Model,
     gallery: Gallery,
     target: Painting | Group,
     side: int = STYLE_SIDE,
@@ -71,7 +68,7 @@ def stored_style(
             "here; ingest it, or give a picture of it as the style"
         )
     style = measure_style(model, Path(target.path))
-    gallery.keep_vector(target, model.fingerprint, style.to_vector().cpu().numpy())
+    gallery.keep_vector(target, model.fingerprint, style.to_vector())
     return style
 
 
@@ -119,7 +116,7 @@ def find_style(
     if len(parts) == 1:
         return slug, parts[0][1]
 
-    def mix(model: StyleTransferModel) -> StyleStatistics:
+    def mix(model: Model) -> StyleStatistics:
         styles = [measure(model) for _, measure in parts]
         return join_styles(styles, None if separate else [each.weight for each in references])
 
@@ -137,12 +134,21 @@ def join_styles(
     return stack_styles(styles)
 
 
-def pool_vectors(model: StyleTransferModel, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def pool_vectors(model: Model, vectors: Vectors) -> Vectors:
     """Return the style vector `(1, D)` of many paintings, `(N, D)`, together."""
-    return pool_styles(unpack_vectors(model, vectors)).to_vector().numpy()
+    return pool_styles(unpack_vectors(model, vectors)).to_vector()
 
 
-def unpack_vectors(model: StyleTransferModel, vectors: NDArray[np.float32]) -> StyleStatistics:
-    """Return the styles of style vectors `(N, D)`."""
-    widths = {layer: model.encoder.widths[layer] for layer in STYLE_LAYERS}
-    return StyleStatistics.from_vector(torch.from_numpy(vectors), widths)
+def unpack_vectors(model: Model, vectors: Vectors) -> StyleStatistics:
+    """Return the styles of style vectors `(N, D)`, with colours if all have them.
+
+    Raises:
+        StylesError: If a model of this encoder cannot have measured them.
+    """
+    known = vectors if has_colors(vectors).all() else statistics(vectors)
+    try:
+        return StyleStatistics.from_vector(known, model.widths)
+    except ValueError as error:
+        raise StylesError(
+            f"damaged statistics: {error}; 'adain gallery repair' mends them"
+        ) from error

@@ -185,7 +185,7 @@ def _add_paintings(api: APIRouter, state: AppState) -> None:
 
         def query() -> PaintingsDocument:
             style = stored_style(state.model, gallery, gallery.find(slug))
-            vector = style.to_vector().cpu().numpy()
+            vector = style.to_vector()
             near = gallery.similar(vector, state.model.fingerprint, limit)
             return PaintingsDocument(
                 next=None,
@@ -325,8 +325,8 @@ def _add_operations(api: APIRouter, state: AppState) -> None:
         loaded = ModelDocument(
             name=state.model_name,
             encoder=model.fingerprint,
-            parameters=sum(parameter.numel() for parameter in model.parameters()),
-            device=str(model.device),
+            parameters=model.parameters,
+            device=model.device,
         )
         return ModelsDocument(models=[loaded])
 

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from adain.network.model import StyleTransferModel
+from adain.engine.model import Model
 from gallery.database.engine import memory_database
 from gallery.database.gallery import Gallery
 from gallery.database.jobs import Jobs
@@ -41,7 +41,7 @@ When the service is busy it answers 503, when a client asks too often 429, both 
 
 def create_app(
     config: ServeConfig,
-    model: StyleTransferModel,
+    model: Model,
     gallery: Gallery,
     keys: Sequence[Key] = (),
     jobs: Jobs | None = None,

@@ -78,7 +78,7 @@ def create_paintings_api(state: AppState) -> APIRouter:
             "height": picture.height,
         }
         style = measure_style(model, picture)
-        return Painting(**(vars(painting) | values)), style.to_vector().cpu().numpy()
+        return Painting(**(vars(painting) | values)), style.to_vector()
 
     @api.delete(
         "/{slug}",

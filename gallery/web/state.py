@@ -11,11 +11,11 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
+from adain.engine.model import Model
 from adain.imaging.picture import Picture
 from adain.imaging.pillow import to_image
 from adain.imaging.reading import ImageLimits
 from adain.imaging.writing import encode_image
-from adain.network.model import StyleTransferModel
 from adain.painting.measuring import measure_style
 from adain.painting.stylize import stylize_picture
 from adain.styles.statistics import StyleStatistics
@@ -58,7 +58,7 @@ class AppState:
     def __init__(
         self,
         config: ServeConfig,
-        model: StyleTransferModel,
+        model: Model,
         gallery: Gallery,
         model_name: str,
     ) -> None:
