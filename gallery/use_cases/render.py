@@ -175,12 +175,10 @@ def prepare_render(
         start = None
     else:
         start = _stretch(load_image(Path(init)), picture)
+    run = _identify(network or model.fingerprint, picture, style, start, config, regions)
     if init == "one-pass":
-        # By name: its last bits are those of a machine and its threads.
-        begun: str | None = f"one-pass {model.digest.hex()[:16]}"
-    else:
-        begun = None if start is None else _picture_digest(start)
-    run = _identify(network or model.fingerprint, picture, style, begun, config, regions)
+        # By name: the last bits of its pixels are those of a machine and its threads.
+        run["init"] = f"one-pass {model.digest.hex()[:16]}"
     return RenderJob(picture, style, start, config, run, encoder, controls, regions, memory)
 
 
@@ -395,7 +393,7 @@ def _identify(
     encoder: str,
     photo: Picture,
     style: Paintings | StyleStatistics,
-    init: str | None,
+    start: NDArray[np.float32] | None,
     config: GatysConfig,
     regions: NDArray[np.float32] | None,
 ) -> Run:
@@ -412,7 +410,7 @@ def _identify(
         "photo": _picture_digest(photo.pixels),
         "style": styles,
         "regions": None if regions is None else _digest(regions),
-        "init": init,
+        "init": None if start is None else _picture_digest(start),
         **settings.pop("loss"),
         **settings,
     }
