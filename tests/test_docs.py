@@ -9,6 +9,7 @@ import pytest
 import typer
 import typer.core
 from PIL import Image
+from shipping import ship
 from typer.testing import CliRunner
 
 from adain.network.model import StyleTransferModel
@@ -62,7 +63,7 @@ def test_every_command_option_and_exit_code_is_documented() -> None:
 def test_every_route_of_the_service_is_documented(
     tiny_model: StyleTransferModel, styles: StyleFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gallery.database.gallery.load_styles", lambda: styles)
+    ship(styles, monkeypatch)
     page = read("gallery/web/README.md")
     api = create_app(ServeConfig(), tiny_model, open_gallery(database_url())).openapi()
     for path in api["paths"]:

@@ -14,6 +14,7 @@ import pytest
 import tifffile
 import torch
 from PIL import ExifTags, Image
+from shipping import ship
 from typer.testing import CliRunner, Result
 
 from adain.config import Controls
@@ -67,8 +68,7 @@ def shipped(
         for i, painting in enumerate(PAINTINGS)
     )
     shipped_styles = StyleFile(paintings, torch.cat(measured).numpy(), fingerprint)
-    for module in ("database.gallery", "database.style_files"):
-        monkeypatch.setattr(f"gallery.{module}.load_styles", lambda *_: shipped_styles)
+    ship(shipped_styles, monkeypatch)
     return assets
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from shipping import ship
 from typer.testing import CliRunner, Result
 
 from adain.network import weights
@@ -68,7 +69,7 @@ def run(tiny_model: StyleTransferModel, folder: Path, monkeypatch: pytest.Monkey
     )
     vectors = [tiny_model.measure_style(torch.rand(1, 3, 32, 32)).to_vector() for _ in names]
     shipped = StyleFile(paintings, torch.cat(vectors).numpy(), tiny_model.fingerprint)
-    monkeypatch.setattr("gallery.database.gallery.load_styles", lambda *_: shipped)
+    ship(shipped, monkeypatch)
     return lambda *arguments: CliRunner().invoke(app, ["batch", "in", "out", *arguments])
 
 

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from shipping import ship
 from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from gallery.cli import app
 from gallery.config import database_url
 from gallery.database.engine import connect
-from gallery.database.style_files import STYLES_FILE, StyleFile, load_styles
-from gallery.database.tables import SCHEMA
+from gallery.database.plain import SCHEMA
+from gallery.database.style_files import StyleFile
 
 Run = Callable[..., Result]
 
@@ -20,12 +21,8 @@ Run = Callable[..., Result]
 @pytest.fixture
 def run(styles: StyleFile, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The command, with the four paintings of `conftest` as the starter gallery."""
-
-    def load(path: Path = STYLES_FILE) -> StyleFile:
-        return styles if path == STYLES_FILE else load_styles(path)
-
-    for module in ("database.gallery", "database.style_files", "use_cases.repair"):
-        monkeypatch.setattr(f"gallery.{module}.load_styles", load)
+    ship(styles, monkeypatch)
+    monkeypatch.setattr("gallery.use_cases.repair.load_styles", lambda: styles)
     return lambda *arguments: CliRunner().invoke(app, arguments)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from shipping import ship
 from typer.testing import CliRunner, Result
 
 from adain.network import weights
@@ -21,7 +22,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def run(tiny_model: StyleTransferModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     empty = StyleFile((), np.zeros((0, 1), np.float32), "")
-    monkeypatch.setattr("gallery.database.gallery.load_styles", lambda *_: empty)
+    ship(empty, monkeypatch)
     monkeypatch.setattr(weights, "load_model", lambda **_: tiny_model)
     folder = tmp_path / "in"
     folder.mkdir()

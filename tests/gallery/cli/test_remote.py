@@ -13,6 +13,7 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 from pictures import picture
+from shipping import ship
 from typer.testing import CliRunner, Result
 
 from adain.network import weights
@@ -56,7 +57,7 @@ def web(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
 @pytest.fixture
 def run(tiny_model: StyleTransferModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     empty = StyleFile((), np.zeros((0, 1), np.float32), "")
-    monkeypatch.setattr("gallery.database.gallery.load_styles", lambda *_: empty)
+    ship(empty, monkeypatch)
     monkeypatch.setattr(weights, "load_model", lambda **_: tiny_model)
     monkeypatch.chdir(tmp_path)
     return partial(CliRunner().invoke, app)

@@ -24,8 +24,9 @@ from gallery.database.engine import (
     upgrade,
 )
 from gallery.database.gallery import Gallery
+from gallery.database.plain import SCHEMA
 from gallery.database.style_files import StyleFile
-from gallery.database.tables import SCHEMA, Base
+from gallery.database.tables import Base
 from gallery.errors import DatabaseError, SchemaError
 
 

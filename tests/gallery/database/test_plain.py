@@ -21,13 +21,11 @@ NAMED = {"irises": [6, 7, 8, 9, 10, 11]}
 
 
 @pytest.fixture
-def shipped(styles: StyleFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def shipped(styles: StyleFile, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Four paintings in the place of those that ship, in a folder that cannot be written."""
-    folder = tmp_path / "assets"
-    folder.mkdir()
-    ship(styles, folder, monkeypatch)
-    folder.chmod(0o500)
-    return folder / "starter.db"
+    path = ship(styles, monkeypatch)
+    path.parent.chmod(0o500)
+    return path
 
 
 def contents(path: Path) -> list[str]:

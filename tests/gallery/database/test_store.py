@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from shipping import ship
 from sqlalchemy import make_url, text
 from sqlalchemy.orm import Session
 
@@ -14,11 +15,11 @@ from gallery.database.embeddings import NEAREST, has_embeddings, nearest_embeddi
 from gallery.database.engine import connect
 from gallery.database.gallery import Gallery, make_gallery, open_gallery, upgrade_gallery
 from gallery.database.paintings import Painting
+from gallery.database.plain import SCHEMA
 from gallery.database.queries import rows_with_words
 from gallery.database.similar import nearest
 from gallery.database.style_files import StyleFile, load_styles
-from gallery.database.tables import SCHEMA
-from gallery.errors import StyleNotFound, StylesError
+from gallery.errors import DatabaseError, StyleNotFound, StylesError
 
 ENCODER = "0123456789abcdef"
 
@@ -26,7 +27,7 @@ ENCODER = "0123456789abcdef"
 @pytest.fixture
 def starter(styles: StyleFile, monkeypatch: pytest.MonkeyPatch) -> None:
     """The four paintings of `conftest` in the place of the starter gallery."""
-    monkeypatch.setattr("gallery.database.gallery.load_styles", lambda: styles)
+    ship(styles, monkeypatch)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -315,12 +316,13 @@ def test_damage_is_noticed(sqlite: Gallery) -> None:
 
 
 def test_where_there_is_no_database_the_starter_gallery_answers(
-    starter: None, styles: StyleFile, database: Path
+    starter: None, database: Path
 ) -> None:
     gallery = open_gallery(database_url())
     assert len(gallery.page()) == 4
     assert not database.exists()
-    assert gallery.import_styles(styles) == 0
+    with pytest.raises(DatabaseError, match=r"starter\.db: attempt to write a readonly database"):
+        gallery.remove([1])
 
 
 def test_runs_are_noted_with_their_errors(gallery: Gallery) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from shipping import ship
 from sqlalchemy import event, text
 
 from adain.imaging.reading import load_image
@@ -56,7 +57,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def gallery(monkeypatch: pytest.MonkeyPatch) -> Gallery:
     empty = StyleFile((), np.zeros((0, 1), np.float32), "")
-    monkeypatch.setattr("gallery.database.gallery.load_styles", lambda *_: empty)
+    ship(empty, monkeypatch)
     return make_gallery(database_url())
 
 

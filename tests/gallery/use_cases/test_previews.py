@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from shipping import ship
 
 from adain.imaging.picture import Picture
 from adain.imaging.reading import load_image
@@ -24,8 +25,7 @@ def gallery(
 ) -> Gallery:
     width = 2 * sum(tiny_model.encoder.config.widths[:4])
     vectors = np.random.default_rng(0).uniform(0.5, 2, (4, width)).astype(np.float32)
-    starter = StyleFile(styles.paintings, vectors, tiny_model.fingerprint)
-    monkeypatch.setattr("gallery.database.gallery.load_styles", lambda: starter)
+    ship(StyleFile(styles.paintings, vectors, tiny_model.fingerprint), monkeypatch)
     return open_gallery(database_url())
 
 

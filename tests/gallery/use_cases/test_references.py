@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from shipping import ship
 
 from gallery.database.gallery import Gallery, starter_gallery
 from gallery.database.queries import Group
@@ -17,7 +18,7 @@ from gallery.use_cases.references import (
 
 @pytest.fixture
 def gallery(styles: StyleFile, monkeypatch: pytest.MonkeyPatch) -> Gallery:
-    monkeypatch.setattr("gallery.database.gallery.load_styles", lambda: styles)
+    ship(styles, monkeypatch)
     return starter_gallery()
 
 

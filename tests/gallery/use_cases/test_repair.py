@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from shipping import ship
 from sqlalchemy import text
 
 from adain.network.model import StyleTransferModel
@@ -45,8 +46,8 @@ def gallery(
     width = 2 * sum(tiny_model.encoder.config.widths[:4])
     vectors = np.random.default_rng(0).uniform(1, 2, (4, width)).astype(np.float32)
     starter = replace(styles, vectors=vectors, encoder=tiny_model.fingerprint)
-    for module in ("database.gallery", "use_cases.repair"):
-        monkeypatch.setattr(f"gallery.{module}.load_styles", lambda: starter)
+    ship(starter, monkeypatch)
+    monkeypatch.setattr("gallery.use_cases.repair.load_styles", lambda: starter)
     gallery = make_gallery(database_url())
     candidates = list(find_candidates(folder))
     ingest(gallery, candidates, tiny_model, IngestConfig(), lambda step: None)

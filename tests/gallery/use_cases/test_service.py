@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pictures import picture
 from PIL import Image
+from shipping import ship
 
 from adain.config import STYLE_LAYERS, STYLE_SIDE, Controls
 from adain.errors import ImageError, ImageTooLargeError, MaskError
@@ -411,7 +412,7 @@ def test_transparency_is_put_back(tiny_model: StyleTransferModel, style: StyleSt
 @pytest.fixture
 def gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gallery:
     empty = StyleFile((), np.zeros((0, 1), np.float32), "")
-    monkeypatch.setattr("gallery.database.gallery.load_styles", lambda: empty)
+    ship(empty, monkeypatch)
     return make_gallery(database_url())
 
 
