@@ -4,7 +4,7 @@
 
     adain.stylize("photo.jpg", "painting.jpg", alpha=0.8).save("painted.png")
 
-The names below load on first use: `import adain` alone does not import torch.
+The names below load on first use: `import adain` alone imports next to nothing.
 """
 
 import os
@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
-    from adain.engine.device import choose_device as choose_device
+    from adain.engine.loading import load_model as load_model
+    from adain.engine.model import Model as Model
     from adain.errors import AdainError as AdainError
+    from adain.errors import EngineError as EngineError
     from adain.errors import ImageError as ImageError
     from adain.errors import MaskError as MaskError
     from adain.errors import WeightsError as WeightsError
@@ -25,16 +27,16 @@ if TYPE_CHECKING:
     from adain.imaging.pillow import to_image as to_image
     from adain.imaging.reading import load_image as load_image
     from adain.imaging.writing import save_image as save_image
-    from adain.network.model import StyleTransferModel as StyleTransferModel
-    from adain.network.weights import load_model as load_model
     from adain.painting.library import measure_style as measure_style
     from adain.painting.library import stylize as stylize
     from adain.styles.statistics import StyleStatistics as StyleStatistics
     from adain.styles.statistics import interpolate_styles as interpolate_styles
 
 _MODULES = {
-    "choose_device": "engine.device",
+    "load_model": "engine.loading",
+    "Model": "engine.model",
     "AdainError": "errors",
+    "EngineError": "errors",
     "ImageError": "errors",
     "MaskError": "errors",
     "WeightsError": "errors",
@@ -42,12 +44,10 @@ _MODULES = {
     "load_image": "imaging.reading",
     "save_image": "imaging.writing",
     "to_image": "imaging.pillow",
-    "StyleTransferModel": "network.model",
     "measure_style": "painting.library",
     "stylize": "painting.library",
     "StyleStatistics": "styles.statistics",
     "interpolate_styles": "styles.statistics",
-    "load_model": "network.weights",
 }
 
 __all__ = [*_MODULES]
