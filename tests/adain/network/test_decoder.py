@@ -90,8 +90,8 @@ def test_rows_do_what_the_table_says() -> None:
     parts = iter(changes.split([4, 4, 4, 4, 6, 6, 3, 3], dim=1))
 
     def convolve(name: str, x: torch.Tensor) -> torch.Tensor:
-        y: torch.Tensor = convolutions[name](x)
-        return y * (1 + next(parts)) + next(parts)
+        y: torch.Tensor = convolutions[name](x) * (1 + next(parts)) + next(parts)
+        return y
 
     x = normalized["relu3_1"]
     x = x + convolve("1.b", F.relu(convolve("1.a", x)))
