@@ -120,6 +120,19 @@ def test_mistakes_give_one_line(
     assert says in result.stderr and "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("what", ["encoder", "decoder"])
+def test_without_torch_one_line_says_what_to_do(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    folders = ["--photos", "p", "--paintings", "q", "-o", str(tmp_path / "run")]
+    teacher = ["--teacher", "t.safetensors"] if what == "encoder" else []
+    result = CliRunner().invoke(app, ["train", what, *folders, *teacher])
+    assert result.exit_code == 4
+    assert result.stderr == "adain: training needs PyTorch; run: pip install 'adain[torch]'\n"
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_interrupt_leaves_a_checkpoint_to_resume(
     decoder_command: list[str], tmp_path: Path
 ) -> None:

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,27 @@ def test_mistakes_are_named(
     result = run.invoke(app, ["weights", *arguments])
     assert result.exit_code == code
     assert words in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_all_but_the_import_of_models_works_without_torch(tmp_path: Path) -> None:
+    keep_model(tmp_path / "models", "mine")
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['torchvision'] = None;"
+        "from gallery.__main__ import main; main()"
+    )
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", code, "weights", *arguments]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    assert "vgg19" in run("list").stdout
+    assert run("verify").stdout == "compact: ok\nmine: ok\n"
+    assert "none.pth: cannot be read" in run("import", "vgg19", "none.pth").stderr
+    done = run("import", "other", "a.pth", "b.pth")
+    assert done.returncode == 4
+    assert done.stderr == (
+        "adain: importing a model needs PyTorch; run: pip install 'adain[torch]'\n"
+    )
 
 
 def test_import_replaces_nothing_unasked(models: Path, tmp_path: Path) -> None:
