@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from adain.imaging.picture import Picture
     from adain.optimizing.targets import Paintings
     from adain.styles.statistics import StyleStatistics
+    from gallery.database.gallery import Gallery
     from gallery.use_cases.outputs import Output
     from gallery.use_cases.references import Reference
     from gallery.use_cases.styles import Measure
@@ -145,9 +146,7 @@ def _draw_style(database: str | None, seed: int | None) -> str:
     """Return the slug of any painting of the gallery, the same for the same seed."""
     from random import Random
 
-    from gallery.database.gallery import open_gallery
-
-    gallery = open_gallery(database_url(database))
+    gallery = _open_gallery(database)
     _, numbers = gallery.hashes()
     if not len(numbers):
         raise StylesError("the gallery has no paintings to choose from; run: adain gallery import")
@@ -158,7 +157,7 @@ def _find_style(
     texts: Sequence[str], database: str | None, config: StylizeConfig
 ) -> "tuple[str, Measure]":
     """Return the slug of a style and what measures it or looks it up, given the network."""
-    from gallery.database.gallery import open_gallery
+    from gallery.database.plain import measured
     from gallery.use_cases.references import parse_references
     from gallery.use_cases.styles import find_style
 
@@ -172,16 +171,16 @@ def _find_style(
             )
     return find_style(
         references,
-        lambda: open_gallery(database_url(database)),
+        partial(_open_gallery, database),
         sys.stdin.buffer,
         config.style_side,
         separate=masks > 0,
+        look_up=partial(measured, database_url(database)),
     )
 
 
 def _find_paintings(texts: Sequence[str], database: str | None) -> list[tuple[Path, float]] | None:
     """Return the pictures of a style with their weights, if all are at hand."""
-    from gallery.database.gallery import open_gallery
     from gallery.use_cases.references import STANDARD, parse_references
     from gallery.use_cases.render import painting_files
 
@@ -191,7 +190,13 @@ def _find_paintings(texts: Sequence[str], database: str | None) -> list[tuple[Pa
             raise ValueError("a style of standard input works with --quality fast only")
         if any(reference.weight <= 0 for reference in references):
             raise ValueError("weights of styles must be positive, except with --quality fast")
-    return painting_files(references, cache(lambda: open_gallery(database_url(database))))
+    return painting_files(references, cache(partial(_open_gallery, database)))
+
+
+def _open_gallery(database: str | None) -> "Gallery":
+    from gallery.database.gallery import open_gallery
+
+    return open_gallery(database_url(database))
 
 
 def _load_paintings(files: Sequence[tuple[Path, float]] | None) -> "Paintings | None":

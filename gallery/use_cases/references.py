@@ -5,11 +5,14 @@ import mimetypes
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from gallery.database.gallery import Gallery
 from gallery.database.paintings import Painting, slugify
-from gallery.database.queries import Group
 from gallery.errors import StyleNotFound
+
+if TYPE_CHECKING:
+    from gallery.database.gallery import Gallery
+    from gallery.database.queries import Group
 
 STANDARD = "-"
 """Stands for a painting on standard input."""
@@ -51,7 +54,7 @@ def parse_references(texts: Sequence[str]) -> list[Reference]:
     return references
 
 
-def find_target(gallery: Gallery, name: str) -> Painting | Group:
+def find_target(gallery: "Gallery", name: str) -> "Painting | Group":
     """Find what a name stands for.
 
     Args:

@@ -1,9 +1,12 @@
-"""The use cases that the command line and the web share."""
+"""The use cases that the command line and the web share.
 
-from collections.abc import Callable, Sequence
-from functools import partial
+A style that is a picture, or is looked up by its slug, needs no SQLAlchemy.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from adain.config import STYLE_SIDE
 from adain.engine.model import Model
@@ -14,12 +17,14 @@ from adain.styles.statistics import (
     pool_styles,
     stack_styles,
 )
-from gallery.database.gallery import Gallery
 from gallery.database.paintings import Painting
-from gallery.database.queries import Group
 from gallery.database.vectors import Vectors, has_colors, statistics
 from gallery.errors import StylesError
 from gallery.use_cases.references import STANDARD, Reference, file_slug, find_target
+
+if TYPE_CHECKING:
+    from gallery.database.gallery import Gallery
+    from gallery.database.queries import Group
 
 Measure = Callable[[Model], StyleStatistics]
 """What gives the statistics of a style by the encoder of a model."""
@@ -30,8 +35,8 @@ MAX_SLUG = 120
 
 def stored_style(
     model: Model,
-    gallery: Gallery,
-    target: Painting | Group,
+    gallery: "Gallery",
+    target: "Painting | Group",
     side: int = STYLE_SIDE,
 ) -> StyleStatistics:
     """Return the style of a painting of the gallery, or of all paintings of an artist or style.
@@ -50,13 +55,13 @@ def stored_style(
         ImageError: If the picture cannot be read.
     """
     if side != STYLE_SIDE:
-        if isinstance(target, Group) or target.path is None:
+        if not isinstance(target, Painting) or target.path is None:
             raise StylesError(
                 f"{target.slug}: measured at {STYLE_SIDE} pixels, and its picture is not here; "
                 "leave --style-size out, or give a picture of it as the style"
             )
         return measure_style(model, Path(target.path), side=side)
-    if isinstance(target, Group):
+    if not isinstance(target, Painting):
         vector = gallery.pooled(target, model.fingerprint, partial(pool_vectors, model))
         return unpack_vectors(model, vector)
     stored = gallery.vector(target, model.fingerprint)
@@ -74,19 +79,22 @@ def stored_style(
 
 def find_style(
     references: Sequence[Reference],
-    open_gallery: Callable[[], Gallery],
+    open_gallery: Callable[[], "Gallery"],
     standard_input: BinaryIO | None = None,
     side: int = STYLE_SIDE,
     separate: bool = False,
+    look_up: Callable[[str], Mapping[str, Vectors]] = lambda slug: {},
 ) -> tuple[str, Measure]:
     """Find what references stand for, before any network is loaded.
 
     Args:
         references: The parts of the style.
-        open_gallery: Called once, when a part is not a file.
+        open_gallery: Called at most once, when a part is neither a file nor looked up.
         standard_input: What the reference `-` reads.
         side: Shorter side in pixels at which paintings are measured.
         separate: Whether the styles stay apart, one for each mask, instead of being mixed.
+        look_up: What gives the statistics of a painting by its slug without opening the gallery
+            (`gallery.database.plain.measured`).
 
     Returns:
         A slug for the names of results, and what measures the style or looks it up.
@@ -95,23 +103,32 @@ def find_style(
         StyleNotFound: If a part is neither a file nor in the gallery.
         DatabaseError: If the gallery cannot be read.
     """
-    parts: list[tuple[str, Measure]] = []
-    gallery = None
-    for reference in references:
-        if reference.name == STANDARD and standard_input is not None:
-            measure = partial(
+    gallery = cache(open_gallery)
+
+    def stored(name: str) -> tuple[str, Measure]:
+        target = find_target(gallery(), name)
+        return target.slug, partial(stored_style, gallery=gallery(), target=target, side=side)
+
+    def find(reference: Reference) -> tuple[str, Measure]:
+        name = reference.name
+        if name == STANDARD and standard_input is not None:
+            return "stdin", partial(
                 measure_style, painting=standard_input, name="standard input", side=side
             )
-            parts.append(("stdin", measure))
-        elif reference.is_file:
-            painting = Path(reference.name)
-            measure = partial(measure_style, painting=painting, side=side)
-            parts.append((file_slug(reference), measure))
-        else:
-            gallery = gallery or open_gallery()
-            target = find_target(gallery, reference.name)
-            measure = partial(stored_style, gallery=gallery, target=target, side=side)
-            parts.append((target.slug, measure))
+        if reference.is_file:
+            return file_slug(reference), partial(measure_style, painting=Path(name), side=side)
+        vectors = look_up(name) if side == STYLE_SIDE else {}
+        if not vectors:
+            return stored(name)
+
+        def known_style(model: Model) -> StyleStatistics:
+            if model.fingerprint in vectors:
+                return unpack_vectors(model, vectors[model.fingerprint])
+            return stored(name)[1](model)
+
+        return name, known_style
+
+    parts = [find(reference) for reference in references]
     slug = "+".join(slug for slug, _ in parts)[:MAX_SLUG]
     if len(parts) == 1:
         return slug, parts[0][1]
