@@ -11,6 +11,9 @@ STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 LOSS_LAYERS = (*STYLE_LAYERS, "relu5_1")
 """Layers that perceptual losses may use."""
 
+VGG19 = (2, 2, 4, 4, 1)
+"""Convolutions of each block of a VGG-19, up to `relu5_1`."""
+
 STRIDE = 8
 """Pixels per position at relu4_1; sides are padded to a multiple of it."""
 

@@ -1,44 +1,68 @@
 """The device that the network runs on, and its memory."""
 
 import ctypes
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
-import torch
+
+from adain.engine.torch_extra import require_torch
 
 CGROUPS = Path("/sys/fs/cgroup")
 """Where Linux shows the limits of containers."""
 
 
-def choose_device(name: str = "auto") -> torch.device:
+def choose_device(name: str = "auto") -> str:
     """Return the device that a name stands for.
+
+    torch is imported only where another device than the CPU is asked for, or can be expected.
 
     Args:
         name: `auto` (CUDA, else MPS, else CPU), `cpu`, `cuda`, `cuda:N` or `mps`.
 
     Raises:
         ValueError: If the name is another one, or this machine has no such device.
+        TorchMissing: If it needs torch, which is not installed.
     """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdecimal())):
+    if kind not in ("auto", "cpu", "cuda", "mps") or (
+        index and not (kind == "cuda" and index.isdecimal())
+    ):
         raise ValueError(f"unknown device {name!r}; expected auto, cpu, cuda, cuda:N or mps")
+    if kind == "cpu" or (kind == "auto" and not _accelerated()):
+        return "cpu"
+    if kind != "auto":
+        require_torch(f"the device {kind}")
+    import torch
+
+    if kind == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device {name!r} is not available; use --device auto or cpu")
     if kind == "mps" and not torch.backends.mps.is_available():
         raise ValueError("device 'mps' is not available; use --device auto or cpu")
-    return torch.device(name)
+    return name
 
 
-def fast_bfloat16(device: torch.device) -> bool:
-    """Return whether bfloat16 is faster than float32 there.
+def _accelerated() -> bool:
+    """Return whether torch is installed, and this machine seems to have something for it."""
+    if find_spec("torch") is None:
+        return False
+    drivers = map(Path, ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd"))
+    return sys.platform in ("darwin", "win32") or any(driver.exists() for driver in drivers)
+
+
+def fast_bfloat16(device: str) -> bool:
+    """Return whether bfloat16 is faster than float32 there; needs torch.
 
     A CPU without instructions for it emulates it, several times slower.
     """
-    return device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_avx512_bf16_supported())
+    import torch
+
+    return device.startswith("cuda") or (device == "cpu" and torch.cpu._is_avx512_bf16_supported())
 
 
 def keep_freed_memory() -> None:
@@ -68,12 +92,14 @@ def release_memory() -> None:
         return
 
 
-def free_memory(device: torch.device) -> int:
+def free_memory(device: str) -> int:
     """Return the bytes that can still be used on a device without pushing others out.
 
     On the CPU that is what the system has available, or less where a container has a limit.
     """
-    if device.type == "cuda":
+    if device.startswith("cuda"):
+        import torch
+
         # What torch holds for reuse is free, too.
         reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0] + reserved)
@@ -86,11 +112,10 @@ def resident_memory() -> int:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error of torch or Python says that memory is used up."""
-    # The CPU's allocator raises a plain RuntimeError; only its text tells.
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(
-        error
-    )
+    """Return whether an error of Python, ONNX Runtime or torch says that memory is used up."""
+    # Allocators raise plain errors of many classes; only the text tells.
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text
 
 
 def _free_in_containers() -> list[int]:

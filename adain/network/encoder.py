@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adain.config import STYLE_LAYERS
+from adain.config import STYLE_LAYERS, VGG19
 
 
 class Convolution(nn.Conv2d):
@@ -30,7 +30,7 @@ class EncoderConfig:
 
     widths: tuple[int, ...] = (16, 32, 64, 128, 128)
     embed_widths: tuple[int, ...] = (64, 128, 256, 512, 512)
-    convolutions: tuple[int, ...] = (2, 2, 4, 4, 1)
+    convolutions: tuple[int, ...] = VGG19
 
     @property
     def blocks(self) -> tuple[tuple[str, ...], ...]:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import cast
 
 from adain.config import MIN_SIDE, STYLE_SIDE, Controls, PictureFile, check_alpha
-from adain.engine.device import choose_device
+from adain.engine.loading import load_model
+from adain.engine.model import Model
 from adain.imaging.picture import Picture
 from adain.imaging.writing import encode_image
-from adain.network.model import StyleTransferModel
-from adain.network.weights import DEFAULT_MODEL, load_model
+from adain.network.weights import DEFAULT_MODEL
 from adain.painting import measuring
 from adain.painting.sources import PictureSource, read_picture
 from adain.painting.stylize import stylize_picture
@@ -38,7 +38,7 @@ def stylize(
     max_side: int | None = None,
     memory: int | None = None,
     style_size: int = STYLE_SIDE,
-    model: str | Path | StyleTransferModel = DEFAULT_MODEL,
+    model: str | Path | Model = DEFAULT_MODEL,
     device: str = "auto",
     progress: Callable[[float], None] | None = None,
 ) -> Picture:
@@ -115,7 +115,7 @@ def measure_style(
     painting: PictureSource,
     *,
     side: int = STYLE_SIDE,
-    model: str | Path | StyleTransferModel = DEFAULT_MODEL,
+    model: str | Path | Model = DEFAULT_MODEL,
     device: str = "auto",
 ) -> StyleStatistics:
     """Measure the style of a painting, to use it for many photos.
@@ -133,10 +133,10 @@ def measure_style(
     return measuring.measure_style(_network(model, device), painting, side=side)
 
 
-def _network(model: str | Path | StyleTransferModel, device: str) -> StyleTransferModel:
-    if isinstance(model, StyleTransferModel):
+def _network(model: str | Path | Model, device: str) -> Model:
+    if isinstance(model, Model):
         return model
-    return _loaded(model, choose_device(device))
+    return _loaded(model, device)
 
 
 def _mask_file(mask: PictureSource) -> PictureFile:

@@ -2,18 +2,19 @@
 
 from adain.config import STYLE_SIDE
 from adain.imaging.resizing import resize_shorter_side
-from adain.network.model import StyleTransferModel
+from adain.engine.model import Model
 from adain.painting.sources import PictureSource, read_picture
+from adain.painting.tiling import measure_pixels
 from adain.styles.statistics import StyleStatistics
 
 
 def measure_style(
-    model: StyleTransferModel,
+    model: Model,
     painting: PictureSource,
     name: str | None = None,
     side: int = STYLE_SIDE,
 ) -> StyleStatistics:
-    """Measure the style of a painting.
+    """Measure the style of a painting, with its colours.
 
     Args:
         model: The network.
@@ -26,4 +27,4 @@ def measure_style(
         ImageError: If the painting cannot be read.
     """
     picture = resize_shorter_side(read_picture(painting, name), side)
-    return model.measure_style(picture.pixels)
+    return measure_pixels(model, picture.pixels)

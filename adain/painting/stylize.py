@@ -1,14 +1,16 @@
-"""Repaint a photo: working size, masks, the network, colours kept, filters, full size."""
+"""Repaint a photo: working size, masks, the network, its colours, filters, full size."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from adain.config import Controls
 from adain.engine.device import is_out_of_memory, release_memory
+from adain.engine.model import Model
 from adain.errors import ImageTooLargeError
 from adain.imaging.enlarging import Enlarged
 from adain.imaging.picture import (
@@ -21,29 +23,25 @@ from adain.imaging.picture import (
     to_unit,
 )
 from adain.imaging.reading import load_image
-from adain.imaging.resizing import (
-    resize_image,
-    resize_to,
-    scale_image,
-    scaled_size,
-)
-from adain.network.model import StyleTransferModel
+from adain.imaging.resizing import resize_image, resize_to, scale_image, scaled_size
 from adain.painting.finishing import finishing_steps
 from adain.painting.masks import region_weights, share_bytes, strength_map
+from adain.painting.matching import gather_matched
 from adain.painting.strokes import working_side
 from adain.painting.tiling import stylize_rows
 from adain.styles.field import StyleField
+from adain.styles.recoloring import style_colors
 from adain.styles.statistics import StyleStatistics
 
-Painter = Callable[[Picture, StyleStatistics | StyleField, float], Iterator[Tensor]]
-"""What repaints a picture in a style to a degree: the rows of the result, strip by strip."""
+Painter = Callable[[Picture, StyleStatistics | StyleField, float], Iterator[NDArray[np.float32]]]
+"""What repaints a picture in a style to a degree: rows `(h, W, 3)` of the result."""
 
 UNTOUCHED = 0.1
 """Strength below which the photo itself fades in, to be whole at 0."""
 
 
 def stylize_picture(
-    model: StyleTransferModel,
+    model: Model,
     photo: Picture,
     style: StyleStatistics,
     *,
@@ -89,9 +87,12 @@ def stylize_picture(
             maps = len(style.to_vector()) * bool(controls.masks) + (controls.strength is not None)
             pixel = 3 * result_type(*size).itemsize + maps * share_bytes(size)
             memory -= pixel * working.height * working.width
-        work = painter or partial(stylize_rows, model, memory=memory, progress=progress)
-        styles = style.to("cpu").split()
-        painted = _repaint(work, photo, working, styles, alpha, controls)
+        styles = style.split()
+        if painter is None:
+            paint = partial(_paint_matched, model, memory, progress)
+        else:
+            paint = partial(_paint_otherwise, painter)
+        painted = _repaint(paint, photo, working, styles, alpha, controls)
         if side > max(working.width, working.height):
             result = resize_image(photo, side)
             change = to_unit(painted) - working.pixels
@@ -108,18 +109,57 @@ def stylize_picture(
         ) from error
 
 
+_Paint = Callable[[Picture, StyleStatistics | StyleField, float], NDArray[Any]]
+"""What gives the levels `(H, W, 3)` of a picture in a style."""
+
+
+def _paint_otherwise(
+    painter: Painter, picture: Picture, style: StyleStatistics | StyleField, alpha: float
+) -> NDArray[Any]:
+    return gather_rows(painter(picture, style, alpha), picture.height, picture.width)
+
+
+def _paint_matched(
+    model: Model,
+    memory: int | None,
+    progress: Callable[[float], None] | None,
+    picture: Picture,
+    style: StyleStatistics | StyleField,
+    alpha: float,
+) -> NDArray[Any]:
+    """Paint a picture in one pass, and give the result the colours of its styles."""
+    strips = stylize_rows(model, picture, style, alpha, memory=memory, progress=progress)
+    size = (picture.height, picture.width)
+    if model.colors is None:
+        return gather_rows((strip.clip(0, 1) for strip in strips), *size)
+    field = style if isinstance(style, StyleField) else None
+    styles = [style] if isinstance(style, StyleStatistics) else style.styles
+    wanted = [style_colors(each, model.colors) for each in styles]
+    shares = None if field is None else field.shares
+    opacity = picture.opacity
+
+    def visible(top: int, bottom: int) -> NDArray[np.float32]:
+        assert opacity is not None
+        seen = to_unit(opacity[top:bottom])[None]
+        return seen if field is None else seen * field.shares(top, bottom)
+
+    weights = shares if opacity is None else visible
+    strength = float(np.clip(alpha, 0, 1))
+    return gather_matched(strips, size, wanted, strength, shares, weights)
+
+
 def _repaint(
-    work: Painter,
+    paint: _Paint,
     photo: Picture,
     working: Picture,
     styles: Sequence[StyleStatistics],
     alpha: float,
     controls: Controls,
-) -> Tensor:
+) -> NDArray[Any]:
     """Return `working`, the photo at another size, stylized: the network and what follows it.
 
     Args:
-        work: Runs the network on a picture, for a style and a strength.
+        paint: Runs the network on a picture, for a style and a strength.
         photo: The photo.
         working: What is stylized.
         styles: One, or one for each region.
@@ -130,28 +170,29 @@ def _repaint(
     field = _style_field(photo, size, styles, controls)
     if working.is_large:
         release_memory()  # What decoding and masks have freed.
-    painted = gather_rows(work(working, styles[0] if field is None else field, alpha), *size)
+    painted = paint(working, styles[0] if field is None else field, alpha)
     extent = None if field is None else field.extent
     if working.is_large:
         release_memory()  # What the network has freed is in many small pieces.
     steps, margin = finishing_steps(working, painted, extent, controls)
     faded = extent is not None or abs(alpha) < UNTOUCHED
-    before = painted[:, :, :0]
+    before = painted[:0]
     for top, bottom in row_ranges(*size, max(STRIP_PIXELS, 4 * margin * size[1])):
         if not steps and not faded:
             break
         first, last = max(0, top - margin), min(bottom + margin, size[0])
         original = working.rows(first, last)
-        strip = to_unit(torch.cat((before, painted[:, :, top:last]), dim=2))
-        before = painted[:, :, max(0, bottom - margin) : bottom].clone()
+        strip = to_unit(np.concatenate((before, painted[top:last])))
+        before = painted[max(0, bottom - margin) : bottom].copy()
         for step in steps:
             strip = step(first, original, strip)
-        original, strip = (each[:, :, top - first : bottom - first] for each in (original, strip))
+        original, strip = (each[top - first : bottom - first] for each in (original, strip))
         if faded:
             # The network gives a photo back nearly, not exactly.
-            applied = abs(alpha) * (torch.ones(1) if extent is None else extent(top, bottom))
-            strip = torch.lerp(original, strip, (applied / UNTOUCHED).clamp_max(1))
-        painted[:, :, top:bottom] = to_levels(strip, painted.dtype)
+            applied = abs(alpha) if extent is None else abs(alpha) * extent(top, bottom)[..., None]
+            share = np.minimum(applied / UNTOUCHED, 1).astype(np.float32)
+            strip = original + share * (strip - original)
+        painted[top:bottom] = to_levels(strip, painted.dtype)
     return painted
 
 
@@ -164,11 +205,11 @@ def _style_field(
     """Return what holds where at a size of the photo; None if one style holds everywhere."""
     strength, regions = None, None
     if controls.strength is not None:
-        strength = strength_map(load_image(controls.strength), photo, size)[0, 0]
+        strength = strength_map(load_image(controls.strength), photo, size)
     if controls.masks:
         masks = [load_image(mask) for mask in controls.masks]
         feather = controls.feather * size[1] / photo.width
-        regions = region_weights(masks, len(styles), photo, size, feather)[:, 0]
+        regions = region_weights(masks, len(styles), photo, size, feather)
     if strength is None and regions is None:
         return None
     return StyleField(tuple(styles), regions, strength)

@@ -87,26 +87,36 @@ class ColorMoments:
     """Sums over pixels, float64, that of several pieces of a picture can be added.
 
     Attributes:
-        count: Number of pixels.
+        count: Number of pixels, by their weight.
         total: Sums of the colours less 0.5, `(N, 3)`: small numbers lose less.
         products: Sums of their products, `(N, 3, 3)`.
     """
 
-    count: int
+    count: float
     total: NDArray[np.float64]
     products: NDArray[np.float64]
 
     @staticmethod
-    def of(pixels: NDArray[np.float32]) -> "ColorMoments":
-        """Measure a picture or a part of it, shape `(h, W, 3)`: N is 1."""
+    def of(
+        pixels: NDArray[np.float32], weight: NDArray[np.float32] | None = None
+    ) -> "ColorMoments":
+        """Measure a picture or a part of it: N is 1.
+
+        Args:
+            pixels: Shape `(h, W, 3)`.
+            weight: How much each pixel counts, `(h, W)`; None for all alike.
+        """
         colors = pixels.reshape(-1, 3)
+        weights = np.ones(len(colors), np.float32) if weight is None else weight.ravel()
         total, products = np.zeros(3), np.zeros((3, 3))
-        ones = np.ones(STRIP_PIXELS, np.float32)
         for start in range(0, len(colors), STRIP_PIXELS):
-            values = colors[start : start + STRIP_PIXELS] - np.float32(0.5)
-            total += ones[: len(values)] @ values
-            products += values.T @ values
-        return ColorMoments(len(colors), total[None], products[None])
+            part = slice(start, start + STRIP_PIXELS)
+            values = colors[part] - np.float32(0.5)
+            weighted = values if weight is None else values * weights[part, None]
+            total += weights[part] @ values
+            products += weighted.T @ values
+        count = float(weights.sum(dtype=np.float64))
+        return ColorMoments(count, total[None], products[None])
 
     def __add__(self, other: "ColorMoments") -> "ColorMoments":
         return ColorMoments(

@@ -1,0 +1,84 @@
+"""Final colour match: the result takes exactly the mean and covariance of the style's colours.
+
+Normalization and decoder come near them; what they miss shows as tints of the photo that the
+painting does not have. Everything is measured over the whole result, so no tile or strip shows.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adain.imaging.color import transport
+from adain.imaging.picture import result_type, row_ranges, to_levels, to_unit
+from adain.styles.colors import ColorDistribution, ColorMoments
+
+Pixels = NDArray[np.float32]
+
+RIDGE = 1e-5
+"""Added to the variance of each colour, of result and style: a flat picture has no colours."""
+
+GAINS = (0.0, 3.0)
+"""Least and largest gain along any direction of colour: a drawing takes all colour away."""
+
+LOW, HIGH = -0.5, 1.5
+"""Colours of the decoder beyond these count as these."""
+
+Shares = Callable[[int, int], Pixels]
+"""What gives the shares `(K, h, W)` of the styles, or what counts of them, from `top` to
+`bottom`."""
+
+
+def gather_matched(
+    strips: Iterable[Pixels],
+    size: tuple[int, int],
+    wanted: Sequence[ColorDistribution],
+    strength: float,
+    shares: Shares | None = None,
+    weights: Shares | None = None,
+) -> NDArray[Any]:
+    """Return the levels of a result that comes in strips, with the colours of its styles.
+
+    Args:
+        strips: Rows `(h, W, 3)` as the decoder gives them, of any range.
+        size: Height and width.
+        wanted: Colours of each style.
+        strength: How far they are taken, from 0 to 1.
+        shares: Where each style holds; None for one style everywhere.
+        weights: How much each pixel counts for the colours of each style; None for all alike.
+
+    Returns:
+        Shape `(H, W, 3)`, of `result_type`.
+    """
+    levels, top = np.empty((*size, 3), result_type(*size)), 0
+    moments: list[list[ColorMoments]] = [[] for _ in wanted]
+    for strip in strips:
+        bottom, strip = top + len(strip), strip.clip(LOW, HIGH)
+        counted = [None] * len(wanted) if weights is None else weights(top, bottom)
+        for parts, weight in zip(moments, counted, strict=True):
+            parts.append(ColorMoments.of(strip, weight))
+        levels[top:bottom] = to_levels((strip - LOW) / (HIGH - LOW), levels.dtype)
+        top = bottom
+    maps = [
+        _map(sum(parts[1:], parts[0]), each) for parts, each in zip(moments, wanted, strict=True)
+    ]
+    for top, bottom in row_ranges(*size):
+        raw = LOW + (HIGH - LOW) * to_unit(levels[top:bottom])
+        matched = raw.copy()
+        places = np.ones((1, 1, 1), np.float32) if shares is None else shares(top, bottom)
+        for (matrix, shift), share in zip(maps, places, strict=True):
+            matched += strength * share[..., None] * (raw @ matrix.T + shift - raw)
+        levels[top:bottom] = to_levels(matched.clip(0, 1), levels.dtype)
+    return levels
+
+
+def _map(moments: ColorMoments, wanted: ColorDistribution) -> tuple[Pixels, Pixels]:
+    """Return matrix and shift that give measured colours those that are wanted."""
+    if moments.count <= 0:  # A style that has no place.
+        return np.eye(3, dtype=np.float32), np.zeros(3, np.float32)
+    found = moments.distribution()
+    source, target = (each.covariance[0] + RIDGE * np.eye(3) for each in (found, wanted))
+    matrix = transport(source, target, GAINS)
+    shift = wanted.mean[0] - matrix @ found.mean[0]
+    return matrix.astype(np.float32), shift.astype(np.float32)
