@@ -212,8 +212,8 @@ class Model:
     @property
     def _encoder_reach(self) -> int:
         """Count a position for each convolution, and for a pooling the rest of its own."""
-        blocks = (*self.weights.convolutions[:3], 1)
-        return sum(count * 2**i for i, count in enumerate(blocks)) + STRIDE - 1
+        blocks = [*self.weights.convolutions[:3], 1]
+        return int(sum(count * 2**i for i, count in enumerate(blocks))) + STRIDE - 1
 
     def _networks(self) -> list[tuple[str, Array]]:
         parts = {"encoder": self.weights.encoder, "decoder": self.weights.decoder}

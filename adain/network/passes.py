@@ -107,4 +107,5 @@ def _average(features: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 def _spread(values: Tensor, shares: Tensor) -> Tensor:
     """Return values `(K, C)` of styles as `(1, C, h, w)`, blended by their shares `(K, h, w)`."""
-    return (values[:, :, None, None] * shares[:, None]).sum(0, keepdim=True)
+    blended: Tensor = (values[:, :, None, None] * shares[:, None]).sum(0, keepdim=True)
+    return blended

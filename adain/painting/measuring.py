@@ -1,8 +1,8 @@
 """Measure the style of a painting, by one rule for its size."""
 
 from adain.config import STYLE_SIDE
-from adain.imaging.resizing import resize_shorter_side
 from adain.engine.model import Model
+from adain.imaging.resizing import resize_shorter_side
 from adain.painting.sources import PictureSource, read_picture
 from adain.painting.tiling import measure_pixels
 from adain.styles.statistics import StyleStatistics

@@ -11,6 +11,7 @@ there are no seams that could show. A photo that fits into memory is one tile, e
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -192,8 +193,8 @@ def plan_tiles(height: int, width: int, reach: int, pixels: int) -> list[list[Bo
         )
     _, rows, columns = best
     return [
-        [Box(top, bottom, left, right) for left, right in zip(columns, columns[1:], strict=False)]
-        for top, bottom in zip(rows, rows[1:], strict=False)
+        [Box(top, bottom, left, right) for left, right in pairwise(columns)]
+        for top, bottom in pairwise(rows)
     ]
 
 
@@ -317,7 +318,8 @@ def _layer_shares(field: StyleField, box: Box) -> Shares:
 def _pooled(shares: Array, size: int) -> Array:
     count, height, width = shares.shape
     blocks = shares.reshape(count, height // size, size, width // size, size)
-    return blocks.mean((2, 4), dtype=np.float32)
+    pooled: Array = blocks.mean((2, 4), dtype=np.float32)
+    return pooled
 
 
 def _cuts(side: int, count: int) -> list[int]:
