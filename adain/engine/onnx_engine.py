@@ -44,8 +44,15 @@ class OnnxEngine:
 
     @cached_property
     def _decoder(self) -> Any:
+        return self._decoding("decode")
+
+    @cached_property
+    def _blender(self) -> Any:
+        return self._decoding("blend")
+
+    def _decoding(self, graph: str) -> Any:
         rows = {k: v for k, v in self._weights.decoder.items() if k[0].isdecimal()}
-        return self._session("decode", {f"decoder.{k}": v for k, v in rows.items()})
+        return self._session(graph, {f"decoder.{k}": v for k, v in rows.items()})
 
     def encode(
         self, tile: Array, colors: Array, shares: Array, core: tuple[int, int, int, int]
@@ -71,7 +78,8 @@ class OnnxEngine:
         """See `Engine`."""
         inputs = dict(zip(STYLE_LAYERS, features, strict=True)) | {"style": style}
         inputs |= {f"shares_{k}": v for k, v in zip(STYLE_LAYERS, shares, strict=True)}
-        image: Array = self._run(self._decoder, inputs)[0].numpy()
+        everywhere = all(share.shape == (1, 1, 1) for share in shares)
+        image: Array = self._run(self._decoder if everywhere else self._blender, inputs)[0].numpy()
         return image
 
     def _run(self, session: Any, inputs: Mapping[str, Any]) -> list[Any]:

@@ -160,14 +160,14 @@ class Decoder(nn.Module):
     def forward(
         self,
         photo: Mapping[str, Tensor],
-        normalized: Mapping[str, Tensor],
+        normalization: Mapping[str, Maps],
         maps: Sequence[Maps] = (),
     ) -> Tensor:
         """Return an image `(N, 3, H, W)`, unclamped.
 
         Args:
             photo: Features of the photo at `self.layers`.
-            normalized: The same, normalized.
+            normalization: What normalizes them.
             maps: One for each of `self.modulated()`.
 
         Raises:
@@ -176,7 +176,9 @@ class Decoder(nn.Module):
         if len(maps) != len(self.modulated()):
             raise ValueError(f"expected {len(self.modulated())} maps, got {len(maps)}")
         rest = iter(maps)
-        x = torch.lerp(photo[self.layers[0]], normalized[self.layers[0]], self.start_strength)
+        scale, shift = normalization[self.layers[0]]
+        scale = 1 + self.start_strength * (scale - 1)
+        x = photo[self.layers[0]] * scale + self.start_strength * shift
         for i, (operation, *arguments) in enumerate(self.table):
             if operation == "start":
                 continue
@@ -191,21 +193,24 @@ class Decoder(nn.Module):
                 inner = F.relu(_modulate(module.a(x), rest), inplace=True)
                 x = x + _modulate(module.b(inner), rest)
             elif operation == "add":
-                x = x + _project(module, normalized[arguments[0]], photo[arguments[0]])
+                assert isinstance(module, nn.Conv2d)
+                x = x + _project(module, photo[arguments[0]], *normalization[arguments[0]])
             else:
                 x = module(x)
         return x
 
 
-def _project(projection: nn.Module, normalized: Tensor, photo: Tensor) -> Tensor:
+def _project(projection: nn.Conv2d, photo: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """Return a 1x1 convolution of normalized features, or of these and the photo's own."""
-    assert isinstance(projection, nn.Conv2d)
-    width = normalized.shape[1]
-    projected = F.conv2d(normalized, projection.weight[:, :width], projection.bias)
-    if projection.in_channels == width:
-        return projected
-    # Apart: put together first, they would be copied, a tenth of the pass.
-    return projected + F.conv2d(photo, projection.weight[:, width:])
+    width = photo.shape[1]
+    kernel, own = projection.weight[:, :width], projection.weight[:, width:]
+    if scale.shape == (1, width, 1, 1):
+        # The same for all positions: into the kernel, so that nothing is normalized in memory.
+        joined = kernel * scale.flatten()[:, None, None]
+        joined = joined + own if projection.in_channels > width else joined
+        return F.conv2d(photo, joined) + F.conv2d(shift, kernel, projection.bias)
+    projected = F.conv2d(photo * scale + shift, kernel, projection.bias)
+    return projected + F.conv2d(photo, own) if projection.in_channels > width else projected
 
 
 def _modulate(x: Tensor, maps: Iterator[Maps]) -> Tensor:

@@ -73,20 +73,17 @@ class Decode(nn.Module):
         count = len(STYLE_LAYERS)
         features = dict(zip(STYLE_LAYERS, inputs[:count], strict=True))
         style, shares = inputs[count], dict(zip(STYLE_LAYERS, inputs[count + 1 :], strict=True))
-        at, normalized = 0, {}
-        for layer, value in features.items():
-            width = value.shape[1]
-            scale = _spread(style[:, at : at + width], shares[layer])
-            shift = _spread(style[:, at + width : at + 2 * width], shares[layer])
-            normalized[layer] = value * (1 + scale) + shift
-            at += 2 * width
-        maps: list[Maps] = []
-        for width, layer in self.decoder.modulated():
-            scale = _spread(style[:, at : at + width], shares[layer])
-            shift = _spread(style[:, at + width : at + 2 * width], shares[layer])
-            maps.append((1 + scale, shift))
-            at += 2 * width
-        image: Tensor = self.decoder(features, normalized, maps)
+        modulated = self.decoder.modulated()
+        widths = [features[layer].shape[1] for layer in STYLE_LAYERS] + [w for w, _ in modulated]
+        parts = iter(style.split([width for width in widths for _ in ("scale", "shift")], 1))
+
+        def maps(layer: str) -> Maps:
+            scale, shift = (_spread(next(parts), shares[layer]) for _ in ("scale", "shift"))
+            return 1 + scale, shift
+
+        normalization = {layer: maps(layer) for layer in STYLE_LAYERS}
+        modulation = [maps(layer) for _, layer in modulated]
+        image: Tensor = self.decoder(features, normalization, modulation)
         return image[0].permute(1, 2, 0)
 
 

@@ -95,13 +95,13 @@ def style_vector(statistics: Mapping[str, FeatureStatistics]) -> Tensor:
     return torch.cat([part for each in statistics.values() for part in (each.mean, each.std)], 1)
 
 
-def normalize_features(
+def normalization_maps(
     features: Mapping[str, Tensor],
     style: Mapping[str, FeatureStatistics],
     alpha: float = 1.0,
     max_gain: float | None = None,
-) -> dict[str, Tensor]:
-    """Apply adaptive instance normalization at every layer, as `adain.styles.normalization` does.
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return scale and shift `(N, C, 1, 1)` of each layer, as `adain.styles.normalization` does.
 
     Args:
         features: Of photos, `(N, C, H, W)`.
@@ -109,7 +109,7 @@ def normalize_features(
         alpha: Strength: 0 keeps the features.
         max_gain: As in `adain.styles.normalization.limit_gain`.
     """
-    normalized = {}
+    maps = {}
     for layer, value in features.items():
         content, target = feature_statistics(value), style[layer]
         std = target.std
@@ -118,9 +118,8 @@ def normalize_features(
             std = std.minimum(max_gain * gain * content.std)
         scale = 1 + alpha * (std / content.std - 1)
         shift = alpha * (target.mean - content.mean * std / content.std)
-        scale, shift = (each[:, :, None, None].to(value.dtype) for each in (scale, shift))
-        normalized[layer] = torch.addcmul(shift, value, scale)
-    return normalized
+        maps[layer] = (scale[:, :, None, None], shift[:, :, None, None])
+    return maps
 
 
 def color_moments(images: Tensor) -> ColorMoments:

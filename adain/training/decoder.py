@@ -24,7 +24,7 @@ from adain.network.statistics import (
     FeatureStatistics,
     color_moments,
     layer_statistics,
-    normalize_features,
+    normalization_maps,
     recolor,
     style_vector,
     to_style,
@@ -182,8 +182,8 @@ class DecoderTraining(Objective):
 
     def _decode(self, features: dict[str, Tensor], style: dict[str, FeatureStatistics]) -> Tensor:
         with torch.no_grad():
-            normalized = normalize_features(features, style, max_gain=self.decoder.max_gain)
-        image: Tensor = self.decoder(features, normalized, self.decoder.maps(style_vector(style)))
+            normalization = normalization_maps(features, style, max_gain=self.decoder.max_gain)
+        image: Tensor = self.decoder(features, normalization, self.decoder.maps(style_vector(style)))
         return image
 
     def _embed_content(self, photos: Tensor) -> Tensor:
