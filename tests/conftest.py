@@ -18,10 +18,11 @@ import torch
 from hypothesis import settings
 from sqlalchemy import create_engine, text
 
+from adain.engine.loading import load_model
+from adain.engine.model import Model
 from adain.network.decoder import Decoder
 from adain.network.encoder import Encoder, EncoderConfig
-from adain.network.model import StyleTransferModel
-from adain.network.weights import encoder_fingerprint
+from adain.network.loading import fingerprint, save_decoder, save_encoder
 from gallery.config import DATABASE_VARIABLE, database_url, default_database
 from gallery.database.paintings import Painting
 from gallery.database.style_files import StyleFile
@@ -128,12 +129,15 @@ def tiny_encoder() -> Encoder:
 
 
 @pytest.fixture
-def tiny_model(tiny_encoder: Encoder) -> StyleTransferModel:
+def tiny_model(tiny_encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Model:
     """A model of a few thousand seeded random weights, for logic rather than looks."""
     torch.manual_seed(1)
     decoder = Decoder(TINY_DECODER, max_gain=1.2)
-    model = StyleTransferModel(tiny_encoder, decoder, encoder_fingerprint(tiny_encoder))
-    return model.requires_grad_(False).eval()
+    folder = tmp_path_factory.mktemp("model")
+    files = folder / "tiny.encoder.safetensors", folder / "tiny.decoder.safetensors"
+    save_encoder(tiny_encoder, files[0], dtype=np.float32)
+    save_decoder(decoder, files[1], fingerprint(tiny_encoder), dtype=np.float32)
+    return load_model(files[1], "cpu")
 
 
 @pytest.fixture
