@@ -11,6 +11,8 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.1.0"
+
 # Threads of OpenMP that wait for work spin by default. Beside other busy processes a pass then
 # takes four to ten times as long; asleep, they cost nothing. Read when torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -31,7 +31,10 @@ PAGES = sorted(
 
 def commands(group: typer.core.TyperGroup, name: str) -> Iterator[tuple[str, set[str]]]:
     """Yield the full name of each command with its long options."""
-    for command in group.commands.values():
+    context = typer.Context(group)
+    for key in group.list_commands(context):
+        command = group.get_command(context, key)
+        assert command is not None
         full = f"{name} {command.name}"
         if isinstance(command, typer.core.TyperGroup):
             yield from commands(command, full)

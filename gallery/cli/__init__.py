@@ -1,72 +1,100 @@
 """The `adain` command: one file for each group of commands.
 
-A command imports what is heavy (torch, the network) inside its function, so that `--help`,
-`--version` and mistakes in an option answer at once.
+A command is imported when it is asked for, and imports what is heavy (the engine, the database)
+inside its function, so that `--help`, `--version` and mistakes in an option answer at once.
 """
 
 import signal
 import sys
-from importlib import metadata
+from importlib import import_module
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
-from gallery.cli.batch import EXAMPLES as BATCH_EXAMPLES
-from gallery.cli.batch import batch
-from gallery.cli.compare import EXAMPLES as COMPARE_EXAMPLES
-from gallery.cli.compare import compare
-from gallery.cli.db import app as db
+from adain import __version__
 from gallery.cli.exits import Commands
-from gallery.cli.gallery import app as gallery
-from gallery.cli.ingest import EXAMPLES as INGEST_EXAMPLES
-from gallery.cli.ingest import ingest
-from gallery.cli.inspect import EXAMPLES as INSPECT_EXAMPLES
-from gallery.cli.inspect import inspect
-from gallery.cli.manifest import EXAMPLES as MANIFEST_EXAMPLES
-from gallery.cli.manifest import manifest
-from gallery.cli.render import EXAMPLES as RENDER_EXAMPLES
-from gallery.cli.render import render
-from gallery.cli.serve import keys, serve
 from gallery.cli.signals import ignore_interrupts
-from gallery.cli.stylize import EXAMPLES, stylize
-from gallery.cli.train import app as train
-from gallery.cli.weights import app as weights
+
+COMMANDS = {
+    "stylize": "stylize:stylize",
+    "render": "render:render",
+    "compare": "compare:compare",
+    "inspect": "inspect:inspect",
+    "batch": "batch:batch",
+    "ingest": "ingest:ingest",
+    "manifest": "manifest:manifest",
+    "serve": "serve:serve",
+    "gallery": "gallery:app",
+    "db": "db:app",
+    "weights": "weights:app",
+    "train": "train:app",
+    "key": "serve:keys",
+}
+"""Module and name of what runs each command, in the order of `--help`."""
+
+# Plain help and plain tracebacks: they pipe, and rich takes a while to import.
+PLAIN: dict[str, Any] = {
+    "add_completion": False,
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+}
+
+
+class LazyCommands(Commands):
+    """The commands of `COMMANDS`, each imported when it is first looked up."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return one by its name; None if there is none."""
+        if cmd_name in COMMANDS and cmd_name not in self.commands:
+            self.commands[cmd_name] = _load_command(cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that is asked for, or fail with those that come close."""
+        if args[0] not in COMMANDS:
+            for name in COMMANDS:
+                self.get_command(ctx, name)
+        return super().resolve_command(ctx, args)
+
+
+def _load_command(name: str) -> Any:
+    module_name, _, attribute = COMMANDS[name].partition(":")
+    module = import_module(f"gallery.cli.{module_name}")
+    found = getattr(module, attribute)
+    alone = typer.Typer(**PLAIN, callback=lambda: None)
+    if isinstance(found, typer.Typer):
+        alone.add_typer(found, name=name)
+    else:
+        alone.command(name, epilog=getattr(module, "EXAMPLES", None))(found)
+    group = get_command(alone)
+    assert isinstance(group, typer.core.TyperGroup)
+    return group.commands[name]
+
 
 app = typer.Typer(
+    **PLAIN,
     name="adain",
-    cls=Commands,
+    cls=LazyCommands,
     help="Repaint photos in the style of any painting.",
     no_args_is_help=True,
-    add_completion=False,
-    # Plain help and plain tracebacks: they pipe, and rich takes a while to import.
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(epilog=EXAMPLES)(stylize)
-app.command(epilog=RENDER_EXAMPLES)(render)
-app.command(epilog=COMPARE_EXAMPLES)(compare)
-app.command(epilog=INSPECT_EXAMPLES)(inspect)
-app.command(epilog=BATCH_EXAMPLES)(batch)
-app.command(epilog=INGEST_EXAMPLES)(ingest)
-app.command(epilog=MANIFEST_EXAMPLES)(manifest)
-app.command()(serve)
-app.add_typer(gallery, name="gallery")
-app.add_typer(db, name="db")
-app.add_typer(weights, name="weights")
-app.add_typer(train, name="train")
-app.add_typer(keys, name="key")
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"adain {metadata.version('adain')}")
+        print(f"adain {__version__}")
         raise typer.Exit
 
 
 @app.callback()
-def options(
+def common(
     version: Annotated[
         bool,
         typer.Option(

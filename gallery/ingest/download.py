@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from importlib import metadata
 from urllib.parse import urljoin
 
 import requests
@@ -19,6 +18,7 @@ from requests.utils import requote_uri
 from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import Url, parse_url
 
+from adain import __version__
 from adain.errors import ImageTooLargeError
 from gallery.errors import DownloadError
 from gallery.ingest.connections import Guard, GuardedAdapter, is_public
@@ -204,7 +204,7 @@ class _Host:
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
         contact = f" ({config.contact})" if config.contact else ""
-        program = f"adain/{metadata.version('adain')}{contact}"
+        program = f"adain/{__version__}{contact}"
         self._session.headers["User-Agent"] = f"{program} requests/{requests.__version__}"
         # Nothing to unpack, so nothing that unpacks without end.
         self._session.headers["Accept-Encoding"] = "identity"

@@ -2,11 +2,10 @@
 
 import json
 from dataclasses import fields
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from adain import __version__
 from adain.config import Controls
 from adain.imaging.metadata import Notes
 from adain.imaging.picture import Picture
@@ -24,22 +23,16 @@ def result_notes(photo: Picture, style: str, config: StylizeConfig) -> Notes:
     facts = photo.facts if config.keep_metadata else {}
     if not config.provenance:
         return Notes(facts=facts)
-    version = _version()
-    return Notes(f"adain {version}", json.dumps(_recipe(style, config, version)), facts)
+    return Notes(f"adain {__version__}", json.dumps(_recipe(style, config)), facts)
 
 
-@cache
-def _version() -> str:
-    return metadata.version("adain")  # It reads and parses a file.
-
-
-def _recipe(style: str, config: StylizeConfig, version: str) -> dict[str, Any]:
+def _recipe(style: str, config: StylizeConfig) -> dict[str, Any]:
     """Return what made a result: no path, and of the controls only those that were used."""
     recipe: dict[str, Any] = {
         "style": style,
         "alpha": config.alpha,
         "model": Path(config.model).stem,
-        "version": version,
+        "version": __version__,
     }
     if config.style_side != StylizeConfig().style_side:
         recipe["style_size"] = config.style_side

@@ -3,7 +3,6 @@
 import hashlib
 import time
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlencode
@@ -13,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from adain import __version__
 from adain.imaging.pillow import to_image
 from adain.imaging.reading import load_image
 from adain.imaging.resizing import resize_image
@@ -306,7 +306,7 @@ def _add_operations(api: APIRouter, state: AppState) -> None:
     async def service() -> ServiceDocument:
         """Version and limits."""
         return ServiceDocument(
-            version=metadata.version("adain"),
+            version=__version__,
             max_side=config.max_side,
             max_body=config.max_body,
             max_pixels=config.max_pixels,

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from adain import __version__
 from adain.engine.model import Model
 from gallery.database.engine import memory_database
 from gallery.database.gallery import Gallery
@@ -94,7 +94,7 @@ def create_app(
     )
     app = FastAPI(
         title="adain",
-        version=metadata.version("adain"),
+        version=__version__,
         description=DESCRIPTION,
         openapi_url="/api/v1/openapi.json",
         docs_url=None,  # Its page would load scripts of another site.
