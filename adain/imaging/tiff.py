@@ -5,7 +5,6 @@ from itertools import chain
 from typing import Any, BinaryIO
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL.ExifTags import Base
 from PIL.TiffImagePlugin import EXTRASAMPLES, SAMPLEFORMAT, TILEWIDTH, TiffImageFile
@@ -83,6 +82,8 @@ def write_tiff(
         profile: ICC profile.
         notes: What else to write.
     """
+    import tifffile  # Only here: most results are no TIFF.
+
     texts = {tag: str(notes.facts[tag]) for tag in sorted(KEPT & notes.facts.keys())}
     caption = texts.pop(Base.ImageDescription, "")
     first = next(strips := iter(strips))

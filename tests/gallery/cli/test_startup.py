@@ -11,7 +11,8 @@ from PIL import Image
 from gallery.database.gallery import make_gallery
 
 HEAVY = ("torch", "torchvision", "sqlalchemy", "alembic", "fastapi", "starlette", "uvicorn",
-         "scipy", "requests", "rich", "matplotlib", "skimage", "onnx", "ray")  # fmt: skip
+         "scipy", "requests", "rich", "matplotlib", "skimage", "onnx", "ray",
+         "tifffile")  # fmt: skip
 
 
 @pytest.fixture
