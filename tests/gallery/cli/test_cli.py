@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -12,16 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-import torch
 from PIL import ExifTags, Image
+from safetensors.numpy import save_file
 from shipping import ship
 from typer.testing import CliRunner, Result
 
 from adain.config import Controls
+from adain.engine import loading
+from adain.engine.model import Model
 from adain.imaging.picture import Picture
 from adain.network import weights
-from adain.network.model import StyleTransferModel
 from adain.painting import stylize as pipeline
+from adain.painting.measuring import measure_style
 from gallery.cli import app
 from gallery.config import StylizeConfig
 from gallery.database.paintings import Painting
@@ -47,27 +50,25 @@ def draw(path: Path, size: tuple[int, int] = (40, 30), channels: int = 3) -> Pat
 
 
 @pytest.fixture(autouse=True)
-def shipped(
-    tiny_model: StyleTransferModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def shipped(tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put a tiny model and three styles in the place of the shipped ones."""
     assets = tmp_path / "assets"
     assets.mkdir()
     encoder, decoder = assets / weights.SHIPPED_ENCODER, assets / weights.MODELS["compact"]
-    weights.save_encoder(tiny_model.encoder, encoder)
-    fingerprint = weights.encoder_fingerprint(weights.load_encoder(encoder))
-    weights.save_decoder(tiny_model.decoder, decoder, fingerprint)
+    shutil.copy(tiny_model.files.encoder, encoder)
+    shutil.copy(tiny_model.files.decoder, decoder)
     monkeypatch.setattr(weights, "ASSETS", assets)
     digests = {
         file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in (encoder, decoder)
     }
     monkeypatch.setattr(weights, "SHA256", digests)
-    measured = [tiny_model.measure_style(torch.rand(1, 3, 32, 32)).to_vector() for _ in PAINTINGS]
+    noise = np.random.default_rng(0).random((len(PAINTINGS), 32, 32, 3), np.float32)
+    measured = [measure_style(tiny_model, Picture(each)).to_vector() for each in noise]
     paintings = tuple(
         replace(painting, sha256=f"{i:064}", pixel_sha256=f"{i:064}")
         for i, painting in enumerate(PAINTINGS)
     )
-    shipped_styles = StyleFile(paintings, torch.cat(measured).numpy(), fingerprint)
+    shipped_styles = StyleFile(paintings, np.concatenate(measured), tiny_model.fingerprint)
     ship(shipped_styles, monkeypatch)
     return assets
 
@@ -152,17 +153,17 @@ def test_alpha_and_model_reach_the_network(
     run: Run, shipped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
-    stylize = StyleTransferModel.stylize
+    stylize_picture = pipeline.stylize_picture
 
-    def record(self: StyleTransferModel, *arguments: object) -> torch.Tensor:
-        calls.append(arguments[-1])
-        return stylize(self, *arguments)  # type: ignore[arg-type]
+    def record(network: Model, *arguments: object, **options: object) -> object:
+        calls.append((network.name, options["alpha"]))
+        return stylize_picture(network, *arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(StyleTransferModel, "stylize", record)
+    monkeypatch.setattr(pipeline, "stylize_picture", record)
     model = str(shipped / weights.MODELS["compact"])
     options = ["--alpha", "0.25", "--model", model, "--device", "cpu"]
     assert run("stylize", "a.png", "--style", "irises", *options).exit_code == 0
-    assert calls == [0.25]
+    assert calls == [(model, 0.25)]
 
 
 def test_the_controls_reach_the_service(
@@ -441,11 +442,9 @@ def test_a_full_disk_leaves_nothing_behind(
 
 
 def test_damaged_weights_give_one_line(run: Run, folder: Path, shipped: Path) -> None:
-    encoder = weights.load_encoder()
-    decoder = weights.load_decoder(shipped / weights.MODELS["compact"])[0]
-    with torch.no_grad():
-        next(decoder.parameters()).fill_(torch.nan)
-    weights.save_decoder(decoder, folder / "nan.safetensors", weights.encoder_fingerprint(encoder))
+    tensors, facts = weights.read_weights(shipped / weights.MODELS["compact"])
+    next(iter(tensors.values()))[...] = np.nan
+    save_file(tensors, folder / "nan.safetensors", facts)
     (folder / "cut.safetensors").write_bytes((folder / "nan.safetensors").read_bytes()[:999])
     for model, part in [
         ("nan.safetensors", "not finite"),
@@ -523,7 +522,7 @@ def test_an_unexpected_error_before_the_photos_is_one_line_too(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("early")
 
-    monkeypatch.setattr(weights, "load_model", fail)
+    monkeypatch.setattr(loading, "load_model", fail)
     result = run("stylize", "a.png", "--style", "irises")
     assert result.exit_code == 1
     assert_one_line(result, "unexpected ZeroDivisionError: early", "--debug")
@@ -534,9 +533,7 @@ def test_an_interrupt_keeps_what_is_done_and_ends_with_130(
 ) -> None:
     stylize_picture = pipeline.stylize_picture
 
-    def interrupted(
-        model: StyleTransferModel, photo: Picture, *rest: object, **options: object
-    ) -> object:
+    def interrupted(model: Model, photo: Picture, *rest: object, **options: object) -> object:
         if photo.name == "b.jpg":
             raise KeyboardInterrupt
         return stylize_picture(model, photo, *rest, **options)  # type: ignore[arg-type]

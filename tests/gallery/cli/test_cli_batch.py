@@ -13,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from shipping import ship
 from typer.testing import CliRunner, Result
 
-from adain.network import weights
-from adain.network.model import StyleTransferModel
+from adain.engine import loading
+from adain.engine.model import Model
+from adain.imaging.picture import Picture
+from adain.painting.measuring import measure_style
 from gallery.cli import app
 from gallery.cli.batch import _Log
 from gallery.database.paintings import Painting
@@ -59,16 +60,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(tiny_model: StyleTransferModel, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(tiny_model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run `adain batch in out` with a tiny model and a gallery of three styles."""
-    monkeypatch.setattr(weights, "load_model", lambda *_: tiny_model)
+    monkeypatch.setattr(loading, "load_model", lambda *_, **options: tiny_model)
     names = ("irises", "senecio", "melancholy")
     paintings = tuple(
         Painting(name, name, sha256=f"{i:064}", pixel_sha256=f"{i:064}")
         for i, name in enumerate(names)
     )
-    vectors = [tiny_model.measure_style(torch.rand(1, 3, 32, 32)).to_vector() for _ in names]
-    shipped = StyleFile(paintings, torch.cat(vectors).numpy(), tiny_model.fingerprint)
+    noise = np.random.default_rng(0).random((len(names), 32, 32, 3), np.float32)
+    vectors = [measure_style(tiny_model, Picture(each)).to_vector() for each in noise]
+    shipped = StyleFile(paintings, np.concatenate(vectors), tiny_model.fingerprint)
     ship(shipped, monkeypatch)
     return lambda *arguments: CliRunner().invoke(app, ["batch", "in", "out", *arguments])
 

@@ -1,8 +1,10 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from shipping import ship
@@ -13,7 +15,8 @@ from gallery.cli import app
 from gallery.config import database_url
 from gallery.database.engine import connect
 from gallery.database.plain import SCHEMA
-from gallery.database.style_files import StyleFile
+from gallery.database.style_files import StyleFile, load_styles
+from gallery.database.writes import pack
 
 Run = Callable[..., Result]
 
@@ -21,8 +24,11 @@ Run = Callable[..., Result]
 @pytest.fixture
 def run(styles: StyleFile, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The command, with the four paintings of `conftest` as the starter gallery."""
-    ship(styles, monkeypatch)
-    monkeypatch.setattr("gallery.use_cases.repair.load_styles", lambda: styles)
+    grey = np.array([0.5] * 3 + [0.25] * 6, np.float32)
+    vectors = np.concatenate((styles.vectors, np.tile(grey, (4, 1))), axis=1)
+    shipped = replace(styles, vectors=vectors, encoder=load_styles().encoder)
+    ship(shipped, monkeypatch)
+    monkeypatch.setattr("gallery.use_cases.repair.load_styles", lambda: shipped)
     return lambda *arguments: CliRunner().invoke(app, arguments)
 
 
@@ -195,6 +201,23 @@ def test_repair_mends_what_verify_finds(run: Run, tmp_path: Path) -> None:
     assert run("gallery", "similar", "1").exit_code == 0
     assert run("gallery", "repair").exit_code == 4
     assert run("gallery", "repair", str(tmp_path / "nowhere")).exit_code == 2
+
+
+def test_repair_says_of_how_many_it_measured_the_colors(run: Run, styles: StyleFile) -> None:
+    lines(run("db", "upgrade"))
+    row = pack(styles.vectors[0])
+    with connect(database_url()).begin() as connection:
+        change = text("UPDATE cached_style SET vector = :vector, checksum = :checksum")
+        connection.execute(change, row)
+        connection.execute(text("UPDATE painting SET sha256 = 'other' WHERE id = 1"))
+    for arguments in (["--dry-run"], []):
+        done = run("gallery", "repair", *arguments)
+        assert done.stdout.splitlines() == [
+            f"painting {i}: its colours were not measured: taken from the starter gallery"
+            for i in (2, 3, 4)
+        ]
+        assert "colours: measured=3 estimated=1" in done.stderr
+    assert "colours: measured=0 estimated=1" in run("gallery", "repair").stderr
 
 
 def test_db_commands(run: Run, database: Path, tmp_path: Path) -> None:

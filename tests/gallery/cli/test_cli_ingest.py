@@ -11,8 +11,9 @@ from PIL import Image
 from shipping import ship
 from typer.testing import CliRunner, Result
 
-from adain.network import weights
-from adain.network.model import StyleTransferModel
+from adain.engine import loading
+from adain.engine.device import choose_device
+from adain.engine.model import Model
 from gallery.cli import app
 from gallery.database.style_files import StyleFile
 
@@ -20,10 +21,15 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(tiny_model: StyleTransferModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     empty = StyleFile((), np.zeros((0, 1), np.float32), "")
     ship(empty, monkeypatch)
-    monkeypatch.setattr(weights, "load_model", lambda **_: tiny_model)
+
+    def load(name: str, device: str, threads: int | None) -> Model:
+        choose_device(device)
+        return tiny_model
+
+    monkeypatch.setattr(loading, "load_model", load)
     folder = tmp_path / "in"
     folder.mkdir()
     monkeypatch.chdir(folder)

@@ -28,13 +28,15 @@ ROUNDS, SOURCES, PICTURES, SHARED = 50, 15, 24, 4
 # Forks a run for each line of arguments, so that a round need not import anything.
 SERVER = """
 import contextlib, io, json, os, sys
+from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from conftest import TINY_DECODER, TINY_ENCODER
+import numpy as np
 import torch
-from adain.network import weights
-from adain.network.model import StyleTransferModel
+from adain.engine import loading
 from adain.network.decoder import Decoder
 from adain.network.encoder import Encoder
+from adain.network.loading import fingerprint, save_decoder, save_encoder
 from gallery.ingest import download
 from gallery.ingest import pipeline as ingest
 from gallery.cli import app
@@ -42,9 +44,12 @@ import alembic.command
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
-model = StyleTransferModel(Encoder(TINY_ENCODER), Decoder(TINY_DECODER), "0123456789abcdef")
-model.requires_grad_(False).eval()
-weights.load_model = lambda **_: model
+encoder = Encoder(TINY_ENCODER)
+files = Path("tiny.encoder.safetensors"), Path("tiny.decoder.safetensors")
+save_encoder(encoder, files[0], dtype=np.float32)
+save_decoder(Decoder(TINY_DECODER), files[1], fingerprint(encoder))
+model = loading.load_model("tiny.decoder.safetensors", "cpu")
+loading.load_model = lambda *_, **options: model
 ingest.BATCH = 4
 Downloader, config = download.Downloader, download.DownloadConfig(interval=0)
 download.Downloader = lambda _: Downloader(config, permits=lambda _: True, ports=None)

@@ -16,8 +16,8 @@ from pictures import picture
 from shipping import ship
 from typer.testing import CliRunner, Result
 
-from adain.network import weights
-from adain.network.model import StyleTransferModel
+from adain.engine import loading
+from adain.engine.model import Model
 from gallery.cli import app
 from gallery.config import IngestConfig, database_url
 from gallery.database.engine import open_database
@@ -55,10 +55,10 @@ def web(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def run(tiny_model: StyleTransferModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     empty = StyleFile((), np.zeros((0, 1), np.float32), "")
     ship(empty, monkeypatch)
-    monkeypatch.setattr(weights, "load_model", lambda **_: tiny_model)
+    monkeypatch.setattr(loading, "load_model", lambda *_, **options: tiny_model)
     monkeypatch.chdir(tmp_path)
     return partial(CliRunner().invoke, app)
 
@@ -189,16 +189,16 @@ def test_the_command_fetches_nothing_from_this_machine(
 
 
 def test_an_interrupt_does_not_wait_for_the_web(
-    run: Run, tiny_model: StyleTransferModel, monkeypatch: pytest.MonkeyPatch
+    run: Run, tiny_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gallery, stopped = make_gallery(database_url()), threading.Event()
     reads: list[Callable[[], bytes]] = [partial(picture, 40, 30), lambda: b"x" * stopped.wait(60)]
     candidates = [Candidate("", Painting("", "title"), read=read) for read in reads]
 
-    def interrupt(_: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tiny_model, "measure_style", interrupt)
+    monkeypatch.setattr("gallery.ingest.pipeline.measure_style", interrupt)
     monkeypatch.setattr("gallery.ingest.pipeline.BATCH", 1)
     start = time.monotonic()
     try:
@@ -225,4 +225,4 @@ def test_an_archive_is_read_without_unpacking(run: Run, tmp_path: Path) -> None:
         "p.zip/bad.png": "failed",
     }
     assert result.exit_code == 3 and "p.zip/bad.png: " in result.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {"p.zip", "data"}
+    assert {path.name for path in tmp_path.iterdir()} == {"p.zip", "data", "cache"}

@@ -14,7 +14,7 @@ def test_the_nearest_rows_come_first_with_exact_distances() -> None:
 
 
 def test_fewer_rows_than_asked_for_are_all_returned() -> None:
-    vectors = np.eye(3, dtype=np.float32)
+    vectors = np.eye(3, 4, dtype=np.float32)
     assert sorted(nearest(vectors[:1], vectors, 10)[0].tolist()) == [0, 1, 2]
 
 
@@ -32,3 +32,12 @@ def test_styles_of_a_vgg_are_compared_by_their_deepest_layer() -> None:
     vector = np.concatenate(layers, axis=1)
     np.testing.assert_array_equal(signature(vector), layers[-1])
     assert signature(np.zeros((1, 48), np.float32)).shape == (1, 48)
+
+
+def test_colors_do_not_count() -> None:
+    generator = np.random.default_rng(0)
+    for width in (480, 48):
+        vectors = generator.normal(size=(3, width)).astype(np.float32)
+        colors = generator.uniform(size=(3, 9)).astype(np.float32)
+        colored = np.concatenate((vectors, colors), axis=1)
+        np.testing.assert_array_equal(signature(colored), signature(vectors))

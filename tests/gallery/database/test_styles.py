@@ -5,10 +5,17 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from adain.config import STYLE_LAYERS
-from adain.network.weights import encoder_fingerprint, load_encoder
+from adain.engine.model import ModelWeights
+from adain.network.weights import find_model
 from gallery.database.paintings import slugify
-from gallery.database.style_files import FORMAT, StyleFile, load_styles, save_styles
+from gallery.database.style_files import (
+    FORMAT,
+    FORMER_FORMAT,
+    StyleFile,
+    load_styles,
+    save_styles,
+)
+from gallery.database.vectors import has_colors, statistics
 from gallery.errors import StylesError
 
 
@@ -17,7 +24,12 @@ def test_a_saved_file_loads_unchanged(styles: StyleFile, tmp_path: Path) -> None
     loaded = load_styles(tmp_path / "styles.safetensors")
     assert loaded.paintings == styles.paintings
     assert loaded.encoder == styles.encoder
-    np.testing.assert_array_equal(loaded.vectors, styles.vectors)
+    np.testing.assert_array_equal(statistics(loaded.vectors), styles.vectors)
+    assert not has_colors(loaded.vectors).any()
+
+
+GREY = np.array([[0.5] * 3 + [0.25] * 6], np.float32)
+"""Colours of an even grey."""
 
 
 def write(
@@ -30,7 +42,7 @@ def write(
 
 
 def test_damaged_files_give_one_line(tmp_path: Path) -> None:
-    good = np.zeros((1, 4), np.float32)
+    good = np.concatenate((np.zeros((1, 4), np.float32), GREY), axis=1)
     path = tmp_path / "styles.safetensors"
     for damage in (
         lambda: None,
@@ -43,19 +55,38 @@ def test_damaged_files_give_one_line(tmp_path: Path) -> None:
         lambda: write(path, good, paintings='[{"slug": "a", "title": "A"}]'),
         lambda: write(path, good, paintings='[{"slug": "a", "title": ["A"]}]'),
         lambda: write(path, good, paintings='["a"]'),
-        lambda: write(path, np.full((1, 4), np.nan, np.float32)),
-        lambda: write(path, np.zeros((2, 4), np.float32)),
+        lambda: write(path, np.full_like(good, np.nan)),
+        lambda: write(path, np.repeat(good, 2, 0)),
+        lambda: write(path, good[:, :4]),
+        lambda: write(path, good, format=FORMER_FORMAT),
     ):
         damage()
         with pytest.raises(StylesError, match=r"^styles.safetensors: [^\n]+$"):
             load_styles(path)
 
 
+@pytest.mark.parametrize("colors", [[np.nan] + [0.25] * 8, [2.0] * 9, [0.5] * 3 + [0.1] * 6])
+def test_broken_colors_are_refused_by_name(tmp_path: Path, colors: list[float]) -> None:
+    path = tmp_path / "styles.safetensors"
+    write(path, np.array([[0.0, 1, 2, 3, *colors]], np.float32))
+    with pytest.raises(StylesError, match=r"^styles.safetensors: .* colours of a; "):
+        load_styles(path)
+
+
+def test_a_file_of_the_former_version_has_no_colors(tmp_path: Path) -> None:
+    path = tmp_path / "styles.safetensors"
+    write(path, np.ones((1, 4), np.float32), format=FORMER_FORMAT)
+    loaded = load_styles(path)
+    np.testing.assert_array_equal(loaded.vectors, np.ones((1, 4)))
+    save_styles(loaded, path)
+    assert load_styles(path).vectors.shape == (1, 13)
+
+
 def test_the_shipped_styles_fit_the_shipped_encoder() -> None:
     styles = load_styles()
-    encoder = load_encoder()
-    assert styles.encoder == encoder_fingerprint(encoder)
-    assert styles.vectors.shape[1] == 2 * sum(encoder.widths[layer] for layer in STYLE_LAYERS)
+    weights = ModelWeights.read(find_model())
+    assert styles.encoder == weights.fingerprint
+    assert statistics(styles.vectors).shape[1] == 2 * sum(weights.widths.values())
     assert len(styles.paintings) >= 300
     assert len({painting.artist for painting in styles.paintings}) >= 60
     assert len({style for painting in styles.paintings for style in painting.styles}) >= 20

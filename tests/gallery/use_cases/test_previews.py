@@ -1,16 +1,17 @@
 import os
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from shipping import ship
 
+from adain.engine.model import Model
+from adain.engine.torch_engine import TorchEngine
 from adain.imaging.picture import Picture
 from adain.imaging.reading import load_image
-from adain.network.model import StyleTransferModel
 from gallery.config import database_url
 from gallery.database.gallery import Gallery, open_gallery
 from gallery.database.style_files import StyleFile
@@ -20,10 +21,8 @@ from gallery.use_cases.previews import EXAMPLE, PreviewConfig, example_file, pre
 
 
 @pytest.fixture
-def gallery(
-    tiny_model: StyleTransferModel, styles: StyleFile, monkeypatch: pytest.MonkeyPatch
-) -> Gallery:
-    width = 2 * sum(tiny_model.encoder.config.widths[:4])
+def gallery(tiny_model: Model, styles: StyleFile, monkeypatch: pytest.MonkeyPatch) -> Gallery:
+    width = 2 * sum(tiny_model.widths.values())
     vectors = np.random.default_rng(0).uniform(0.5, 2, (4, width)).astype(np.float32)
     ship(StyleFile(styles.paintings, vectors, tiny_model.fingerprint), monkeypatch)
     return open_gallery(database_url())
@@ -31,7 +30,7 @@ def gallery(
 
 @pytest.fixture
 def config(tmp_path: Path) -> PreviewConfig:
-    return PreviewConfig(side=48, folder=tmp_path / "cache")
+    return PreviewConfig(side=48, folder=tmp_path / "previews")
 
 
 def files(config: PreviewConfig) -> list[Path]:
@@ -53,7 +52,7 @@ def test_the_example_has_what_styles_differ_in() -> None:
 
 def test_previews_are_rendered_once(
     gallery: Gallery,
-    tiny_model: StyleTransferModel,
+    tiny_model: Model,
     config: PreviewConfig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -63,32 +62,34 @@ def test_previews_are_rendered_once(
         assert (image.format, image.size) == ("JPEG", (48, 38))
     assert [file.read_bytes() for file in files(config)] == [data]
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **options: object) -> None:
         raise AssertionError("rendered again")
 
-    monkeypatch.setattr(tiny_model, "stylize", refuse)
+    monkeypatch.setattr("gallery.use_cases.previews.stylize_picture", refuse)
     assert preview(tiny_model, gallery, target, config) == data
 
 
 def test_whatever_a_preview_depends_on_makes_another_one(
-    gallery: Gallery, tiny_model: StyleTransferModel, config: PreviewConfig
+    gallery: Gallery, tiny_model: Model, config: PreviewConfig
 ) -> None:
     target = gallery.find("irises")
-    photo = Picture(torch.rand(1, 3, 40, 60, generator=torch.Generator().manual_seed(0)))
+    photo = Picture(np.random.default_rng(0).random((40, 60, 3), np.float32))
     seen = {preview(tiny_model, gallery, target, config)}
     seen.add(preview(tiny_model, gallery, gallery.find("melancholy"), config))
     seen.add(preview(tiny_model, gallery, gallery.find_group("artist", "gogh"), config))
     seen.add(preview(tiny_model, gallery, gallery.find_group("style", "realism"), config))
     seen.add(preview(tiny_model, gallery, target, PreviewConfig(64, config.folder)))
     seen.add(preview(tiny_model, gallery, target, config, photo))
-    next(tiny_model.decoder.parameters()).mul_(1.5)
-    seen.add(preview(tiny_model, gallery, target, config))
+    decoder = {name: 1.5 * value for name, value in tiny_model.weights.decoder.items()}
+    weights = replace(tiny_model.weights, decoder=decoder)
+    other = replace(tiny_model, weights=weights, engine=TorchEngine(weights))
+    seen.add(preview(other, gallery, target, config))
     # Realism is the one painting `irises`, pooled: its statistics are the same.
     assert len(seen) == len(files(config)) == 6
 
 
 def test_a_preview_that_was_cut_off_is_rendered_again(
-    gallery: Gallery, tiny_model: StyleTransferModel, config: PreviewConfig
+    gallery: Gallery, tiny_model: Model, config: PreviewConfig
 ) -> None:
     target = gallery.find("irises")
     data = preview(tiny_model, gallery, target, config)
@@ -99,7 +100,7 @@ def test_a_preview_that_was_cut_off_is_rendered_again(
 
 
 def test_the_cache_is_bounded_and_keeps_what_is_used(
-    gallery: Gallery, tiny_model: StyleTransferModel, config: PreviewConfig
+    gallery: Gallery, tiny_model: Model, config: PreviewConfig
 ) -> None:
     assert config.folder is not None
     slugs = ("irises", "melancholy", "water-lilies", "cafe-terrace")
@@ -121,7 +122,7 @@ def test_the_cache_is_bounded_and_keeps_what_is_used(
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(
-    gallery: Gallery, tiny_model: StyleTransferModel, tmp_path: Path
+    gallery: Gallery, tiny_model: Model, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     config = PreviewConfig(48, tmp_path / "file" / "cache")
@@ -129,9 +130,9 @@ def test_a_cache_that_cannot_be_written_is_done_without(
 
 
 def test_transparency_of_a_photo_is_laid_on_white(
-    gallery: Gallery, tiny_model: StyleTransferModel, config: PreviewConfig
+    gallery: Gallery, tiny_model: Model, config: PreviewConfig
 ) -> None:
-    photo = Picture(torch.zeros(1, 3, 40, 40), torch.zeros(1, 1, 40, 40))
+    photo = Picture(np.zeros((40, 40, 3), np.float32), np.zeros((40, 40), np.float32))
     data = preview(tiny_model, gallery, gallery.find("irises"), config, photo)
     with Image.open(BytesIO(data)) as image:
         assert image.getpixel((20, 20)) == (255, 255, 255)

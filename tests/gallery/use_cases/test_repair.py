@@ -62,9 +62,7 @@ def gallery(
     gallery.close()
 
 
-def mend(
-    gallery: Gallery, model: Model, *folders: Path, dry_run: bool = False
-) -> list[Finding]:
+def mend(gallery: Gallery, model: Model, *folders: Path, dry_run: bool = False) -> list[Finding]:
     return list(repair(gallery, model, folders, dry_run))
 
 
@@ -108,9 +106,7 @@ def test_a_sound_gallery_stays_as_it_is(gallery: Gallery, tiny_model: Model) -> 
         "DELETE FROM cached_style",
     ],
 )
-def test_statistics_come_back_bit_for_bit(
-    gallery: Gallery, tiny_model: Model, sql: str
-) -> None:
+def test_statistics_come_back_bit_for_bit(gallery: Gallery, tiny_model: Model, sql: str) -> None:
     before = whole(gallery, tiny_model)
     damage(sql)
     promised = mend(gallery, tiny_model, dry_run=True)
@@ -171,9 +167,7 @@ def test_the_picture_of_another_file_with_equal_pixels_serves_too(
     assert list(whole(gallery, tiny_model).values()) == list(before.values())
 
 
-def test_damaged_and_stale_pools_are_dropped(
-    gallery: Gallery, tiny_model: Model
-) -> None:
+def test_damaged_and_stale_pools_are_dropped(gallery: Gallery, tiny_model: Model) -> None:
     group = gallery.find_group("artist", "gogh")
     pool = partial(pool_vectors, tiny_model)
     right = gallery.pooled(group, tiny_model.fingerprint, pool)
@@ -188,9 +182,7 @@ def test_damaged_and_stale_pools_are_dropped(
     np.testing.assert_array_equal(gallery.pooled(group, tiny_model.fingerprint, pool), right)
 
 
-def test_words_that_were_lost_are_found_again(
-    gallery: Gallery, tiny_model: Model
-) -> None:
+def test_words_that_were_lost_are_found_again(gallery: Gallery, tiny_model: Model) -> None:
     damage("UPDATE painting SET words = 'nonsense' WHERE id = 2")
     assert gallery.page("irises") == []
     (problem,) = mend(gallery, tiny_model)
@@ -208,9 +200,7 @@ def test_words_that_were_lost_are_found_again(
         "DELETE FROM painting_search_data WHERE id > 10",
     ],
 )
-def test_the_search_index_is_made_again(
-    gallery: Gallery, tiny_model: Model, sql: str
-) -> None:
+def test_the_search_index_is_made_again(gallery: Gallery, tiny_model: Model, sql: str) -> None:
     damage(sql)
     found = mend(gallery, tiny_model)
     assert found and {problem.kind for problem in found} <= {"search", "file"}
@@ -220,9 +210,7 @@ def test_the_search_index_is_made_again(
 
 
 @pytest.mark.parametrize("gallery", ["sqlite"], indirect=True)
-def test_references_to_nothing_are_dropped(
-    gallery: Gallery, tiny_model: Model
-) -> None:
+def test_references_to_nothing_are_dropped(gallery: Gallery, tiny_model: Model) -> None:
     damage("INSERT INTO painting_style VALUES (5, 6666)")
     damage("INSERT INTO cached_style SELECT 888, encoder, side, vector, checksum "
            "FROM cached_style LIMIT 1")  # fmt: skip
@@ -267,9 +255,7 @@ def test_a_stopped_repair_goes_on(gallery: Gallery, tiny_model: Model) -> None:
     assert whole(gallery, tiny_model) == before
 
 
-def test_a_painting_that_goes_meanwhile_does_no_harm(
-    gallery: Gallery, tiny_model: Model
-) -> None:
+def test_a_painting_that_goes_meanwhile_does_no_harm(gallery: Gallery, tiny_model: Model) -> None:
     damage("DELETE FROM cached_style WHERE painting_id IN (1, 2)")
     steps = repair(gallery, tiny_model)
     next(steps)
