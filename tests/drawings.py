@@ -9,7 +9,6 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -44,14 +43,12 @@ ALPHA = np.broadcast_to(np.linspace(0, 255, WIDTH).astype(np.uint8), (HEIGHT, WI
 
 def levels(picture: Picture) -> NDArray[np.float32]:
     """The pixels as `(H, W, 3)` in [0, 255]."""
-    result: NDArray[np.float32] = picture.pixels[0].permute(1, 2, 0).mul(255).numpy()
-    return result
+    return picture.pixels * np.float32(255)
 
 
 def alpha_levels(picture: Picture) -> NDArray[np.float32]:
     assert picture.transparency is not None
-    result: NDArray[np.float32] = picture.transparency[0, 0].mul(255).numpy()
-    return result
+    return picture.transparency * np.float32(255)
 
 
 def converted(mode: str) -> Image.Image:
@@ -147,4 +144,4 @@ def time_limit(seconds: float = 60) -> Iterator[None]:
 
 
 def picture_of(height: int, width: int) -> Picture:
-    return Picture(torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)))
+    return Picture(np.random.default_rng(0).random((height, width, 3), np.float32))

@@ -93,10 +93,11 @@ def _measure_strip(
 ) -> ColorStatistics:
     colors = pixels.reshape(-1, 3).T.astype(np.float64, order="C")
     weights = None if weight is None else weight.ravel().astype(np.float64)
-    histograms = [np.bincount(_steps(channel), weights, BINS) for channel in colors]
+    counts = [np.bincount(_steps(channel), weights, BINS) for channel in colors]
+    histograms = np.array(counts, np.float64)
     weighted = colors if weights is None else colors * weights
     count = float(colors.shape[1] if weights is None else weights.sum())
-    return ColorStatistics(count, weighted.sum(1), weighted @ colors.T, np.stack(histograms))
+    return ColorStatistics(count, weighted.sum(1), weighted @ colors.T, histograms)
 
 
 def _steps(values: NDArray[np.floating]) -> NDArray[np.intp]:
@@ -137,7 +138,7 @@ def _luminance_affine(photo: ColorStatistics, result: ColorStatistics) -> tuple[
     weights = np.array(LUMA)
     photo_mean, result_mean = (float(weights @ each.mean) for each in (photo, result))
     photo_std, result_std = (
-        float(weights @ each.covariance @ weights) ** 0.5 for each in (photo, result)
+        max(0.0, float(weights @ each.covariance @ weights)) ** 0.5 for each in (photo, result)
     )
     scale = min(photo_std / max(result_std, 1e-6), MAX_GAIN)
     return scale, photo_mean - scale * result_mean

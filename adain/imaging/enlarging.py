@@ -9,7 +9,7 @@ from adain.imaging.interpolation import Interpolation
 class Enlarged:
     """Rows `(H, W, C)` of an image enlarged by bicubic interpolation.
 
-    They are those of `torch.nn.functional.interpolate(image, (height, width), mode="bicubic")`.
+    Positions beyond the border repeat it; the kernel is Keys' of parameter -0.75, as in PyTorch.
 
     Args:
         image: Shape `(h, w, C)`.

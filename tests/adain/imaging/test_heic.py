@@ -39,7 +39,7 @@ def test_heic_is_read_upright(orientation: int) -> None:
     exif[0x0112] = orientation
     stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](COLORS)))
     picture = load_image(heic(stored, exif=exif.tobytes(), quality=95))
-    assert picture.pixels.shape == (1, 3, HEIGHT, WIDTH)
+    assert picture.pixels.shape == (HEIGHT, WIDTH, 3)
     assert abs(levels(picture) - COLORS).mean() < 4
 
 

@@ -2,13 +2,17 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-import torch
 from drawings import levels, picture_of
 from PIL import Image
 
-from adain.imaging.picture import Picture
+from adain.imaging.picture import Picture, to_levels
 from adain.imaging.pillow import from_image
-from adain.imaging.resizing import resize_image, resize_shorter_side
+from adain.imaging.resizing import (
+    resize_image,
+    resize_pixels,
+    resize_shorter_side,
+    scale_rows,
+)
 
 
 @pytest.mark.parametrize(
@@ -29,20 +33,53 @@ def test_resizing_shrinks_to_the_side_and_never_enlarges(
     size: tuple[int, int], side: int, longer: tuple[int, int], shorter: tuple[int, int]
 ) -> None:
     picture = picture_of(*size)
-    assert resize_image(picture, side).pixels.shape[2:] == longer
-    assert resize_shorter_side(picture, side).pixels.shape[2:] == shorter
+    assert resize_image(picture, side).pixels.shape[:2] == longer
+    assert resize_shorter_side(picture, side).pixels.shape[:2] == shorter
+
+
+@pytest.mark.parametrize("size", [(70, 90), (70, 31), (200, 20), (16, 200), (300, 300)], ids=str)
+def test_sizes_are_scaled_as_by_pillow(size: tuple[int, int]) -> None:
+    pixels = picture_of(70, 90).pixels
+    expected = [
+        np.asarray(
+            Image.fromarray(pixels[..., channel]).resize(size[::-1], Image.Resampling.BICUBIC)
+        )
+        for channel in range(3)
+    ]
+    np.testing.assert_allclose(resize_pixels(pixels, size), np.dstack(expected), atol=1e-5)
+    grey = scale_rows(lambda top, bottom: pixels[top:bottom, :, 0], (70, 90), size)
+    np.testing.assert_allclose(grey, expected[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_picture_of_another_size_has_levels_of_the_same_type(dtype: type) -> None:
+    picture = Picture(to_levels(picture_of(70, 90).pixels, dtype))
+    small = resize_image(picture, 40)
+    assert small.levels.dtype == dtype
+    expected = resize_pixels(picture.pixels, (31, 40)).clip(0, 1)
+    np.testing.assert_allclose(small.pixels, expected, atol=0.51 / 255)
+
+
+def test_large_pictures_are_scaled_in_strips_as_in_one_piece(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pixels = picture_of(300, 40).pixels
+    whole = resize_pixels(pixels, (120, 33))
+    monkeypatch.setattr("adain.imaging.picture.STRIP_PIXELS", 40 * 7)
+    np.testing.assert_allclose(resize_pixels(pixels, (120, 33)), whole, atol=1e-6)
 
 
 def test_resizing_averages_instead_of_skipping_pixels() -> None:
-    stripes = torch.arange(256).remainder(4).eq(0).float().expand(1, 3, 64, 256)
+    stripes = np.tile((np.arange(256) % 4 == 0).astype(np.float32)[:, None], (64, 1, 3))
     small = resize_image(Picture(stripes), 64).pixels
-    assert abs(small[..., 2:-2] - 0.25).max() < 0.05  # The border sees fewer pixels.
+    assert abs(small[:, 2:-2] - 0.25).max() < 0.05  # The border sees fewer pixels.
 
 
 def test_resizing_stays_in_range_and_keeps_the_name() -> None:
-    checks = torch.kron(torch.eye(2).repeat(4, 4), torch.ones(16, 16)).expand(1, 3, -1, -1)
+    checks = np.kron(np.tile(np.eye(2, dtype=np.float32), (4, 4)), np.ones((16, 16), np.float32))
+    checks = np.dstack([checks] * 3)
     small = resize_image(Picture(checks, None, "checks.png"), 61)
-    assert (small.pixels.min().item(), small.pixels.max().item()) == (0, 1)
+    assert (small.pixels.min(), small.pixels.max()) == (0, 1)
     assert small.name == "checks.png"
 
 
@@ -52,10 +89,10 @@ def test_resizing_keeps_the_fill_of_clear_pixels_out_of_the_edges() -> None:
     colors[:16, 40:] = (0, 0, 255, 255)
     small = resize_image(from_image(Image.fromarray(colors)), 32)
     assert small.transparency is not None
-    visible = (small.transparency > 0.02)[0, 0]
+    visible = small.transparency > 0.02
     visible[:, 18:] = False  # The blue part.
-    assert abs(levels(small)[visible.numpy()] - [255, 0, 0]).max() < 1
-    assert small.transparency.shape == (1, 1, 32, 32)
+    assert abs(levels(small)[visible] - [255, 0, 0]).max() < 1
+    assert small.transparency.shape == (32, 32)
 
 
 @pytest.mark.parametrize("resize", [resize_image, resize_shorter_side])
