@@ -31,7 +31,10 @@ TILE_PIXELS = 2**22
 """Most pixels of a tile: with larger ones the margins cost little less."""
 
 TILE_BYTES = 500
-"""Memory for each pixel of a tile at the peak of a pass."""
+"""Memory for each pixel of a tile at the peak of a pass; from 460 to 470 was measured."""
+
+BLEND_BYTES = 100
+"""The same for each style, besides, where several share the photo."""
 
 FEATURE_BYTES = 128
 """Memory for each pixel of a tile whose features are kept from the first pass for the second."""
@@ -128,8 +131,8 @@ def stylize_rows(
     if isinstance(style, StyleField):
         style.check_size(height, width)
     memory = memory_limit(model, memory)
-    affordable = min(tile_pixels, memory // TILE_BYTES)
-    grid = plan_tiles(height, width, model.reach, affordable)
+    pixel = TILE_BYTES + BLEND_BYTES * (len(style.styles) if isinstance(style, StyleField) else 0)
+    grid = plan_tiles(height, width, model.reach, min(tile_pixels, memory // pixel))
     return _Painting(model, photo, style, alpha, grid, memory, progress or (lambda _: None)).rows()
 
 

@@ -11,8 +11,8 @@ from adain.engine.device import choose_device, free_memory, keep_freed_memory, r
 def test_auto_takes_what_there_is() -> None:
     expected = "cuda" if torch.cuda.is_available() else "cpu"
     if not torch.backends.mps.is_available():
-        assert choose_device("auto").type == expected
-    assert choose_device("cpu") == torch.device("cpu")
+        assert choose_device("auto") == expected
+    assert choose_device("cpu") == "cpu"
 
 
 @pytest.mark.parametrize("name", ["", "gpu", "cuda:x", "cuda:-1", "cpu:1", "mps:0", "CUDA"])
@@ -56,7 +56,7 @@ def fill(group: Path, limit: str, usage: str, stat: str, values: tuple[str, int,
 
 
 def test_free_memory_is_what_the_system_has(groups: Path) -> None:
-    assert free_memory(torch.device("cpu")) > 2**20
+    assert free_memory("cpu") > 2**20
 
 
 def test_a_container_leaves_what_its_limit_does(groups: Path) -> None:
