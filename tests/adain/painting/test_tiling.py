@@ -85,9 +85,8 @@ def small_model(table: int) -> Model:
         weight = np.zeros((52, 9), np.float32)
         weight[:3, :3], weight[4:7, [3, 6, 8]] = np.eye(3), 0.1 * np.eye(3)
         painter |= {"colors.weight": weight, "colors.bias": np.zeros(9, np.float32)}
-    weights = ModelWeights(
-        *tensors, {"widths": WIDTHS, "embed_widths": ()}, TABLES[table], 1.2, "small"
-    )
+    config = {"widths": WIDTHS, "embed_widths": ()}
+    weights = ModelWeights(features, painter, config, TABLES[table], 1.2, "small")
     files = ModelFiles(Path("small.decoder"), Path("small.encoder"))
     return Model("small", files, weights, TorchEngine(weights))
 
