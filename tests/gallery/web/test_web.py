@@ -22,8 +22,10 @@ from serving import running
 from typer.testing import CliRunner, Result
 
 from adain.config import Controls
-from adain.network.model import StyleTransferModel
-from adain.network.weights import load_model
+from adain.engine.loading import load_model
+from adain.engine.model import Model
+from adain.imaging.picture import Picture
+from adain.painting.stylize import stylize_picture
 from gallery.cli import app as cli
 from gallery.cli.exits import ExitCode
 from gallery.cli.serve import _hurried
@@ -39,25 +41,27 @@ from gallery.web.middleware import SECURITY_HEADERS
 from gallery.web.server import listen
 from gallery.web.settings import ServeConfig
 
+PAINT = "gallery.web.state.stylize_picture"
+
 
 def pixels(data: bytes) -> NDArray[np.int_]:
     return np.asarray(Image.open(BytesIO(data)).convert("RGB")).astype(int)
 
 
 @pytest.fixture(scope="module")
-def model() -> StyleTransferModel:
+def model() -> Model:
     return load_model()
 
 
 @pytest.fixture(scope="module")
-def url(model: StyleTransferModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     gallery = starter_gallery()
     with closing(gallery), running(create_app(ServeConfig(), model, gallery)) as (root, _):
         yield f"{root}/api/v1"
 
 
 @pytest.fixture
-def serving(model: StyleTransferModel, tmp_path: Path) -> Iterator[Callable[..., str]]:
+def serving(model: Model, tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Serve with other settings, for one test."""
     with ExitStack() as stack:
 
@@ -243,17 +247,17 @@ def test_only_formats_for_photos_are_opened(url: str, data: bytes) -> None:
 
 def test_what_goes_wrong_inside_is_only_in_the_log(
     serving: Callable[..., str],
-    model: StyleTransferModel,
+    model: Model,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     url = serving()
 
-    def fail(*_: Any) -> Any:
+    def fail(*_: Any, **__: Any) -> Any:
         raise ValueError("secret at /var/lib/secret")
 
     with monkeypatch.context() as patch:
-        patch.setattr(model, "stylize", fail)
+        patch.setattr(PAINT, fail)
         answer = requests.post(f"{url}/stylize?style=irises", data=picture())
     assert_problem(answer, 500, "internal-error")
     assert "secret" not in answer.text
@@ -262,19 +266,13 @@ def test_what_goes_wrong_inside_is_only_in_the_log(
     assert requests.post(f"{url}/stylize?style=irises", data=picture()).status_code == 200
 
 
-def test_a_lack_of_memory_is_painted_around_or_told(
-    url: str, model: StyleTransferModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lack_of_memory_is_told(url: str, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> Any:
         raise MemoryError
 
     ask = f"{url}/stylize?style=irises&format=png"
     usual = pixels(requests.post(ask, data=picture()).content)
     with monkeypatch.context() as patch:
-        patch.setattr(model, "stylize", fail)  # In strips it works.
-        np.testing.assert_allclose(
-            pixels(requests.post(ask, data=picture()).content), usual, atol=1
-        )
         patch.setattr("adain.painting.stylize.stylize_rows", fail)
         assert_problem(requests.post(ask, data=picture()), 422, "picture-too-large")
     np.testing.assert_array_equal(pixels(requests.post(ask, data=picture()).content), usual)
@@ -396,10 +394,10 @@ def test_who_does_not_take_the_answer_is_given_up(
 
 
 def test_a_full_queue_says_when_to_come_back(
-    serving: Callable[..., str], model: StyleTransferModel, monkeypatch: pytest.MonkeyPatch
+    serving: Callable[..., str], model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held, paint = threading.Event(), model.stylize
-    monkeypatch.setattr(model, "stylize", lambda *a: (held.wait(20), paint(*a))[1])
+    held, paint = threading.Event(), stylize_picture
+    monkeypatch.setattr(PAINT, lambda *a, **k: (held.wait(20), paint(*a, **k))[1])
     url = serving(queue=2)
 
     def ask(_: int) -> requests.Response:
@@ -419,17 +417,17 @@ def test_a_full_queue_says_when_to_come_back(
 
 
 def test_who_leaves_frees_the_place(
-    serving: Callable[..., str], model: StyleTransferModel, monkeypatch: pytest.MonkeyPatch
+    serving: Callable[..., str], model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held, begun, paint, painted = threading.Event(), threading.Event(), model.stylize, []
+    held, begun, paint, painted = threading.Event(), threading.Event(), stylize_picture, []
 
-    def stylize(*args: Any) -> Any:
+    def stylize(*args: Any, **options: Any) -> Any:
         begun.set()
         held.wait(20)
         painted.append(1)
-        return paint(*args)
+        return paint(*args, **options)
 
-    monkeypatch.setattr(model, "stylize", stylize)
+    monkeypatch.setattr(PAINT, stylize)
     url = serving(queue=1)
 
     def ask(seconds: float) -> int:
@@ -464,11 +462,11 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 
 def test_a_deadline_ends_the_wait(
-    serving: Callable[..., str], model: StyleTransferModel, monkeypatch: pytest.MonkeyPatch
+    serving: Callable[..., str], model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = threading.Event()
-    paint = model.stylize
-    monkeypatch.setattr(model, "stylize", lambda *a: (held.wait(20), paint(*a))[1])
+    paint = stylize_picture
+    monkeypatch.setattr(PAINT, lambda *a, **k: (held.wait(20), paint(*a, **k))[1])
     url = serving(deadline=0.2)
     answer = requests.post(f"{url}/stylize?style=irises", data=picture(16, 16))
     held.set()
@@ -520,18 +518,18 @@ def test_mistakes_in_a_job_are_told_at_once_or_by_the_job(url: str) -> None:
 
 
 def test_a_waiting_job_can_be_cancelled_and_people_go_first(
-    serving: Callable[..., str], model: StyleTransferModel, monkeypatch: pytest.MonkeyPatch
+    serving: Callable[..., str], model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held, begun, paint = threading.Event(), threading.Event(), model.stylize
+    held, begun, paint = threading.Event(), threading.Event(), stylize_picture
     sizes: list[int] = []
 
-    def stylize(pixels: Any, *args: Any) -> Any:
+    def stylize(model: Model, photo: Picture, *args: Any, **options: Any) -> Any:
         begun.set()
         held.wait(20)
-        sizes.append(pixels.shape[3])
-        return paint(pixels, *args)
+        sizes.append(photo.width)
+        return paint(model, photo, *args, **options)
 
-    monkeypatch.setattr(model, "stylize", stylize)
+    monkeypatch.setattr(PAINT, stylize)
     url = serving()
 
     def add(width: int) -> str:
@@ -788,7 +786,7 @@ def test_who_asks_too_often_waits(serving: Callable[..., str], tmp_path: Path) -
     assert 1 <= int(answers[3].headers["Retry-After"]) <= 20
 
 
-def test_others_need_a_key_or_an_explicit_word(tiny_model: StyleTransferModel) -> None:
+def test_others_need_a_key_or_an_explicit_word(tiny_model: Model) -> None:
     gallery = starter_gallery()
     config = ServeConfig(host="0.0.0.0")
     with pytest.raises(ValueError, match="make a key"):
@@ -836,17 +834,17 @@ def test_the_client_does_what_the_service_can(url: str) -> None:
 
 
 def test_the_client_comes_back_when_the_service_is_busy(
-    serving: Callable[..., str], model: StyleTransferModel, monkeypatch: pytest.MonkeyPatch
+    serving: Callable[..., str], model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held, begun, paint = threading.Event(), threading.Event(), model.stylize
+    held, begun, paint = threading.Event(), threading.Event(), stylize_picture
     pauses: list[float] = []
 
-    def stylize(*args: Any) -> Any:
+    def stylize(*args: Any, **options: Any) -> Any:
         begun.set()
         held.wait(20)
-        return paint(*args)
+        return paint(*args, **options)
 
-    monkeypatch.setattr(model, "stylize", stylize)
+    monkeypatch.setattr(PAINT, stylize)
     root = serving(queue=1).removesuffix("/api/v1")
 
     def ask() -> bytes:

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from PIL import Image
 from serving import running
 
-from adain.network.weights import load_model
+from adain.engine.loading import load_model
 from gallery.database.gallery import starter_gallery
 from gallery.web.app import create_app
 from gallery.web.settings import ServeConfig

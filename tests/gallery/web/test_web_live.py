@@ -20,10 +20,13 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
+from adain.engine.loading import load_model
+from adain.engine.model import Model
 from adain.network.encoder import Encoder
-from adain.network.model import StyleTransferModel
-from adain.network.weights import load_model
+from adain.network.statistics import to_tensor
 from adain.optimizing.inspection import feature_maps
+from adain.painting.measuring import measure_style
+from adain.painting.stylize import stylize_picture
 from gallery.database.gallery import starter_gallery
 from gallery.web.app import create_app
 from gallery.web.features import feature_sheet
@@ -48,12 +51,12 @@ def pixels(data: bytes) -> NDArray[np.int_]:
 
 
 @pytest.fixture(scope="module")
-def model() -> StyleTransferModel:
+def model() -> Model:
     return load_model()
 
 
 @pytest.fixture
-def serving(model: StyleTransferModel) -> Iterator[Callable[..., tuple[str, Server]]]:
+def serving(model: Model) -> Iterator[Callable[..., tuple[str, Server]]]:
     """Serve with other settings; gives the address and the server."""
     with ExitStack() as stack:
 
@@ -109,16 +112,16 @@ def test_a_connection_outlives_the_time_for_a_head(
 
 
 def test_only_the_newest_frame_is_painted(
-    serving: Callable[..., Any], model: StyleTransferModel, monkeypatch: pytest.MonkeyPatch
+    serving: Callable[..., Any], model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held, begun, paint = threading.Event(), threading.Event(), model.stylize
+    held, begun, paint = threading.Event(), threading.Event(), stylize_picture
 
-    def stylize(*args: Any) -> Any:
+    def stylize(*args: Any, **options: Any) -> Any:
         begun.set()
         held.wait(20)
-        return paint(*args)
+        return paint(*args, **options)
 
-    monkeypatch.setattr(model, "stylize", stylize)
+    monkeypatch.setattr("gallery.web.state.stylize_picture", stylize)
     root, _ = serving()
     with connect(place(root)) as socket:
         socket.send(json.dumps(SETTINGS))
@@ -244,7 +247,7 @@ def test_a_connection_needs_a_key_and_a_place(serving: Callable[..., Any], tmp_p
 
 
 def test_a_connection_takes_one_place_of_the_queue(
-    serving: Callable[..., Any], model: StyleTransferModel
+    serving: Callable[..., Any], model: Model
 ) -> None:
     root, _ = serving(queue=1)
     ask = f"{root}/api/v1/stylize?style=irises"
@@ -272,17 +275,18 @@ def test_a_server_that_stops_says_so(serving: Callable[..., Any]) -> None:
 
 
 def test_feature_maps_are_the_strongest_channels(tiny_encoder: Encoder) -> None:
-    photo = torch.rand(1, 3, 32, 48, generator=torch.manual_seed(0))
-    features = tiny_encoder(photo, ["relu2_1"])["relu2_1"][0]
+    photo = np.random.default_rng(0).random((32, 48, 3), np.float32)
+    with torch.no_grad():
+        features = tiny_encoder(to_tensor(photo), ["relu2_1"])["relu2_1"][0].numpy()
     maps = feature_maps(tiny_encoder, photo, "relu2_1", 3)
-    energies = features.square().sum((1, 2))
-    assert [item.channel for item in maps] == energies.argsort(descending=True)[:3].tolist()
-    assert maps[0].share == pytest.approx((energies.max() / energies.sum()).item())
+    energies = np.square(features).sum((1, 2))
+    assert [item.channel for item in maps] == np.argsort(-energies)[:3].tolist()
+    assert maps[0].share == pytest.approx(energies.max() / energies.sum())
     best = features[maps[0].channel]
-    torch.testing.assert_close(maps[0].values * best.max(), best)
+    np.testing.assert_allclose(maps[0].values * best.max(), best, rtol=1e-5)
     sheet, columns = feature_sheet(maps)
-    assert columns == 2 and sheet.shape == (1, 3, 2 * 85 + 2, 2 * 128 + 2)
-    assert not sheet[..., 87:, 130:].any()  # There is no fourth.
+    assert columns == 2 and sheet.shape == (2 * 85 + 2, 2 * 128 + 2, 3)
+    assert not sheet[87:, 130:].any()  # There is no fourth.
 
 
 def test_a_photo_is_seen_by_a_layer(url: str) -> None:
@@ -298,14 +302,13 @@ def test_a_photo_is_seen_by_a_layer(url: str) -> None:
     assert thin.status_code == 200
 
 
-def test_statistics_of_photo_and_style(url: str, model: StyleTransferModel) -> None:
+def test_statistics_of_photo_and_style(url: str, model: Model) -> None:
     answer = requests.post(f"{url}/statistics?style=irises", data=frame(), timeout=30).json()
     assert answer["style"] == "irises"
     assert [layer["name"] for layer in answer["layers"]] == [
         "relu1_1", "relu2_1", "relu3_1", "relu4_1",
     ]  # fmt: skip
-    photo = torch.from_numpy(pixels(frame()).transpose(2, 0, 1)[None] / 255).float()
-    expected = model.measure_style(photo)["relu3_1"].mean[0]
+    expected = measure_style(model, frame())["relu3_1"].mean[0]
     np.testing.assert_allclose(answer["layers"][2]["photo"]["mean"], expected, atol=1e-4)
     own = requests.post(f"{url}/statistics", files={"photo": frame(), "painting": frame()}).json()
     for layer in own["layers"]:

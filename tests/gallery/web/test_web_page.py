@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from serving import running
 
-from adain.network.weights import load_model
+from adain.engine.loading import load_model
 from gallery.database.gallery import make_gallery
 from gallery.database.paintings import Painting
 from gallery.use_cases.previews import example_file
