@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from adain.network.weights import encoder_fingerprint, load_encoder
+from adain.engine.loading import load_model
 from gallery.cli import app
 from gallery.database.gallery import open_gallery
 from gallery.database.style_files import load_styles
@@ -57,7 +57,7 @@ def test_its_paintings_are_used_and_known_again(folder: Path) -> None:
 def test_its_style_file_is_read_and_imported(folder: Path) -> None:
     loaded = load_styles(folder / "styles.safetensors")
     gallery = open_gallery("sqlite:///gallery.db")
-    numbers, vectors = gallery.vectors(encoder_fingerprint(load_encoder()))
+    numbers, vectors = gallery.vectors(load_model().fingerprint)
     assert [painting.slug for painting in loaded.paintings] == SLUGS
     assert numbers == [gallery.find(slug).id for slug in SLUGS]
     np.testing.assert_array_equal(loaded.vectors, vectors)

@@ -18,7 +18,7 @@ from PIL import Image
 from serving import running
 
 from adain.engine.loading import load_model
-from gallery.database.gallery import starter_gallery
+from gallery.database.gallery import make_gallery
 from gallery.web.app import create_app
 from gallery.web.settings import ServeConfig
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 @contextmanager
 def serving(folder: Path, config: ServeConfig) -> Iterator[str]:
-    gallery = starter_gallery()
+    gallery = make_gallery(f"sqlite:///{folder / 'gallery.db'}")
     with closing(gallery), running(create_app(config, load_model(), gallery)) as (url, _):
         yield url
 
