@@ -28,9 +28,6 @@ class OnnxEngine:
     def __init__(self, weights: ModelWeights, threads: int | None = None) -> None:
         self._weights, self._threads = weights, threads
         self._runtime = import_onnxruntime()
-        # Within a pass memory is used again, which saves half of its time; then it is given back.
-        self._options = self._runtime.RunOptions()
-        self._options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
     @staticmethod
     def runs(weights: ModelWeights) -> bool:
@@ -92,7 +89,7 @@ class OnnxEngine:
             else value
             for name, value in inputs.items()
         }
-        outputs: list[Any] = session.run_with_ort_values(None, values, self._options)
+        outputs: list[Any] = session.run_with_ort_values(None, values)
         return outputs
 
     def _session(self, name: str, weights: Mapping[str, Array]) -> Any:
@@ -102,8 +99,8 @@ class OnnxEngine:
         options.intra_op_num_threads = self._threads or _cores()
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Pictures of any size would each keep a plan of memory of their own.
-        options.enable_mem_pattern = False
+        # Pictures of any size would each keep memory of their own.
+        options.enable_cpu_mem_arena = options.enable_mem_pattern = False
         # Threads that wait in a loop take the cores from other processes.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         values = [runtime.OrtValue.ortvalue_from_numpy(value) for value in weights.values()]
