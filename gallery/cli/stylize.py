@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from adain.engine.torch_extra import require_torch
 from adain.errors import ImageExistsError
 from gallery.cli import options
 from gallery.cli.exits import usage
@@ -135,7 +136,10 @@ def stylize(
     if style == [options.RANDOM]:
         style = [_draw_style(database, seed)]
     slug, measure = _find_style(style, database, config)
-    files = _find_paintings(style, database) if quality != "fast" else None
+    files = None
+    if quality != "fast":
+        require_torch(f"--quality {quality}")
+        files = _find_paintings(style, database)
     outputs = _plan(photos, slug, output, config, as_json)
     network = options.load_network(config.model, config.device)
     work = _Work(network, slug, measure(network), _load_paintings(files), config, quiet)

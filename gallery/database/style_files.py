@@ -1,7 +1,6 @@
 """Files of style vectors: facts and statistics of paintings, no pictures.
 
 One of them, the starter gallery, ships with the package; `adain gallery export` writes others.
-Nothing here needs torch, so that looking up styles is quick.
 """
 
 import json

@@ -37,8 +37,8 @@ def test_the_digest_is_that_of_the_planes_however_they_are_kept(scene: Image.Ima
     digest = hashlib.sha256(b"320x240" + planes.tobytes() + alpha.tobytes()).hexdigest()
     for colors in (levels, planes.transpose(1, 2, 0)):
         assert pixel_digest(Picture(colors, alpha)) == digest
-        shares = (each.astype(np.float32) / 255 for each in (colors, alpha))
-        assert pixel_digest(Picture(*shares)) == digest
+        unit, clear = (each.astype(np.float32) / 255 for each in (colors, alpha))
+        assert pixel_digest(Picture(unit, clear)) == digest
     assert pixel_digest(Picture(levels.astype(np.uint16) * 257, alpha)) == digest
 
 
