@@ -97,9 +97,18 @@ def stylize_refined(
 
 
 def measure_photo(model: Model, photo: Picture, style: StyleStatistics) -> PassMeasure:
-    """Judge what one pass makes of a photo, as it looks at `adain.quality.gate.SIDE` pixels."""
+    """Judge what one pass makes of a photo, as it looks at `adain.quality.gate.SIDE` pixels.
+
+    That is before its colours are matched to those of the style: so the gate was calibrated.
+    """
+
+    def paint(
+        picture: Picture, style: StyleStatistics | StyleField, alpha: float
+    ) -> Iterator[NDArray[np.float32]]:
+        yield paint_pixels(model, picture.pixels, style, alpha)
+
     small = resize_image(photo, SIDE)
-    painted = stylize_picture(model, photo, style, max_side=SIDE)
+    painted = stylize_picture(model, photo, style, max_side=SIDE, painter=paint)
     return measure_pass(load_network(model).encoder, small.pixels, painted.pixels, style)
 
 

@@ -22,8 +22,8 @@ Run = Callable[..., Result]
 QUICK = ("--max-side", "48", "--steps", "1,3", "--quiet")
 
 
-def draw(path: Path, size: tuple[int, int], seed: int) -> None:
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+def draw(path: Path, size: tuple[int, int], seed: int, white: int = 256) -> None:
+    coarse = np.random.default_rng(seed).integers(0, white, (6, 8, 3), dtype=np.uint8)
     Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(path)
 
 
@@ -83,6 +83,7 @@ def test_the_sheet_lies_beside_the_photo(run: Run) -> None:
 
 def test_json_has_the_figures_and_more_strength_is_nearer_to_the_style(run: Run) -> None:
     draw(Path("a.png"), (48, 36), 0)  # Figures of a shrunk result would tell of the shrinking.
+    draw(Path("b.png"), (90, 90), 1, white=100)
     options = ("--alphas", "0.25,0.5,1", "-o", "c.jpg", "--json")
     result = run("a.png", "--style", "b.png", *QUICK, *options)
     facts = json.loads(result.stdout)
