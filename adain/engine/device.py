@@ -78,7 +78,7 @@ def keep_freed_memory() -> None:
     except (OSError, AttributeError, TypeError):
         return
     mmap_threshold, trim_threshold, top_pad, arena_max = -3, -1, -2, -8  # <malloc.h>
-    mallopt(mmap_threshold, 80 * 2**20)
+    mallopt(mmap_threshold, 48 * 2**20)
     mallopt(trim_threshold, 2**31 - 1)
     mallopt(top_pad, 2**26)
     mallopt(arena_max, 1)
