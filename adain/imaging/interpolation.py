@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 BLOCK = 16
 """Rows or columns that are made at a time: few sources make them, so few zeros count."""
 
+LINES = 32
+"""Old rows that are read at a time: those of a wide picture still fit the cache."""
+
 Kernel = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """What gives weights for distances."""
 
@@ -83,11 +86,18 @@ class Interpolation:
         """Return new rows `(stop - start, ...)` made of old ones, some of which are read twice."""
         result = np.empty(0, np.float32)
         for first, last, low, high, matrix in self._blocks(start, stop):
-            lines = read(low, high)
-            if first == start:
-                result = np.empty((stop - start, *lines.shape[1:]), np.float32)
-            made = result[first - start : last - start].reshape(last - first, -1)
-            np.matmul(matrix, lines.reshape(high - low, -1), out=made)
+            for top in range(low, high, LINES):
+                lines = read(top, min(top + LINES, high))
+                if not result.size:
+                    result = np.empty((stop - start, *lines.shape[1:]), np.float32)
+                made = result[first - start : last - start].reshape(last - first, -1)
+                flat, weights = lines.reshape(len(lines), -1), matrix[:, top - low :][:, :LINES]
+                if top == low:
+                    np.matmul(weights, flat, out=made)
+                else:
+                    used = np.flatnonzero(weights.any(axis=1))
+                    place = slice(used.min(initial=BLOCK), used.max(initial=-1) + 1)
+                    made[place] += weights[place] @ flat
         return result
 
     def columns(self, image: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from adain.config import MIN_SIDE
 from adain.imaging.interpolation import Interpolation
 from adain.imaging.picture import (
+    STRIP_PIXELS,
     Picture,
     RowReader,
     gather_rows,
@@ -89,7 +90,7 @@ def resize_to(picture: Picture, size: tuple[int, int]) -> Picture:
 
 
 def resize_pixels(pixels: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Scale pixels `(H, W, C)` to a height and width, as `scale_rows` does."""
+    """Scale pixels `(H, W)` or `(H, W, C)` to a height and width, as `scale_rows` does."""
     return scale_rows(lambda top, bottom: pixels[top:bottom], pixels.shape[:2], size)
 
 
@@ -110,5 +111,6 @@ def _scaled_strips(
     """Yield what `scale_rows` returns: first heights are scaled, of rows that lie in one piece."""
     vertical = Interpolation.antialiased(old[0], new[0])
     horizontal = Interpolation.antialiased(old[1], new[1])
-    for top, bottom in row_ranges(new[0], old[1]):
+    # Columns are made in many steps, which take time for a few rows, too.
+    for top, bottom in row_ranges(new[0], old[1], max(STRIP_PIXELS, 64 * old[1])):
         yield horizontal.columns(vertical.rows(rows, top, bottom))

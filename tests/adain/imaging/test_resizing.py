@@ -51,6 +51,14 @@ def test_sizes_are_scaled_as_by_pillow(size: tuple[int, int]) -> None:
     np.testing.assert_allclose(grey, expected[0], atol=1e-5)
 
 
+def test_any_height_is_scaled_to_any_smaller_one() -> None:
+    """Rows are read in parts, some of which may not count at all."""
+    flat = np.full((200, 16), 0.5, np.float32)
+    for old in (*range(16, 80), 199, 200):
+        for new in range(16, old, 3):
+            np.testing.assert_allclose(resize_pixels(flat[:old], (new, 16)), 0.5, atol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_a_picture_of_another_size_has_levels_of_the_same_type(dtype: type) -> None:
     picture = Picture(to_levels(picture_of(70, 90).pixels, dtype))
