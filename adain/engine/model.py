@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -92,8 +92,8 @@ class ModelWeights:
         fingerprint: Identifies the encoder for caches of style statistics.
     """
 
-    encoder: Mapping[str, Array]
-    decoder: Mapping[str, Array]
+    encoder: Mapping[str, Array] = field(repr=False)
+    decoder: Mapping[str, Array] = field(repr=False)
     config: Mapping[str, Sequence[int]]
     table: tuple[tuple[Any, ...], ...]
     max_gain: float | None

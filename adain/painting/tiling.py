@@ -172,17 +172,17 @@ def plan_tiles(height: int, width: int, reach: int, pixels: int) -> list[list[Bo
     Raises:
         ImageTooLargeError: If not even the smallest tiles are that small.
     """
-    height, width = _whole(height), _whole(width)
+    tall_photo, wide_photo = _whole(height), _whole(width)
     best: tuple[int, list[int], list[int]] | None = None
-    for count in range(1, height // STRIDE + 1):
-        rows = _cuts(height, count)
-        tall = min(height, rows[1] + (2 * reach if count > 1 else 0))
+    for count in range(1, tall_photo // STRIDE + 1):
+        rows = _cuts(tall_photo, count)
+        tall = min(tall_photo, rows[1] + (2 * reach if count > 1 else 0))
         widest = pixels // tall
-        core = width if widest >= width else (widest - 2 * reach) // STRIDE * STRIDE
+        core = wide_photo if widest >= wide_photo else (widest - 2 * reach) // STRIDE * STRIDE
         if core >= STRIDE:
-            columns = _cuts(width, math.ceil(width / core))
-            across = width + 2 * reach * (len(columns) - 2)
-            work = across * (height + 2 * reach * (count - 1))
+            columns = _cuts(wide_photo, math.ceil(wide_photo / core))
+            across = wide_photo + 2 * reach * (len(columns) - 2)
+            work = across * (tall_photo + 2 * reach * (count - 1))
             if best is None or work < best[0]:
                 best = work, rows, columns
         if best is not None and tall < 4 * reach:
