@@ -17,10 +17,16 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from adain.engine.model import Model
 from adain.errors import WeightsError
 from adain.network.encoder import Encoder
-from adain.network.model import StyleTransferModel
-from adain.network.weights import encoder_fingerprint, load_encoder, save_decoder, save_encoder
+from adain.network.loading import (
+    fingerprint,
+    load_encoder,
+    load_network,
+    save_decoder,
+    save_encoder,
+)
 from gallery.database.style_files import load_styles
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -81,13 +87,15 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def model_options(tmp_path: Path, tiny_model: StyleTransferModel) -> list[str]:
+def model_options(tmp_path: Path, tiny_model: Model) -> list[str]:
     """Options that name the files of a tiny model, whose every layer tells pictures apart."""
-    for parameter in tiny_model.parameters():
+    network = load_network(tiny_model)
+    torch.manual_seed(0)
+    for parameter in (*network.encoder.parameters(), *network.decoder.parameters()):
         nn.init.normal_(parameter, std=0.3)
     encoder, decoder = tmp_path / "encoder.safetensors", tmp_path / "decoder.safetensors"
-    save_encoder(tiny_model.encoder, encoder)
-    save_decoder(tiny_model.decoder, decoder, encoder_fingerprint(load_encoder(encoder)))
+    save_encoder(network.encoder, encoder)
+    save_decoder(network.decoder, decoder, fingerprint(load_encoder(encoder)))
     return ["--model", str(decoder), "--encoder", str(encoder)]
 
 
