@@ -50,7 +50,7 @@ of it; the photo's own do, and as both come from the same numbers they cost noth
 """
 
 Maps = tuple[Tensor, Tensor]
-"""Scale and shift of each channel after a convolution, `(N, C, 1, 1)` or `(1, C, H, W)`."""
+"""Scale and shift of each channel, `(N, C, 1, 1)` or `(1, C, H, W)`."""
 
 
 class Residual(nn.Module):

@@ -183,7 +183,9 @@ class DecoderTraining(Objective):
     def _decode(self, features: dict[str, Tensor], style: dict[str, FeatureStatistics]) -> Tensor:
         with torch.no_grad():
             normalization = normalization_maps(features, style, max_gain=self.decoder.max_gain)
-        image: Tensor = self.decoder(features, normalization, self.decoder.maps(style_vector(style)))
+        image: Tensor = self.decoder(
+            features, normalization, self.decoder.maps(style_vector(style))
+        )
         return image
 
     def _embed_content(self, photos: Tensor) -> Tensor:

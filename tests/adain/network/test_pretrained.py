@@ -24,7 +24,7 @@ from adain.network.encoder import Encoder
 from adain.network.loading import load_decoder, load_encoder
 from adain.network.pretrained import NETWORKS, import_network, load_network, network_path
 from adain.network.squeezenet import SqueezeNet
-from adain.network.statistics import layer_statistics, normalize_features
+from adain.network.statistics import layer_statistics, normalization_maps
 from adain.network.weights import MODELS_VARIABLE, find_model, imported_models
 
 PLAIN_LAYOUT = (64, 64, "P", 128, 128, "P", 256, 256, 256, 256, "P", 512, 512, 512, 512, "P", 512)
@@ -98,7 +98,7 @@ def test_an_imported_pair_paints_as_published(
     with torch.no_grad():
         expected = as_published(encoder, decoder, photo, painting)
         features, style = ours(photo), layer_statistics(ours(painting))
-        result = painter(features, normalize_features(features, style)).clamp(0, 1)
+        result = painter(features, normalization_maps(features, style)).clamp(0, 1)
     assert expected.std() > 0.05
     # Their variance is the unbiased one, over 192 positions.
     torch.testing.assert_close(result, expected, atol=0.02, rtol=0)

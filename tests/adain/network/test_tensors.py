@@ -8,12 +8,13 @@ from adain.config import STYLE_LAYERS
 from adain.network import statistics
 from adain.network.encoder import Encoder
 from adain.network.statistics import (
+    FeatureStatistics,
     channel_moments,
     color_moments,
     feature_statistics,
     layer_scale,
     layer_statistics,
-    normalize_features,
+    normalization_maps,
     recolor,
     soften,
     style_tensors,
@@ -100,6 +101,16 @@ def test_a_style_stays_the_same_as_tensors_and_back() -> None:
     np.testing.assert_array_equal(style_vector(measured), style.to_vector())
 
 
+def normalized(
+    features: torch.Tensor,
+    style: FeatureStatistics,
+    alpha: float = 1.0,
+    max_gain: float | None = None,
+) -> torch.Tensor:
+    ((scale, shift),) = normalization_maps({"x": features}, {"x": style}, alpha, max_gain).values()
+    return features * scale + shift
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.4, 1.0, 1.5])
 @pytest.mark.parametrize("styles", [1, 2])
 @pytest.mark.parametrize("max_gain", [None, 1.1])
@@ -114,14 +125,14 @@ def test_features_are_normalized_as_the_arrays_of_a_pass_are(
         target = normalization.limit_gain(target, content, max_gain)
     affine = normalization.normalization_affine(content, target, alpha)
     scale, shift = (each[:, :, None, None] for each in (affine.scale, affine.shift))
-    result = normalize_features({"relu1_1": features}, {"relu1_1": style}, alpha, max_gain)
+    result = normalized(features, style, alpha, max_gain)
     expected = features.numpy() * scale + shift
-    np.testing.assert_allclose(result["relu1_1"], expected, atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(result, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_normalized_features_have_the_statistics_of_the_style() -> None:
     style = feature_statistics(random_features(seed=1))
-    (result,) = normalize_features({"x": random_features()}, {"x": style}).values()
+    result = normalized(random_features(), style)
     found = feature_statistics(result)
     torch.testing.assert_close(found.mean, style.mean, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(found.std, style.std, atol=1e-4, rtol=1e-4)
@@ -129,17 +140,17 @@ def test_normalized_features_have_the_statistics_of_the_style() -> None:
 
 def test_a_constant_channel_stays_finite() -> None:
     style = feature_statistics(random_features(1, 3))
-    (result,) = normalize_features({"x": torch.full((1, 3, 8, 8), 0.5)}, {"x": style}).values()
+    result = normalized(torch.full((1, 3, 8, 8), 0.5), style)
     assert torch.isfinite(result).all()
 
 
 def test_alpha_moves_features_in_a_straight_line_and_beyond(tiny_encoder: Encoder) -> None:
     photo, painting = torch.rand(2, 1, 3, 32, 40, generator=torch.Generator().manual_seed(0))
-    features = tiny_encoder(photo)
-    style = layer_statistics(tiny_encoder(painting * 0.5))
-    assert tuple(style) == STYLE_LAYERS
-    at = {alpha: normalize_features(features, style, alpha)["relu3_1"] for alpha in (0, 0.5, 1, 2)}
-    torch.testing.assert_close(at[0], features["relu3_1"])
+    features = tiny_encoder(photo)["relu3_1"]
+    styles = layer_statistics(tiny_encoder(painting * 0.5))
+    assert tuple(styles) == STYLE_LAYERS
+    at = {alpha: normalized(features, styles["relu3_1"], alpha) for alpha in (0, 0.5, 1, 2)}
+    torch.testing.assert_close(at[0], features)
     torch.testing.assert_close(at[0.5], (at[0] + at[1]) / 2)
     torch.testing.assert_close(at[2], 2 * at[1] - at[0], atol=1e-5, rtol=1e-4)
 

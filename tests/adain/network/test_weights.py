@@ -22,6 +22,7 @@ from adain.network.loading import (
     save_decoder,
     save_encoder,
 )
+from adain.network.statistics import layer_statistics, normalization_maps
 from adain.network.weights import (
     ASSETS,
     MODELS,
@@ -90,7 +91,8 @@ def test_a_saved_model_loads_with_its_architecture(
 
     def paint(encoder: Encoder, decoder: Decoder) -> torch.Tensor:
         features = encoder(photo, decoder.layers)
-        image: torch.Tensor = decoder(features, features, decoder.maps(style))
+        normalization = normalization_maps(features, layer_statistics(features))
+        image: torch.Tensor = decoder(features, normalization, decoder.maps(style))
         return image
 
     # Files are half precision.

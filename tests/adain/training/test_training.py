@@ -160,11 +160,11 @@ def test_a_new_residual_row_changes_nothing(tiny_encoder: Encoder) -> None:
         }
     )
     features = {"relu4_1": torch.rand(1, 8, 4, 4), "relu3_1": torch.rand(1, 8, 8, 8)}
-    maps = [
-        (torch.ones(1, width, 1, 1), torch.zeros(1, width, 1, 1))
-        for width, _ in decoder.modulated()
-    ]
-    torch.testing.assert_close(decoder(features, features, maps), plain(features, features))
+    same = (torch.ones(1, 8, 1, 1), torch.zeros(1, 8, 1, 1))
+    normalization = dict.fromkeys(features, same)
+    maps = [same for _ in decoder.modulated()]
+    result = decoder(features, normalization, maps)
+    torch.testing.assert_close(result, plain(features, normalization))
 
 
 def test_frozen_networks_do_not_change(tiny_encoder: Encoder, tmp_path: Path) -> None:
