@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import typer
 import typer.core
+from adain.engine.model import Model
 from PIL import Image
 from shipping import ship
 from typer.testing import CliRunner
 
-from adain.network.model import StyleTransferModel
 from gallery.cli import app
 from gallery.cli.exits import ExitCode
 from gallery.config import database_url
@@ -64,7 +64,7 @@ def test_every_command_option_and_exit_code_is_documented() -> None:
 
 
 def test_every_route_of_the_service_is_documented(
-    tiny_model: StyleTransferModel, styles: StyleFile, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Model, styles: StyleFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ship(styles, monkeypatch)
     page = read("gallery/web/README.md")

@@ -252,7 +252,7 @@ def _whole(pixels: int) -> int:
 
 def _decoder_reach(table: Sequence[Sequence[Any]]) -> int:
     """Return how far the decoder looks, and the position that a pixel lies in."""
-    scale = 2 ** (int(table[0][1][len("relu")]) - 1)
+    scale = int(2 ** (int(table[0][1][len("relu")]) - 1))
     reach = scale - 1
     for operation, *arguments in table:
         if operation in ("conv", "image"):

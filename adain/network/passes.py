@@ -93,7 +93,8 @@ def _recolor(tile: Tensor, colors: Tensor, shares: Tensor) -> Tensor:
     flat = image.flatten(1)
     mapped = colors[:, :9].unflatten(1, (3, 3)) @ flat + colors[:, 9:, None]
     change = (soften(mapped) - flat).unflatten(2, image.shape[1:])
-    return (image + (shares[:, None] * change).sum(0, keepdim=True)).clamp(0, 1)
+    recolored: Tensor = image + (shares[:, None] * change).sum(0, keepdim=True)
+    return recolored.clamp(0, 1)
 
 
 def _average(features: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
