@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from adain.imaging.color import transport
 from adain.imaging.picture import result_type, row_ranges, to_levels, to_unit
+from adain.painting.tiling import PaintedTile
 from adain.styles.colors import ColorDistribution, ColorMoments
 
 Pixels = NDArray[np.float32]
@@ -31,17 +32,17 @@ Shares = Callable[[int, int], Pixels]
 
 
 def gather_matched(
-    strips: Iterable[Pixels],
+    tiles: Iterable[PaintedTile],
     size: tuple[int, int],
     wanted: Sequence[ColorDistribution],
     strength: float,
     shares: Shares | None = None,
     weights: Shares | None = None,
 ) -> NDArray[Any]:
-    """Return the levels of a result that comes in strips, with the colours of its styles.
+    """Return the levels of a result that comes in tiles, with the colours of its styles.
 
     Args:
-        strips: Rows `(h, W, 3)` as the decoder gives them, of any range.
+        tiles: As the decoder gives them, of any range.
         size: Height and width.
         wanted: Colours of each style.
         strength: How far they are taken, from 0 to 1.
@@ -51,22 +52,27 @@ def gather_matched(
     Returns:
         Shape `(H, W, 3)`, of `result_type`.
     """
-    levels, top = np.empty((*size, 3), result_type(*size)), 0
+    levels = np.empty((*size, 3), result_type(*size))
     moments: list[list[ColorMoments]] = [[] for _ in wanted]
-    for strip in strips:
-        bottom, strip = top + len(strip), strip.clip(LOW, HIGH)
-        counted = [None] * len(wanted) if weights is None else weights(top, bottom)
+    for top, left, tile in tiles:
+        bottom, right = top + tile.shape[0], left + tile.shape[1]
+        tile = tile.clip(LOW, HIGH)
+        counted: Iterable[Pixels | None] = [None] * len(wanted)
+        if weights is not None:
+            counted = weights(top, bottom)[:, :, left:right]
         for parts, weight in zip(moments, counted, strict=True):
-            parts.append(ColorMoments.of(strip, weight))
-        levels[top:bottom] = to_levels((strip - LOW) / (HIGH - LOW), levels.dtype)
-        top = bottom
+            parts.append(ColorMoments.of(tile, weight))
+        tile = (tile - LOW) / (HIGH - LOW)
+        levels[top:bottom, left:right] = to_levels(tile, levels.dtype)
     maps = [
         _map(sum(parts[1:], parts[0]), each) for parts, each in zip(moments, wanted, strict=True)
     ]
     for top, bottom in row_ranges(*size):
         raw = LOW + (HIGH - LOW) * to_unit(levels[top:bottom])
         matched = raw.copy()
-        places = np.ones((1, 1, 1), np.float32) if shares is None else shares(top, bottom)
+        places = (
+            [np.ones((1, 1), np.float32)] * len(maps) if shares is None else shares(top, bottom)
+        )
         for (matrix, shift), share in zip(maps, places, strict=True):
             matched += strength * share[..., None] * (raw @ matrix.T + shift - raw)
         levels[top:bottom] = to_levels(matched.clip(0, 1), levels.dtype)

@@ -1,6 +1,6 @@
 """Repaint a photo: working size, masks, the network, its colours, filters, full size."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,7 +16,6 @@ from adain.imaging.enlarging import Enlarged
 from adain.imaging.picture import (
     STRIP_PIXELS,
     Picture,
-    gather_rows,
     result_type,
     row_ranges,
     to_levels,
@@ -28,13 +27,13 @@ from adain.painting.finishing import finishing_steps
 from adain.painting.masks import region_weights, share_bytes, strength_map
 from adain.painting.matching import gather_matched
 from adain.painting.strokes import working_side
-from adain.painting.tiling import stylize_rows
+from adain.painting.tiling import paint_tiles
 from adain.styles.field import StyleField
 from adain.styles.recoloring import style_colors
 from adain.styles.statistics import StyleStatistics
 
-Painter = Callable[[Picture, StyleStatistics | StyleField, float], Iterator[NDArray[np.float32]]]
-"""What repaints a picture in a style to a degree: rows `(h, W, 3)` of the result."""
+Painter = Callable[[Picture, StyleStatistics | StyleField, float], NDArray[np.generic]]
+"""What repaints a picture in a style to a degree: levels `(H, W, 3)` of the result."""
 
 UNTOUCHED = 0.1
 """Strength below which the photo itself fades in, to be whole at 0."""
@@ -88,10 +87,7 @@ def stylize_picture(
             pixel = 3 * result_type(*size).itemsize + maps * share_bytes(size)
             memory -= pixel * working.height * working.width
         styles = style.split()
-        if painter is None:
-            paint = partial(_paint_matched, model, memory, progress)
-        else:
-            paint = partial(_paint_otherwise, painter)
+        paint = painter or partial(_paint_matched, model, memory, progress)
         painted = _repaint(paint, photo, working, styles, alpha, controls)
         if side > max(working.width, working.height):
             result = resize_image(photo, side)
@@ -109,16 +105,6 @@ def stylize_picture(
         ) from error
 
 
-_Paint = Callable[[Picture, StyleStatistics | StyleField, float], NDArray[Any]]
-"""What gives the levels `(H, W, 3)` of a picture in a style."""
-
-
-def _paint_otherwise(
-    painter: Painter, picture: Picture, style: StyleStatistics | StyleField, alpha: float
-) -> NDArray[Any]:
-    return gather_rows(painter(picture, style, alpha), picture.height, picture.width)
-
-
 def _paint_matched(
     model: Model,
     memory: int | None,
@@ -126,12 +112,12 @@ def _paint_matched(
     picture: Picture,
     style: StyleStatistics | StyleField,
     alpha: float,
-) -> NDArray[Any]:
+) -> NDArray[np.generic]:
     """Paint a picture in one pass, and give the result the colours of its styles."""
-    strips = stylize_rows(model, picture, style, alpha, memory=memory, progress=progress)
+    tiles = paint_tiles(model, picture, style, alpha, memory=memory, progress=progress)
     size = (picture.height, picture.width)
-    if model.colors is None:
-        return gather_rows((strip.clip(0, 1) for strip in strips), *size)
+    if model.colors is None:  # A network that does not recolor knows nothing of colours.
+        return gather_matched(tiles, size, [], 0.0)
     field = style if isinstance(style, StyleField) else None
     styles = [style] if isinstance(style, StyleStatistics) else style.styles
     wanted = [style_colors(each, model.colors) for each in styles]
@@ -145,11 +131,11 @@ def _paint_matched(
 
     weights = shares if opacity is None else visible
     strength = float(np.clip(alpha, 0, 1))
-    return gather_matched(strips, size, wanted, strength, shares, weights)
+    return gather_matched(tiles, size, wanted, strength, shares, weights)
 
 
 def _repaint(
-    paint: _Paint,
+    paint: Painter,
     photo: Picture,
     working: Picture,
     styles: Sequence[StyleStatistics],
@@ -170,7 +156,7 @@ def _repaint(
     field = _style_field(photo, size, styles, controls)
     if working.is_large:
         release_memory()  # What decoding and masks have freed.
-    painted = paint(working, styles[0] if field is None else field, alpha)
+    painted: NDArray[Any] = paint(working, styles[0] if field is None else field, alpha)
     extent = None if field is None else field.extent
     if working.is_large:
         release_memory()  # What the network has freed is in many small pieces.

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,8 @@ from adain.styles.statistics import ChannelMoments, ChannelStatistics, StyleStat
 TILE_PIXELS = 2**22
 """Most pixels of a tile: with larger ones the margins cost little less."""
 
-TILE_BYTES = 520
-"""Memory for each pixel of a tile at the peak of a pass; from 410 to 545 was measured."""
+TILE_BYTES = 600
+"""Memory for each pixel of a tile at the peak of a pass; up to 545 was measured."""
 
 BLEND_BYTES = 100
 """The same for each style, besides, where several share the photo."""
@@ -41,9 +41,6 @@ FEATURE_BYTES = 128
 
 MEMORY_SHARE = 0.5
 """Share of the free memory that is used when no limit is given."""
-
-Strips = Iterator[Array]
-"""Rows `(h, W, 3)` of a picture, top to bottom, any number at a time."""
 
 NOWHERE = np.zeros((1, 1, 1), np.float32)
 EVERYWHERE: Shares = (np.ones((1, 1, 1), np.float32),) * len(STYLE_LAYERS)
@@ -96,7 +93,15 @@ class Box:
         )
 
 
-def stylize_rows(
+class PaintedTile(NamedTuple):
+    """The pixels `(h, w, 3)` of a part of a result, unclamped, and where they belong."""
+
+    top: int
+    left: int
+    pixels: Array
+
+
+def paint_tiles(
     model: Model,
     photo: Rows,
     style: StyleStatistics | StyleField,
@@ -105,7 +110,7 @@ def stylize_rows(
     memory: int | None = None,
     progress: Callable[[float], None] | None = None,
     tile_pixels: int = TILE_PIXELS,
-) -> Strips:
+) -> Iterator[PaintedTile]:
     """Repaint a photo of any size.
 
     Args:
@@ -119,7 +124,7 @@ def stylize_rows(
         tile_pixels: Most pixels of a tile.
 
     Returns:
-        Iterator over rows `(h, W, 3)` of the result, unclamped.
+        Iterator over tiles that cover the result, row by row.
 
     Raises:
         ValueError: If a shape does not fit or `alpha` is not finite.
@@ -133,14 +138,17 @@ def stylize_rows(
     memory = memory_limit(model, memory)
     pixel = TILE_BYTES + BLEND_BYTES * (len(style.styles) if isinstance(style, StyleField) else 0)
     grid = plan_tiles(height, width, model.reach, min(tile_pixels, memory // pixel))
-    return _Painting(model, photo, style, alpha, grid, memory, progress or (lambda _: None)).rows()
+    return _Painting(model, photo, style, alpha, grid, memory, progress or (lambda _: None)).tiles()
 
 
 def paint_pixels(
     model: Model, pixels: Array, style: StyleStatistics | StyleField, alpha: float = 1.0
 ) -> Array:
-    """Return a photo `(H, W, 3)` in [0, 1] repainted in one pass, in [0, 1]; see `stylize_rows`."""
-    return np.concatenate([*stylize_rows(model, pixels, style, alpha)]).clip(0, 1)
+    """Return a photo `(H, W, 3)` in [0, 1] repainted in one pass, in [0, 1]; see `paint_tiles`."""
+    painted = np.empty_like(pixels)
+    for top, left, tile in paint_tiles(model, pixels, style, alpha):
+        painted[top : top + tile.shape[0], left : left + tile.shape[1]] = tile.clip(0, 1)
+    return painted
 
 
 def measure_pixels(model: Model, pixels: Array) -> StyleStatistics:
@@ -226,20 +234,15 @@ class _Painting:
         self._progress, self._done = progress, 0
         self._total = self._tiles * (len(self._styles) + 1)
 
-    def rows(self) -> Strips:
-        """Paint the photo, a row of tiles at a time."""
+    def tiles(self) -> Iterator[PaintedTile]:
+        """Paint the photo, tile by tile."""
         colors = color_maps(self._model, self._colors(), self._styles)
         contents, kept = self._measure(colors)
         maps = style_maps(self._model, contents, self._styles, self._alpha)
         height, width = self._photo.shape[:2]
-        for row in self._grid:
-            band = [self._paint(box, colors, maps, kept.pop(box, None)) for box in row]
-            bottom = min(row[0].bottom, height) - row[0].top
-            yield (
-                np.concatenate(band, axis=1)[:bottom, :width]
-                if band[1:]
-                else band.pop()[:bottom, :width]
-            )
+        for box in (box for row in self._grid for box in row):
+            core = self._paint(box, colors, maps, kept.pop(box, None))
+            yield PaintedTile(box.top, box.left, core[: height - box.top, : width - box.left])
 
     def _colors(self) -> ColorDistribution:
         """Measure the colours of the padded photo."""

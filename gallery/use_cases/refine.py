@@ -1,6 +1,6 @@
 """The use case behind `adain stylize --quality auto|best`: one pass, judged, and optimised."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -104,8 +104,8 @@ def measure_photo(model: Model, photo: Picture, style: StyleStatistics) -> PassM
 
     def paint(
         picture: Picture, style: StyleStatistics | StyleField, alpha: float
-    ) -> Iterator[NDArray[np.float32]]:
-        yield paint_pixels(model, picture.pixels, style, alpha)
+    ) -> NDArray[np.generic]:
+        return paint_pixels(model, picture.pixels, style, alpha)
 
     small = resize_image(photo, SIDE)
     painted = stylize_picture(model, photo, style, max_side=SIDE, painter=paint)
@@ -124,7 +124,7 @@ def _painter(
 
     def paint(
         picture: Picture, style: StyleStatistics | StyleField, alpha: float
-    ) -> Iterator[NDArray[np.float32]]:
+    ) -> NDArray[np.generic]:
         assert not isinstance(style, StyleField)
         start = paint_pixels(model, picture.pixels, style, alpha)
         target = style if paintings is None else paintings
@@ -134,6 +134,6 @@ def _painter(
         def watch(step: Step) -> None:
             progress(step.done / total)
 
-        yield render_job(job, on_step=watch).image
+        return render_job(job, on_step=watch).image
 
     return paint

@@ -25,8 +25,8 @@ from adain.painting.tiling import (
     measure_pixels,
     memory_limit,
     paint_pixels,
+    paint_tiles,
     plan_tiles,
-    stylize_rows,
 )
 from adain.styles.field import StyleField
 from adain.styles.statistics import StyleStatistics
@@ -112,7 +112,10 @@ def painting(model: Model, seed: int) -> StyleStatistics:
 
 
 def paint(model: Model, image: Any, *arguments: Any, **options: Any) -> NDArray[np.float32]:
-    return np.concatenate([*stylize_rows(model, image, *arguments, **options)])
+    result = np.full(image.shape, np.nan, np.float32)
+    for top, left, tile in paint_tiles(model, image, *arguments, **options):
+        result[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+    return result
 
 
 def difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
@@ -247,14 +250,14 @@ def test_a_photo_that_is_mapped_from_a_file_is_read_in_tiles(tmp_path: Path) -> 
 def test_alpha_must_be_finite(alpha: float) -> None:
     model = small_model(0)
     with pytest.raises(ValueError, match="alpha"):
-        stylize_rows(model, photo(40, 32), painting(model, 1), alpha)
+        paint_tiles(model, photo(40, 32), painting(model, 1), alpha)
 
 
 @pytest.mark.parametrize("shape", [(40, 32), (40, 32, 4), (15, 32, 3), (40, 8, 3)])
 def test_impossible_photos_are_refused_at_once(shape: tuple[int, ...]) -> None:
     model = small_model(0)
     with pytest.raises(ValueError, match=r"shape|at least 16"):
-        stylize_rows(model, np.zeros(shape, np.uint8), painting(model, 1))
+        paint_tiles(model, np.zeros(shape, np.uint8), painting(model, 1))
     with pytest.raises(ValueError, match=r"shape|at least 16"):
         measure_pixels(model, np.zeros(shape, np.float32))
 
@@ -263,13 +266,13 @@ def test_masks_of_another_size_are_refused_at_once() -> None:
     model = small_model(0)
     field = StyleField((painting(model, 1),), np.ones((1, 40, 32), np.float32))
     with pytest.raises(ValueError, match="masks are 32x40 pixels, not 32x48"):
-        stylize_rows(model, photo(48, 32), field)
+        paint_tiles(model, photo(48, 32), field)
 
 
 def test_too_little_memory_names_what_is_needed() -> None:
     model = shipped_model()
     with pytest.raises(ImageTooLargeError, match=r"4096x2160 pixels need \d+ MiB .* 5 MiB"):
-        stylize_rows(model, photo(2160, 4096), painting(model, 1), memory=5 * 2**20)
+        paint_tiles(model, photo(2160, 4096), painting(model, 1), memory=5 * 2**20)
 
 
 def test_the_memory_limit_is_a_share_of_what_is_free_by_default() -> None:
