@@ -33,7 +33,7 @@ TILE_PIXELS = 2**22
 TILE_BYTES = 600
 """Memory for each pixel of a tile at the peak of a pass; up to 545 was measured."""
 
-BLEND_BYTES = 100
+BLEND_BYTES = 200
 """The same for each style, besides, where several share the photo."""
 
 FEATURE_BYTES = 128
