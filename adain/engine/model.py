@@ -136,12 +136,15 @@ class ModelWeights:
         """Return how many each block of the encoder has."""
         return self.config.get("convolutions", VGG19)
 
-    @property
-    def graph(self) -> str:
-        """Identify the graphs that these weights fit into: 12 hex digits."""
-        names = sorted(name for name in self.decoder if name.startswith("modulation."))
-        facts = repr((sorted(self.config.items()), self.table, bool(names)))
-        return hashlib.sha256(facts.encode()).hexdigest()[:12]
+    def graph(self, name: str) -> str:
+        """Return the file name of a graph that these weights fit into.
+
+        Args:
+            name: `encode`, `decode` or `blend`.
+        """
+        modulated = any(each.startswith("modulation.") for each in self.decoder)
+        facts = sorted(self.config.items()) if name == "encode" else (self.table, modulated)
+        return f"{name}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:12]}.onnx"
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,7 +32,7 @@ class OnnxEngine:
     @staticmethod
     def runs(weights: ModelWeights) -> bool:
         """Return whether there are graphs for these weights."""
-        return _graph(weights, "encode").is_file()
+        return all(_graph(weights, name).is_file() for name in ("encode", "decode", "blend"))
 
     @cached_property
     def _encoder(self) -> Any:
@@ -114,7 +114,7 @@ class OnnxEngine:
 
 
 def _graph(weights: ModelWeights, name: str) -> Path:
-    return GRAPHS / f"{name}-{weights.graph}.onnx"
+    return GRAPHS / weights.graph(name)
 
 
 def _cores() -> int:

@@ -90,7 +90,7 @@ def test_one_style_in_the_kernels_equals_a_blend_of_one() -> None:
 @pytest.mark.slow
 def test_the_shipped_graphs_are_those_of_the_modules() -> None:
     for name, graph in export().export_graphs(shipped().weights).items():
-        file = GRAPHS / f"{name}-{shipped().weights.graph}.onnx"
+        file = GRAPHS / shipped().weights.graph(name)
         assert file.read_bytes() == graph, "run scripts/export"
 
 
