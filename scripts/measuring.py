@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,22 +46,28 @@ def draw(path: Path, width: int, height: int, seed: int) -> None:
 
 
 @contextmanager
-def serving(
-    command: Sequence[str] = ADAIN,
-) -> Iterator[tuple[subprocess.Popen[str], str, float]]:
-    """Run a server with the starter gallery; gives it, its API and when it was started."""
+def no_gallery() -> Iterator[dict[str, str]]:
+    """Give the environment of someone who has only the starter gallery."""
     with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"XDG_DATA_HOME": folder}
+        environment.pop("ADAIN_DATABASE", None)
+        yield environment
+
+
+@contextmanager
+def serving() -> Iterator[tuple[subprocess.Popen[str], str, float]]:
+    """Run a server with the starter gallery; gives it, its API and when it was started."""
+    with no_gallery() as environment:
         began = time.perf_counter()
-        process = subprocess.Popen(
-            [*command, "serve", "--port", "0"],
+        with subprocess.Popen(
+            [*ADAIN, "serve", "--port", "0"],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=os.environ | {"ADAIN_DATABASE": f"{folder}/gallery.db"},
-        )
-        try:
-            assert process.stdout
-            yield process, f"{process.stdout.readline().strip()}/api/v1", began
-        finally:
-            process.terminate()
-            process.wait()
+            env=environment,
+        ) as process:
+            try:
+                assert process.stdout
+                yield process, f"{process.stdout.readline().strip()}/api/v1", began
+            finally:
+                process.terminate()

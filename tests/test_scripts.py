@@ -1,21 +1,24 @@
 import csv
 import json
 import math
-import mmap
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from adain.engine.model import Model
 from adain.errors import WeightsError
@@ -66,7 +69,7 @@ def benchmark() -> ModuleType:
 
 
 @pytest.fixture
-def peers(benchmark: ModuleType) -> ModuleType:
+def peers(evaluation: ModuleType) -> ModuleType:
     return sys.modules["peers"]
 
 
@@ -219,7 +222,7 @@ def test_pairs_are_reproducible_distinct_and_even(evaluation: ModuleType, data: 
 def test_a_mistake_gives_one_line(
     script: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    options = ["--data", str(tmp_path)] if script == "evaluation" else []
+    options = {"evaluation": ["--data", str(tmp_path)], "benchmark": ["--parts", "network"]}[script]
     with pytest.raises(SystemExit, match=r"no such weights file") as caught:
         request.getfixturevalue(script).main([*options, "--model", str(tmp_path / "x.safetensors")])
     assert "\n" not in str(caught.value)
@@ -238,87 +241,160 @@ def test_sizes_that_do_not_fit_are_refused(
         assert "multiple" in capsys.readouterr().err
 
 
-def test_the_benchmark_has_a_row_for_each_variant_and_size(
-    benchmark: ModuleType,
-    model_options: list[str],
-    microast_weights: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+BENCHMARKS = ["benchmark", "benchmark_batch", "benchmark_gallery", "benchmark_web"]
+
+
+@pytest.mark.parametrize("script", BENCHMARKS)
+def test_what_measures_painting_starts_without_torch(script: str) -> None:
+    code = (
+        "import runpy, sys; sys.modules['torch'] = None; folder, script = sys.argv[1:];"
+        "sys.path.insert(0, folder); runpy.run_path(f'{folder}/{script}')"
+    )
+    subprocess.run([sys.executable, "-c", code, str(SCRIPTS), script], check=True)
+
+
+def run_benchmark(
+    benchmark: ModuleType, capsys: pytest.CaptureFixture[str], *options: str
+) -> list[dict[str, Any]]:
+    """Run parts of the benchmark at tiny sizes; return the rows of its JSON."""
+    benchmark.main(["--repeats", "1", "--loads", "0", "--photos", "64x48", *options, "--json"])
+    rows: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["rows"]
+    return rows
+
+
+def test_the_network_is_timed_on_each_engine_beside_those_of_others(
+    benchmark: ModuleType, microast_weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(benchmark, "measure_peak", lambda *_: 2**20)
-    monkeypatch.setattr(benchmark, "matmul_rate", lambda: 1e9)
-    options = ["--sizes", "32", "64", "--repeats", "1", "--weights", str(microast_weights)]
-    benchmark.main([*options, *model_options, "--json"])
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    assert [row["size"] for row in rows] == [32] * 5 + [64] * 5
-    assert [row["variant"] for row in rows[:5]] == [
-        "ours, known style",
-        "ours, with the style",
+    options = ["--sizes", "32", "64", "--threads", "1", "--weights", str(microast_weights)]
+    rows = run_benchmark(benchmark, capsys, "--parts", "network", *options)
+    assert [row["setting"] for row in rows] == ["32 px, 1 thread"] * 7 + ["64 px, 1 thread"] * 7
+    assert [row["what"] for row in rows[:7]] == [
+        "ONNX Runtime, known style",
+        "ONNX Runtime, with the style",
+        "torch, known style",
+        "torch, with the style",
         "MicroAST, known style",
         "MicroAST, with the style",
-        "pytorch-AdaIN architecture",
+        "pytorch-AdaIN's architecture, with the style",
     ]
-    assert rows[0]["ratio"] == rows[5]["ratio"] == 1
-    assert all(row["milliseconds"] > 0 and row["share_of_peak"] > 0 for row in rows)
-    # Most of the work grows with the number of pixels, the borders' with their length.
-    assert 3.3 < rows[5]["multiply_adds"] / rows[0]["multiply_adds"] < 4.1
+    assert rows[0]["ratio"] == rows[7]["ratio"] == 1
+    assert all(row["seconds"] > 0 and row["ratio"] > 0 for row in rows)
 
 
-def test_the_benchmark_prints_a_table_for_each_size(benchmark: ModuleType) -> None:
-    rows = [
-        benchmark.Row("ours, known style", size, 12.5, 1.0, 3 * 2**20, 2_500_000_000, 0.75)
-        for size in (256, 512)
+def test_without_torch_only_onnx_runtime_is_timed(
+    benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(benchmark, "find_spec", lambda _: None)
+    rows = run_benchmark(benchmark, capsys, "--parts", "network", "--sizes", "32")
+    assert [row["setting"] for row in rows] == ["32 px, 1 thread"] * 2 + ["32 px, 2 threads"] * 2
+    assert {row["what"].partition(",")[0] for row in rows} == {"ONNX Runtime"}
+
+
+@pytest.mark.slow
+def test_whole_commands_are_compared_with_a_peer(
+    benchmark: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--parts", "command", "serve", "batch", "--count", "2"]
+    rows = run_benchmark(benchmark, capsys, *options, "--peer", "cp {painting} {result}")
+    assert [row["what"] for row in rows] == [
+        "adain, a picture",
+        "adain, a gallery style",
+        "peer",
+        "adain serve, first picture",
+        "adain batch",
+        "peer",
     ]
-    text = benchmark.markdown({"threads": "2"}, rows)
-    assert text.startswith("- threads: 2\n\n**256x256 pixels**\n")
-    assert text.count("| ours, known style | 12.5 | 1.00 | 3 | 2.50 | 75% |") == 2
+    assert all(row["seconds"] > 0 for row in rows)
+    assert [row["ratio"] for row in rows if row["what"] == "peer"] == [1, 1]
+    if sys.platform == "linux":
+        assert all(row["peak"] > 2**20 for row in rows)
+
+
+def test_a_peer_that_is_not_installed_is_left_out(
+    benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert benchmark.Options(peer="cp").peer_command[:2] == ["cp", "{photo}"]
+    monkeypatch.setattr(benchmark, "launch", lambda _: benchmark.Usage(0.5, 2**20))
+    monkeypatch.setattr(benchmark, "PARTS", {"imports": benchmark.measure_imports})
+    benchmark.main(["--parts", "imports", "--peer", "no-such-program", "--loads", "0"])
+    text = capsys.readouterr().out
+    assert "- peer: left out, no-such-program is not installed" in text
+    assert "| `import adain` |  | 0 | 500 ms | 1 MiB |  |" in text
+
+
+def test_a_command_that_fails_ends_the_benchmark_in_one_line(benchmark: ModuleType) -> None:
+    failing = ["--parts", "command", "--photos", "64x48", "--peer", "false"]
+    with pytest.raises(SystemExit, match="ended with 1") as caught:
+        benchmark.main([*failing, "--repeats", "1"])
+    assert "\n" not in str(caught.value)
 
 
 def test_variants_take_turns_and_the_first_turn_does_not_count(benchmark: ModuleType) -> None:
     calls: list[str] = []
-    times = benchmark.interleave({name: lambda name=name: calls.append(name) for name in "ab"}, 3)
+
+    def run(name: str) -> Any:
+        calls.append(name)
+        return benchmark.Usage(len(calls))
+
+    usages = benchmark.take_turns({name: partial(run, name) for name in "ab"}, 3)
     assert "".join(calls) == "ab" * 4
-    assert set(times) == {"a", "b"} and all(value >= 0 for value in times.values())
+    assert [usage.seconds for usage in usages["a"]] == [3, 5, 7]
 
 
-def test_peak_memory_counts_what_a_pass_holds(benchmark: ModuleType) -> None:
-    def touch(mebibytes: int) -> mmap.mmap:
-        # Fresh pages of the system: memory that was freed before is resident already.
-        pages = mmap.mmap(-1, mebibytes * 2**20)
-        for start in range(0, len(pages), mmap.PAGESIZE):
-            pages[start] = 1
-        return pages
+def test_the_memory_of_a_command_is_its_own(benchmark: ModuleType) -> None:
+    held = bytearray(b"1") * 2**27  # Of this process; not of what it starts.
+    small, large = (
+        benchmark.launch([sys.executable, "-c", f"bytearray(b'1') * {size}"]).peak
+        for size in (1, 2**26)
+    )
+    assert small < 2**26 < large < len(held)
 
-    def hold(size: int) -> object:
-        return lambda: touch(size)
 
-    # The system counts pages in small batches, so not to the byte.
-    assert 63 * 2**20 < benchmark.peak_of_one_pass({"hold": hold}, 64) < 96 * 2**20
+def test_busy_processes_end_with_what_they_were_for(benchmark: ModuleType) -> None:
+    before = psutil.Process().children()
+    with pytest.raises(KeyboardInterrupt), benchmark.busy(2):
+        assert len(psutil.Process().children()) == len(before) + 2
+        raise KeyboardInterrupt
+    assert len(psutil.Process().children()) == len(before)
+
+
+def test_a_batch_is_benchmarked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = load_script("benchmark_batch")
+    monkeypatch.setattr(script, "find_spec", lambda _: None)  # The peer takes long.
+    script.main(["--photos", "3", "--smallest", "32", "--largest", "64", "--few", "1"])
+    table = capsys.readouterr().out
+    assert {row.split(" | ")[0] for row in table.splitlines() if row.startswith("| ")} == {
+        "|",
+        *(f"| {name}" for name in ("network", "network, full size", "batch", "loop")),
+    }
 
 
 @pytest.mark.slow
-def test_peak_memory_is_measured_in_a_process_of_its_own(
-    benchmark: ModuleType, model_options: list[str]
+def test_a_service_is_benchmarked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = benchmark.parse([*model_options, "--sizes", "256"])
-    assert 2**20 < benchmark.measure_peak("ours, known style", 256, options) < 2**28
+    script = load_script("benchmark_web")
+    monkeypatch.setattr(script, "sliders", lambda *_: None)  # Needs a browser.
+    options = ["--sizes", "64", "--requests", "2", "--clients", "2", "--seconds", "1"]
+    script.main(options)
+    table = capsys.readouterr().out
+    assert "| cold start to the first picture |" in table and "frames a second" in table
+    assert "2 clients for 1 s" in table
 
 
-def test_the_rate_of_a_matrix_product_is_measured(benchmark: ModuleType) -> None:
-    assert math.isfinite(benchmark.matmul_rate(side=64, repeats=1))
-
-
-def test_peers_do_as_much_work_as_published(
-    benchmark: ModuleType, peers: ModuleType, microast_weights: Path
-) -> None:
+def test_peers_do_as_much_work_as_published(peers: ModuleType, microast_weights: Path) -> None:
     photo, microast = noise(0), peers.load_microast(microast_weights)
     style = microast.measure_style(noise(1))
     assert sum(parameter.numel() for parameter in microast.parameters()) == 471_987
-    work = benchmark.multiply_adds(lambda: microast.stylize(photo, style))
-    assert work == pytest.approx(27_772 * 32**2, rel=0.001)
+    with FlopCounterMode(display=False) as counter:
+        microast.stylize(photo, style)
+    assert counter.get_total_flops() / 2 == pytest.approx(27_772 * 32**2, rel=0.001)
     full_width = peers.FullWidthAdain()
-    work = benchmark.multiply_adds(lambda: full_width.stylize(photo, noise(1)))
-    assert work == pytest.approx(3 * 241_344 * 32**2, rel=0.001)
+    with FlopCounterMode(display=False) as counter:
+        full_width.stylize(photo, noise(1))
+    assert counter.get_total_flops() / 2 == pytest.approx(3 * 241_344 * 32**2, rel=0.001)
 
 
 def test_microast_paints_what_its_authors_code_paints(peers: ModuleType, shared_data: Path) -> None:
