@@ -1,6 +1,11 @@
 """The way into the command, `adain` or `python -m gallery`."""
 
+import os
 import sys
+
+# numpy's products of matrices are small here. With threads of their own, which wait by spinning,
+# they took ten times as long beside other busy processes. Read when numpy is first imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def main() -> None:
