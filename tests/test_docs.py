@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import typer
 import typer.core
-from adain.engine.model import Model
 from PIL import Image
 from shipping import ship
 from typer.testing import CliRunner
 
+from adain.engine.model import Model
 from gallery.cli import app
 from gallery.cli.exits import ExitCode
 from gallery.config import database_url
