@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adain.imaging.color import transport
-from adain.imaging.picture import result_type, row_ranges, to_levels, to_unit
+from adain.imaging.picture import Picture, result_type, row_ranges, to_levels, to_unit
 from adain.painting.tiling import PaintedTile
 from adain.styles.colors import ColorDistribution, ColorMoments
 
@@ -35,7 +35,6 @@ def gather_matched(
     tiles: Iterable[PaintedTile],
     size: tuple[int, int],
     wanted: Sequence[ColorDistribution],
-    strength: float,
     shares: Shares | None = None,
     weights: Shares | None = None,
 ) -> NDArray[Any]:
@@ -44,8 +43,7 @@ def gather_matched(
     Args:
         tiles: As the decoder gives them, of any range.
         size: Height and width.
-        wanted: Colours of each style.
-        strength: How far they are taken, from 0 to 1.
+        wanted: Colours that each style shall have in it.
         shares: Where each style holds; None for one style everywhere.
         weights: How much each pixel counts for the colours of each style; None for all alike.
 
@@ -57,11 +55,7 @@ def gather_matched(
     for top, left, tile in tiles:
         bottom, right = top + tile.shape[0], left + tile.shape[1]
         tile = tile.clip(LOW, HIGH)
-        counted: Iterable[Pixels | None] = [None] * len(wanted)
-        if weights is not None:
-            counted = weights(top, bottom)[:, :, left:right]
-        for parts, weight in zip(moments, counted, strict=True):
-            parts.append(ColorMoments.of(tile, weight))
+        _count(moments, tile, None if weights is None else weights(top, bottom)[:, :, left:right])
         tile = (tile - LOW) / (HIGH - LOW)
         levels[top:bottom, left:right] = to_levels(tile, levels.dtype)
     maps = [
@@ -74,9 +68,39 @@ def gather_matched(
             [np.ones((1, 1), np.float32)] * len(maps) if shares is None else shares(top, bottom)
         )
         for (matrix, shift), share in zip(maps, places, strict=True):
-            matched += strength * share[..., None] * (raw @ matrix.T + shift - raw)
+            matched += share[..., None] * (raw @ matrix.T + shift - raw)
         levels[top:bottom] = to_levels(matched.clip(0, 1), levels.dtype)
     return levels
+
+
+def measure_photo(
+    photo: Picture, count: int, weights: Shares | None
+) -> list[ColorDistribution | None]:
+    """Return the colours of a photo where each of `count` styles goes, None where none does."""
+    moments: list[list[ColorMoments]] = [[] for _ in range(count)]
+    for top, bottom in row_ranges(photo.height, photo.width):
+        _count(moments, photo.rows(top, bottom), None if weights is None else weights(top, bottom))
+    sums = [sum(parts[1:], parts[0]) for parts in moments]
+    return [each.distribution() if each.count > 0 else None for each in sums]
+
+
+def blend_colors(
+    photo: ColorDistribution | None, style: ColorDistribution, alpha: float
+) -> ColorDistribution:
+    """Return colours between those of a photo, at 0, and of a style, at 1 and beyond."""
+    share = min(max(alpha, 0.0), 1.0)
+    if photo is None or share == 1:
+        return style
+    return ColorDistribution(
+        photo.mean + share * (style.mean - photo.mean),
+        photo.covariance + share * (style.covariance - photo.covariance),
+    )
+
+
+def _count(moments: Sequence[list[ColorMoments]], pixels: Pixels, weights: Pixels | None) -> None:
+    """Add pixels to the moments of each style."""
+    for i, parts in enumerate(moments):
+        parts.append(ColorMoments.of(pixels, None if weights is None else weights[i]))
 
 
 def _map(moments: ColorMoments, wanted: ColorDistribution) -> tuple[Pixels, Pixels]:

@@ -25,7 +25,7 @@ from adain.imaging.reading import load_image
 from adain.imaging.resizing import resize_image, resize_to, scale_image, scaled_size
 from adain.painting.finishing import finishing_steps
 from adain.painting.masks import region_weights, share_bytes, strength_map
-from adain.painting.matching import gather_matched
+from adain.painting.matching import blend_colors, gather_matched, measure_photo
 from adain.painting.strokes import working_side
 from adain.painting.tiling import paint_tiles
 from adain.styles.field import StyleField
@@ -117,10 +117,9 @@ def _paint_matched(
     tiles = paint_tiles(model, picture, style, alpha, memory=memory, progress=progress)
     size = (picture.height, picture.width)
     if model.colors is None:  # A network that does not recolor knows nothing of colours.
-        return gather_matched(tiles, size, [], 0.0)
+        return gather_matched(tiles, size, [])
     field = style if isinstance(style, StyleField) else None
     styles = [style] if isinstance(style, StyleStatistics) else style.styles
-    wanted = [style_colors(each, model.colors) for each in styles]
     shares = None if field is None else field.shares
     opacity = picture.opacity
 
@@ -130,8 +129,12 @@ def _paint_matched(
         return seen if field is None else seen * field.shares(top, bottom)
 
     weights = shares if opacity is None else visible
-    strength = float(np.clip(alpha, 0, 1))
-    return gather_matched(tiles, size, wanted, strength, shares, weights)
+    found = measure_photo(picture, len(styles), weights)
+    wanted = [
+        blend_colors(before, style_colors(each, model.colors), alpha)
+        for before, each in zip(found, styles, strict=True)
+    ]
+    return gather_matched(tiles, size, wanted, shares, weights)
 
 
 def _repaint(
