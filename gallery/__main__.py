@@ -9,14 +9,17 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def main() -> None:
-    """Run the command; Ctrl-C ends it in one line also while it is still being imported."""
+    """Run the command; a Ctrl-C while it is still being imported waits until then."""
     try:
-        from gallery.cli import main as run
+        from gallery.signals import note_interrupts
 
-        run()
+        note_interrupts()
     except KeyboardInterrupt:
         print("adain: interrupted", file=sys.stderr)
         sys.exit(130)
+    from gallery.cli import main as run
+
+    run()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ A command is imported when it is asked for, and imports what is heavy (the engin
 inside its function, so that `--help`, `--version` and mistakes in an option answer at once.
 """
 
-import signal
 import sys
 from importlib import import_module
 from io import TextIOWrapper
@@ -15,7 +14,6 @@ from typer.main import get_command
 
 from adain import __version__
 from gallery.cli.exits import Commands
-from gallery.cli.signals import ignore_interrupts
 
 COMMANDS = {
     "stylize": "stylize:stylize",
@@ -108,9 +106,7 @@ def common(
 
 def main() -> None:
     """Run the command."""
-    # What stops a job on a cluster or a container ends like Ctrl-C: with a summary, and tidy.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if isinstance(sys.stdout, TextIOWrapper):
         # A file name need not be valid text; this prints its very bytes.
         sys.stdout.reconfigure(errors="surrogateescape")
-    app(obj=ignore_interrupts)
+    app()

@@ -14,11 +14,11 @@ import typer
 from adain.config import Controls
 from gallery.cli import options
 from gallery.cli.exits import debugging, describe, exit_code, usage
-from gallery.cli.signals import hold_interrupts
 from gallery.cli.streams import complain, emit, progress
 from gallery.config import BatchConfig, StylizeConfig, database_url, threads_each
 from gallery.errors import OutputError
 from gallery.files import make_folder
+from gallery.signals import hold_interrupts
 
 if TYPE_CHECKING:
     from adain.engine.model import Model

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from adain.errors import AdainError, ImageTooLargeError, WeightsError
 from gallery.cli.streams import complain
 from gallery.errors import GalleryError, OutputError, SchemaError, StyleNotFound, StylesError
+from gallery.signals import interruptible, was_interrupted
 
 
 class ExitCode(IntEnum):
@@ -31,31 +32,22 @@ class ExitCode(IntEnum):
 class Commands(TyperGroup):
     """Commands whose errors end as one line and an exit code; `--debug` lets them through."""
 
-    def make_context(self, *arguments: Any, **options: Any) -> Any:
-        """Read the command line."""
-        try:
-            return super().make_context(*arguments, **options)
-        except KeyboardInterrupt as error:
-            complain("interrupted")
-            raise typer.Exit(ExitCode.INTERRUPTED) from error
-
     def invoke(self, ctx: Any) -> Any:  # Not typer.Context: the base takes a private parent of it.
-        """Run the command that was asked for; what `ctx.obj` holds is called when it has ended."""
+        """Run the command that was asked for."""
         try:
-            return super().invoke(ctx)
+            with interruptible():
+                return super().invoke(ctx)
         except (typer.Exit, typer.Abort, typer.TyperException, BrokenPipeError):
             raise
         except KeyboardInterrupt as error:
-            complain("interrupted")
-            raise typer.Exit(ExitCode.INTERRUPTED) from error
+            raise _interrupted() from error
         except Exception as error:
+            if was_interrupted():  # A library can turn the exception into another one.
+                raise _interrupted() from error
             if debugging(ctx):
                 raise
             complain(describe(error))
             raise typer.Exit(exit_code([error])) from error
-        finally:
-            if ctx.obj is not None:
-                ctx.obj()
 
 
 @contextmanager
@@ -87,6 +79,11 @@ def exit_code(errors: Sequence[Exception], done: int = 0) -> ExitCode:
         return ExitCode.SOME_FAILED
     codes = {_exit_code(error) for error in errors}
     return codes.pop() if len(codes) == 1 else ExitCode.FAILED
+
+
+def _interrupted() -> typer.Exit:
+    complain("interrupted")
+    return typer.Exit(ExitCode.INTERRUPTED)
 
 
 def _exit_code(error: Exception) -> ExitCode:

@@ -14,10 +14,10 @@ from adain.engine.torch_extra import require_torch
 from gallery.cli import options
 from gallery.cli.exits import ExitCode, usage
 from gallery.cli.options import Database
-from gallery.cli.signals import stop_on_interrupt
 from gallery.cli.streams import complain, emit
 from gallery.config import RenderConfig, database_url, parse_memory
 from gallery.errors import OutputError
+from gallery.signals import stop_on_interrupt
 
 if TYPE_CHECKING:
     from adain.optimizing.gatys import Rendering, Step

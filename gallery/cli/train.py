@@ -12,8 +12,8 @@ from adain.engine.torch_extra import require_torch
 from adain.training.config import ENCODER_TRAINING, DecoderLosses, TrainingConfig
 from gallery.cli.exits import usage
 from gallery.cli.fields import spread
-from gallery.cli.signals import stop_on_interrupt
 from gallery.files import make_folder
+from gallery.signals import stop_on_interrupt
 
 if TYPE_CHECKING:
     from adain.training.data import Pictures

@@ -40,6 +40,7 @@ from gallery.database.vectors import Vectors, pack_vector
 from gallery.errors import GalleryError, OutputError
 from gallery.files import make_folder
 from gallery.ingest.pipeline import read_file
+from gallery.signals import hold_interrupts
 from gallery.use_cases.journal import (
     JOURNAL,
     Journal,
@@ -60,6 +61,9 @@ POLL = 0.5
 
 SETTLED = 1.0
 """Seconds for which a file of a watched folder must stay the same before it is read."""
+
+LOOK_SECONDS = 0.1
+"""Seconds between two looks whether a run was interrupted."""
 
 CHECKED = 8
 """Photos between two looks at the memory of the process."""
@@ -483,25 +487,25 @@ def run_threads(
     waiting: set[Future[BatchStep]] = set()
     queue = deque(jobs)
     done, least = 0, math.inf
-    try:
-        while queue or waiting:
-            while queue and len(waiting) < 2 * threads:
-                waiting.add(pool.submit(worker, queue.popleft()))
-            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield future.result()
-                done += 1
-                if done % CHECKED == 0:
-                    held = resident_memory()
-                    least = min(least, held)
-                    if held > GROWTH * least:
-                        release_memory()
-    except KeyboardInterrupt:
-        pool.shutdown(cancel_futures=True)
-        yield from (future.result() for future in waiting if not future.cancelled())
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
+    # An exception amid the locks that threads share would leave them broken.
+    with hold_interrupts() as interrupted:
+        try:
+            while waiting or (queue and not interrupted):
+                if interrupted:
+                    waiting = {future for future in waiting if not future.cancel()}
+                while queue and not interrupted and len(waiting) < 2 * threads:
+                    waiting.add(pool.submit(worker, queue.popleft()))
+                finished, waiting = wait(waiting, LOOK_SECONDS, FIRST_COMPLETED)
+                for future in finished:
+                    yield future.result()
+                    done += 1
+                    if done % CHECKED == 0:
+                        held = resident_memory()
+                        least = min(least, held)
+                        if held > GROWTH * least:
+                            release_memory()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 @dataclass

@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -447,7 +448,7 @@ def test_an_interrupted_batch_tells_of_all_that_it_finished() -> None:
     steps = run_threads(worker, [BatchJob(str(i), 0) for i in range(9)], 2)
     told = [next(steps)]
     threading.Timer(0.2, release.set).start()
-    told.append(steps.throw(KeyboardInterrupt()))
+    signal.raise_signal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         for step in steps:
             told.append(step)
