@@ -26,9 +26,9 @@ GAINS = (0.0, 3.0)
 LOW, HIGH = -0.5, 1.5
 """Colours of the decoder beyond these count as these."""
 
-Shares = Callable[[int, int], Pixels]
-"""What gives the shares `(K, h, W)` of the styles, or what counts of them, from `top` to
-`bottom`."""
+Shares = Callable[[int, int, int, int], Pixels]
+"""What gives the shares `(K, h, w)` of the styles, or what counts of them, between `top`, `bottom`,
+`left` and `right`."""
 
 
 def gather_matched(
@@ -55,18 +55,17 @@ def gather_matched(
     for top, left, tile in tiles:
         bottom, right = top + tile.shape[0], left + tile.shape[1]
         tile = tile.clip(LOW, HIGH)
-        _count(moments, tile, None if weights is None else weights(top, bottom)[:, :, left:right])
+        _count(moments, tile, None if weights is None else weights(top, bottom, left, right))
         tile = (tile - LOW) / (HIGH - LOW)
         levels[top:bottom, left:right] = to_levels(tile, levels.dtype)
     maps = [
         _map(sum(parts[1:], parts[0]), each) for parts, each in zip(moments, wanted, strict=True)
     ]
+    everywhere = np.ones((len(maps), 1, 1), np.float32)
     for top, bottom in row_ranges(*size):
         raw = LOW + (HIGH - LOW) * to_unit(levels[top:bottom])
         matched = raw.copy()
-        places = (
-            [np.ones((1, 1), np.float32)] * len(maps) if shares is None else shares(top, bottom)
-        )
+        places = everywhere if shares is None else shares(top, bottom, 0, size[1])
         for (matrix, shift), share in zip(maps, places, strict=True):
             matched += share[..., None] * (raw @ matrix.T + shift - raw)
         levels[top:bottom] = to_levels(matched.clip(0, 1), levels.dtype)
@@ -79,7 +78,8 @@ def measure_photo(
     """Return the colours of a photo where each of `count` styles goes, None where none does."""
     moments: list[list[ColorMoments]] = [[] for _ in range(count)]
     for top, bottom in row_ranges(photo.height, photo.width):
-        _count(moments, photo.rows(top, bottom), None if weights is None else weights(top, bottom))
+        counted = None if weights is None else weights(top, bottom, 0, photo.width)
+        _count(moments, photo.rows(top, bottom), counted)
     sums = [sum(parts[1:], parts[0]) for parts in moments]
     return [each.distribution() if each.count > 0 else None for each in sums]
 

@@ -123,10 +123,10 @@ def _paint_matched(
     shares = None if field is None else field.shares
     opacity = picture.opacity
 
-    def visible(top: int, bottom: int) -> NDArray[np.float32]:
+    def visible(top: int, bottom: int, left: int, right: int) -> NDArray[np.float32]:
         assert opacity is not None
-        seen = to_unit(opacity[top:bottom])[None]
-        return seen if field is None else seen * field.shares(top, bottom)
+        seen = to_unit(opacity[top:bottom, left:right])[None]
+        return seen if shares is None else seen * shares(top, bottom, left, right)
 
     weights = shares if opacity is None else visible
     found = measure_photo(picture, len(styles), weights)

@@ -33,7 +33,7 @@ TILE_PIXELS = 2**22
 TILE_BYTES = 600
 """Memory for each pixel of a tile at the peak of a pass; up to 545 was measured."""
 
-BLEND_BYTES = 200
+BLEND_BYTES = 250
 """The same for each style, besides, where several share the photo."""
 
 FEATURE_BYTES = 128
@@ -315,9 +315,7 @@ def _layer_shares(field: StyleField, box: Box) -> Shares:
 
     A position has the mean share of the pixels that it stands for, in the padded photo.
     """
-    shares = field.shares(box.top, box.bottom)
-    padding = ((0, 0), (0, 0), (0, -shares.shape[2] % STRIDE))
-    shares = np.pad(shares, padding, mode="reflect")[:, :, box.left : box.right]
+    shares = field.shares(box.top, box.bottom, box.left, box.right)
     return tuple(_pooled(shares, 2**i) for i in range(len(STYLE_LAYERS)))
 
 

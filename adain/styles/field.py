@@ -59,30 +59,40 @@ class StyleField:
                 f"the masks are {self.size[1]}x{self.size[0]} pixels, not {width}x{height}"
             )
 
-    def shares(self, top: int, bottom: int) -> NDArray[np.float32]:
-        """Return the share of each style at each pixel of some rows.
+    def shares(
+        self, top: int, bottom: int, left: int = 0, right: int | None = None
+    ) -> NDArray[np.float32]:
+        """Return the share of each style at each pixel of a part of the photo.
 
         Args:
             top: First row.
             bottom: End of the rows. Those beyond the last are mirrored, as the photo is.
+            left: First column.
+            right: End of the columns, mirrored likewise; by default that of the photo.
 
         Returns:
-            Shape `(K, bottom - top, W)`.
+            Shape `(K, bottom - top, right - left)`.
         """
         height, width = self.size
-        rows = height - 1 - np.abs(np.arange(top, bottom) - (height - 1))
-        shares = np.ones((1, len(rows), width), np.float32)
+        rows = _mirrored(top, bottom, height)
+        columns = _mirrored(left, width if right is None else right, width)
+        shares = np.ones((1, len(rows), len(columns)), np.float32)
         if self.masks is not None:
-            shares = _share(self.masks[:, rows])
-            shares = shares / shares.sum(0).clip(1)
+            shares = _share(self.masks[:, rows[:, None], columns])
+            shares /= shares.sum(0).clip(1)
         if self.strength is not None:
-            shares = shares * _share(self.strength[rows])
+            shares = shares * _share(self.strength[rows[:, None], columns])
         return shares
 
     def extent(self, top: int, bottom: int) -> NDArray[np.float32]:
         """Return how far each pixel of some rows is painted, `(bottom - top, W)`."""
         extent: NDArray[np.float32] = self.shares(top, bottom).sum(0)
         return extent
+
+
+def _mirrored(start: int, stop: int, size: int) -> NDArray[np.intp]:
+    """Return positions along a side, mirrored beyond the last."""
+    return size - 1 - np.abs(np.arange(start, stop) - (size - 1))
 
 
 def _check_share(values: NDArray[Any]) -> None:

@@ -26,6 +26,12 @@ def measured(pixels: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[
     return flat.mean(0), np.cov(flat.T, bias=True)
 
 
+def cut(
+    shares: NDArray[np.float32], top: int, bottom: int, left: int, right: int
+) -> NDArray[np.float32]:
+    return shares[:, top:bottom, left:right]
+
+
 def whole(image: NDArray[np.float32]) -> list[PaintedTile]:
     return [PaintedTile(0, 0, image)]
 
@@ -71,7 +77,7 @@ def test_a_photo_is_measured_where_each_style_goes() -> None:
     image[:, 25:] = 1
     masks = np.zeros((3, 40, 50), np.float32)
     masks[0, :, :25] = masks[1, :, 25:] = 1
-    dark, light, nowhere = measure_photo(Picture(image), 3, lambda top, end: masks[:, top:end])
+    dark, light, nowhere = measure_photo(Picture(image), 3, lambda *box: cut(masks, *box))
     assert dark is not None and light is not None and nowhere is None
     assert np.allclose(dark.mean, 0) and np.allclose(light.mean, 1)
 
@@ -80,8 +86,8 @@ def test_each_region_takes_the_colours_of_its_style() -> None:
     masks = np.zeros((2, 40, 50), np.float32)
     masks[0, :, :25] = masks[1, :, 25:] = 1
 
-    def shares(top: int, bottom: int) -> NDArray[np.float32]:
-        return masks[:, top:bottom]
+    def shares(top: int, bottom: int, left: int, right: int) -> NDArray[np.float32]:
+        return masks[:, top:bottom, left:right]
 
     wanted = [colors(0.3, 0.05), colors(0.7, 0.1)]
     result = gather_matched(whole(noise(40, 50)), (40, 50), wanted, shares, shares)
@@ -93,7 +99,7 @@ def test_what_is_not_visible_does_not_count() -> None:
     image, seen = noise(40, 50), np.zeros((1, 40, 50), np.float32)
     image[:, 25:], seen[:, :, :25] = 5, 1
     result = gather_matched(
-        whole(image), (40, 50), [colors(0.4, 0.1)], weights=lambda top, end: seen[:, top:end]
+        whole(image), (40, 50), [colors(0.4, 0.1)], weights=lambda *box: cut(seen, *box)
     )
     assert np.allclose(measured(result[:, :25])[0], 0.4, atol=2e-3)
 
@@ -108,8 +114,8 @@ def test_a_flat_result_stays_flat_and_finite(value: float) -> None:
 def test_a_style_that_has_no_place_changes_nothing() -> None:
     nowhere = np.zeros((1, 20, 20), np.float32)
 
-    def shares(top: int, bottom: int) -> NDArray[np.float32]:
-        return nowhere[:, top:bottom]
+    def shares(top: int, bottom: int, left: int, right: int) -> NDArray[np.float32]:
+        return nowhere[:, top:bottom, left:right]
 
     image = noise(20, 20)
     result = gather_matched(whole(image), (20, 20), [colors(0.9, 0.2)], shares, shares)

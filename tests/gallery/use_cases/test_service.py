@@ -332,7 +332,7 @@ looks = st.fixed_dictionaries(
     scale=st.integers(1, 4),
     max_side=st.none() | st.integers(40, 200),
     strip=st.integers(64, 4000),
-    memory=st.integers(16, 24).map(lambda part: part * 10**6),
+    memory=st.integers(40, 60).map(lambda part: part * 10**6),
     bits=st.sampled_from([8, 16]),
 )
 def test_a_print_in_strips_is_the_picture_in_one_piece(
