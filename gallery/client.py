@@ -207,7 +207,7 @@ class Client:
         return PaintingsDocument.model_validate_json(answer.content).paintings
 
     def preview(self, name: str) -> bytes:
-        """Return what a painting's style does to the example, as a WebP file."""
+        """Return what a painting's style does to the example, as a JPEG file."""
         return self._ask("GET", f"{ROOT}/paintings/{quote(name, safe='')}/preview").content
 
     def artists(self) -> list[GroupDocument]:

@@ -186,11 +186,14 @@ class Gallery:
 
     def remove(self, numbers: Sequence[int]) -> int:
         """Forget paintings with their statistics; their pictures stay. Returns how many."""
+        count = 0
         with self._write() as session:
-            forget_pools(session, numbers)
-            there = select(func.count()).where(PaintingRow.id.in_(numbers))
-            count = session.scalar(there) or 0
-            session.execute(delete(PaintingRow).where(PaintingRow.id.in_(numbers)))
+            for i in range(0, len(numbers), MAX_BOUND):
+                part = numbers[i : i + MAX_BOUND]
+                forget_pools(session, part)
+                there = select(func.count()).where(PaintingRow.id.in_(part))
+                count += session.scalar(there) or 0
+                session.execute(delete(PaintingRow).where(PaintingRow.id.in_(part)))
         return count
 
     # Artists and styles

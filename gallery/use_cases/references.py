@@ -45,7 +45,7 @@ def parse_references(texts: Sequence[str]) -> list[Reference]:
     Raises:
         ValueError: If there are too many, or the weights are not finite or sum to 0 or less.
     """
-    references = [_parse(text) for text in texts]
+    references = [parse_reference(text) for text in texts]
     weights = [reference.weight for reference in references]
     if len(references) > MAX_STYLES:
         raise ValueError(f"at most {MAX_STYLES} styles can be mixed, got {len(references)}")
@@ -88,9 +88,17 @@ def file_slug(reference: Reference) -> str:
     return slugify(os.path.splitext(os.path.basename(reference.name))[0]) or "painting"
 
 
-def _parse(text: str) -> Reference:
+def parse_reference(text: str, may_be_file: bool = True) -> Reference:
+    """Read one part of a style: `NAME`, or `NAME=WEIGHT`.
+
+    What follows the last `=` and is no number belongs to the name, as in the title of a painting.
+
+    Args:
+        text: The part.
+        may_be_file: Whether a file of that name is meant if there is one.
+    """
     name, equals, weight = text.rpartition("=")
-    if not equals or os.path.exists(text):
+    if not equals or (may_be_file and os.path.exists(text)):
         return Reference(text)
     try:
         return Reference(name, float(weight))

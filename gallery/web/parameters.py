@@ -1,14 +1,13 @@
 """What to make of a photo: the parameters of a request, checked."""
 
 import math
-import re
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from adain.config import ALPHA_RANGE, MIN_SIDE, STROKE_RANGE, Controls
 from gallery.config import has_strength
-from gallery.use_cases.references import MAX_STYLES, Reference
+from gallery.use_cases.references import MAX_STYLES, Reference, parse_reference
 from gallery.web.problems import Problem
 from gallery.web.uploads import Upload
 
@@ -81,12 +80,8 @@ class StylizeParameters(BaseModel):
 
     @property
     def references(self) -> list[Reference]:
-        """Return the named styles.
-
-        Raises:
-            Problem: If a weight is none.
-        """
-        return [parse_style(text) for text in self.style]
+        """Return the named styles; a name is never a file of this machine."""
+        return [parse_reference(text, may_be_file=False) for text in self.style]
 
     def controls(self, masks: tuple[bytes, ...] = (), strength: bytes | None = None) -> Controls:
         """Return how the photo is repainted.
@@ -112,7 +107,8 @@ class StylizeParameters(BaseModel):
         if not weights:
             raise Problem("invalid-parameter", "style: name one, or send the part 'painting'")
         if abs(sum(weights)) < 1e-9 or not math.isfinite(sum(weights)):
-            raise Problem("invalid-parameter", "style: the weights must not sum to zero")
+            problem = "style: the weights must be finite and not sum to zero"
+            raise Problem("invalid-parameter", problem)
         masks = len(upload.masks)
         if masks and (masks not in (1, len(weights)) or set(weights) != {1.0}):
             raise Problem(
@@ -145,32 +141,16 @@ class JobParameters(StylizeParameters):
         """Return the weights of the styles.
 
         Raises:
-            Problem: As for `stylize`; or if a render has a strength, or weights that are not
-                positive.
+            Problem: As for `stylize`; or if a render has a strength, a size of strokes, or weights
+                that are not positive.
         """
         weights = super().weights(upload)
         if self.method == "render":
             if has_strength(self.alpha, upload.strength):
                 name = "strength" if upload.strength else "alpha"
                 raise Problem("invalid-parameter", f"{name}: a render takes none")
+            if self.stroke != LOOK.stroke:
+                raise Problem("invalid-parameter", "stroke: a render takes none")
             if min(weights) <= 0:
                 raise Problem("invalid-parameter", "style: weights of a render must be positive")
         return weights
-
-
-def parse_style(text: str) -> Reference:
-    """Read `irises` or `irises=0.7`.
-
-    Raises:
-        Problem: If the weight is not a finite number.
-    """
-    match = re.fullmatch(r"(.+)=([^=]*)", text)
-    if match is None:
-        return Reference(text)
-    try:
-        weight = float(match[2])
-    except ValueError:
-        weight = math.nan
-    if not math.isfinite(weight):
-        raise Problem("invalid-parameter", f"style: {match[2][:40]!r} is not a weight")
-    return Reference(match[1], weight)

@@ -238,6 +238,15 @@ def test_removed_paintings_leave_nothing_behind(gallery: Gallery) -> None:
     assert [group.slug for group in gallery.groups("style")] == ["expressionism", "impressionism"]
 
 
+def test_more_paintings_are_removed_than_a_statement_takes(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gallery.database.gallery.MAX_BOUND", 3)
+    numbers = [found.id for found in gallery.page()]
+    assert gallery.remove([*numbers, *range(900, 905)]) == len(numbers) == 4
+    assert gallery.page() == []
+
+
 # Statistics
 
 

@@ -190,6 +190,7 @@ def test_what_a_render_cannot_take_is_told(serving: Callable[[], Any]) -> None:
     for query, files in [
         ("style=irises", {"photo": picture(), "strength": picture()}),
         ("style=irises&alpha=0.5", {"photo": picture()}),
+        ("style=irises&stroke=2", {"photo": picture()}),
         ("style=irises=2&style=senecio=-1", {"photo": picture()}),
         ("style=irises&time_limit=1e6", {"photo": picture()}),
     ]:
