@@ -111,20 +111,26 @@ class ModelWeights:
         decoder, facts = read_weights(files.decoder, DECODER_FORMAT)
         config = architecture(files.encoder, encoder_facts, dict)
         table = architecture(files.decoder, facts, list)
-        fingerprint = encoder_fingerprint(encoder, config["widths"])
+        try:
+            fingerprint = encoder_fingerprint(encoder, config["widths"])
+            weights = ModelWeights(
+                encoder,
+                decoder,
+                {key: list(map(int, value)) for key, value in config.items()},
+                tuple(tuple(row) for row in table),
+                float(facts["max_gain"]) if "max_gain" in facts else None,
+                fingerprint,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise WeightsError(
+                f"{files.decoder.name}: the architectures make no network ({error})"
+            ) from error
         if facts.get("encoder") != fingerprint:
             raise WeightsError(
                 f"{files.decoder.name}: trained with encoder {facts.get('encoder', 'unknown')}, "
                 f"not with {fingerprint}; give the encoder file that belongs to it"
             )
-        return ModelWeights(
-            encoder,
-            decoder,
-            config,
-            tuple(tuple(row) for row in table),
-            float(facts["max_gain"]) if "max_gain" in facts else None,
-            fingerprint,
-        )
+        return weights
 
     @property
     def widths(self) -> dict[str, int]:

@@ -195,3 +195,23 @@ adain.stylize(noise, [style, style], masks=[noise, 1 - noise], strength=noise, s
     preserve_color="luminance", photorealistic=True, smooth=0.5, sharpen=1, max_side=32)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"max_gain": "wide"},
+        {"architecture": "[1, 2]"},
+        {"architecture": json.dumps([["start"]])},
+    ],
+)
+def test_facts_that_make_no_network_are_one_line(facts: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "hostile.safetensors"
+    metadata = {
+        "format": "adain-decoder/1",
+        "architecture": json.dumps(shipped().weights.table),
+        "encoder": shipped().fingerprint,
+    }
+    save_file(dict(shipped().weights.decoder), file, metadata | facts)
+    with pytest.raises(WeightsError, match=r"^(hostile\.safetensors|the decoder): .*"):
+        load_model(file, "cpu")
