@@ -126,10 +126,7 @@ def read_weights(path: Path, kind: str | None = None) -> tuple[dict[str, Array],
             if kind is not None and metadata.get("format") != kind:
                 found = metadata.get("format", "a file without a format")
                 raise WeightsError(f"{path.name}: expected {kind}, found {found}")
-            tensors = {
-                name: file.get_tensor(name).astype(np.float32)
-                for name in file.keys()  # noqa: SIM118
-            }
+            tensors = {name: _single(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise WeightsError(
             f"{path.name}: not a whole safetensors file ({error}); get the file again"
@@ -140,6 +137,13 @@ def read_weights(path: Path, kind: str | None = None) -> tuple[dict[str, Array],
         if not np.isfinite(tensor).all():
             raise WeightsError(f"{path.name}: {name} holds numbers that are not finite")
     return tensors, metadata
+
+
+def _single(tensor: NDArray[Any]) -> Array:
+    """Return a tensor in single precision."""
+    if tensor.dtype.kind != "f":  # Packages that are there by chance teach numpy others.
+        raise TypeError(f"{tensor.dtype} is no type of numpy's")
+    return tensor.astype(np.float32)
 
 
 def architecture(path: Path, metadata: Mapping[str, str], kind: type) -> Any:
