@@ -211,12 +211,12 @@ class Model:
     @cached_property
     def encoder_reach(self) -> int:
         """Return how far in pixels a feature looks, rounded up to whole positions."""
-        return _whole(self._encoder_reach)
+        return whole_strides(self._encoder_reach)
 
     @cached_property
     def reach(self) -> int:
         """Return how far in pixels a painted pixel looks, rounded up to whole positions."""
-        return _whole(self._encoder_reach + _decoder_reach(self.weights.table))
+        return whole_strides(self._encoder_reach + _decoder_reach(self.weights.table))
 
     @property
     def _encoder_reach(self) -> int:
@@ -233,20 +233,29 @@ class Model:
         )
 
 
+def core_weights(tile: Array, core: tuple[int, int, int, int]) -> tuple[Array, Array]:
+    """Return 1 for each row and each column of `relu4_1` that is in the core of a tile, else 0."""
+    rows, columns = (np.zeros(side // STRIDE, np.float32) for side in tile.shape[:2])
+    top, bottom, left, right = (side // STRIDE for side in core)
+    rows[top:bottom] = columns[left:right] = 1
+    return rows, columns
+
+
 def tile_moments(
-    mean: Array, variance: Array, positions: int, widths: Mapping[str, int]
+    mean: Array, variance: Array, core: tuple[int, int, int, int], widths: Mapping[str, int]
 ) -> dict[str, ChannelMoments]:
     """Return the moments of each layer of a tile.
 
     Args:
         mean: Means of the channels of all layers.
         variance: Their variances.
-        positions: Positions of the core at `relu4_1`.
+        core: As for `Engine.encode`.
         widths: Channels of each layer.
     """
+    top, bottom, left, right = core
     moments, at = {}, 0
     for i, (layer, width) in enumerate(widths.items()):
-        count = positions * 4 ** (len(widths) - 1 - i)
+        count = (bottom - top) * (right - left) // 4**i
         mean_, variance_ = (
             each[None, at : at + width].astype(np.float64) for each in (mean, variance)
         )
@@ -255,7 +264,8 @@ def tile_moments(
     return moments
 
 
-def _whole(pixels: int) -> int:
+def whole_strides(pixels: int) -> int:
+    """Return a number of pixels, rounded up to a multiple of `STRIDE`."""
     return pixels + -pixels % STRIDE
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from adain.config import STRIDE, STYLE_LAYERS
-from adain.engine.model import Array, Encoded, ModelWeights, Shares, tile_moments
+from adain.config import STYLE_LAYERS
+from adain.engine.model import Array, Encoded, ModelWeights, Shares, core_weights, tile_moments
 from adain.engine.onnx_import import import_onnxruntime
 from adain.errors import EngineError
 
@@ -58,10 +58,7 @@ class OnnxEngine:
         self, tile: Array, colors: Array, shares: Array, core: tuple[int, int, int, int]
     ) -> Encoded:
         """See `Engine`."""
-        height, width = (side // STRIDE for side in tile.shape[:2])
-        rows, columns = (np.zeros(side, np.float32) for side in (height, width))
-        top, bottom, left, right = (side // STRIDE for side in core)
-        rows[top:bottom] = columns[left:right] = 1
+        rows, columns = core_weights(tile, core)
         inputs = {
             "tile": np.ascontiguousarray(tile),
             "colors": colors,
@@ -70,8 +67,7 @@ class OnnxEngine:
             "columns": columns,
         }
         *features, mean, variance = self._run(self._encoder, inputs)
-        positions = (bottom - top) * (right - left)
-        moments = tile_moments(mean.numpy(), variance.numpy(), positions, self._weights.widths)
+        moments = tile_moments(mean.numpy(), variance.numpy(), core, self._weights.widths)
         return Encoded(features, moments)
 
     def decode(self, features: Sequence[Any], style: Array, shares: Shares) -> Array:

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from adain.config import STRIDE
-from adain.engine.model import Array, Encoded, ModelWeights, Shares, tile_moments
+from adain.engine.model import Array, Encoded, ModelWeights, Shares, core_weights, tile_moments
 from adain.network.loading import build_decoder, build_encoder
 from adain.network.passes import Decode, Encode
 
@@ -30,15 +29,11 @@ class TorchEngine:
         self, tile: Array, colors: Array, shares: Array, core: tuple[int, int, int, int]
     ) -> Encoded:
         """See `Engine`."""
-        height, width = (side // STRIDE for side in tile.shape[:2])
-        rows, columns = (np.zeros(side, np.float32) for side in (height, width))
-        top, bottom, left, right = (side // STRIDE for side in core)
-        rows[top:bottom] = columns[left:right] = 1
+        rows, columns = core_weights(tile, core)
         inputs = (self._tensor(each) for each in (tile, colors, shares, rows, columns))
         *features, mean, variance = self._encode(*inputs)
-        positions = (bottom - top) * (right - left)
         moments = tile_moments(
-            mean.cpu().numpy(), variance.cpu().numpy(), positions, self._weights.widths
+            mean.cpu().numpy(), variance.cpu().numpy(), core, self._weights.widths
         )
         return Encoded(features, moments)
 

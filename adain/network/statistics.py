@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from adain.styles.recoloring import KNEE, ColorMoments
+from adain.styles.colors import ColorMoments
+from adain.styles.recoloring import KNEE
 from adain.styles.statistics import EPS, ChannelMoments, ChannelStatistics, StyleStatistics
 
 STRIP_ELEMENTS = 2**19

@@ -9,19 +9,20 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from adain.engine.model import Array, Model
+from adain.styles.colors import ColorDistribution
 from adain.styles.normalization import limit_gain, normalization_affine
-from adain.styles.recoloring import ColorDistribution, color_transfer, style_colors
+from adain.styles.recoloring import StyleColors, color_transfer, style_colors
 from adain.styles.statistics import ChannelStatistics, StyleStatistics
 
 UNCHANGED = np.zeros((1, 12), np.float32)
 """The map of a photo that is not recolored; no pixel has a share of it."""
 
 
-def color_maps(model: Model, photo: ColorDistribution, styles: Sequence[StyleStatistics]) -> Array:
+def color_maps(
+    estimate: StyleColors, photo: ColorDistribution, styles: Sequence[StyleStatistics]
+) -> Array:
     """Return what gives a photo the colours of each style: matrix and shift, `(K, 12)`."""
-    if model.colors is None:
-        return UNCHANGED.repeat(len(styles), 0)
-    affines = [color_transfer(photo, style_colors(style, model.colors)) for style in styles]
+    affines = [color_transfer(photo, style_colors(style, estimate)) for style in styles]
     rows = [np.concatenate((each.matrix.ravel(), each.shift.ravel())) for each in affines]
     return np.stack(rows).astype(np.float32)
 

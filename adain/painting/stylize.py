@@ -81,12 +81,12 @@ def stylize_picture(
     side = min(photo_side, max_side or photo_side)
     try:
         working = scale_image(photo, working_side(photo_side, side, controls.stroke))
+        styles = style.split()
         if memory is not None:
             size = (working.height, working.width)
-            maps = len(style.to_vector()) * bool(controls.masks) + (controls.strength is not None)
+            maps = len(styles) * bool(controls.masks) + (controls.strength is not None)
             pixel = 3 * result_type(*size).itemsize + maps * share_bytes(size)
             memory -= pixel * working.height * working.width
-        styles = style.split()
         paint = painter or partial(_paint_matched, model, memory, progress)
         painted = _repaint(paint, photo, working, styles, alpha, controls)
         if side > max(working.width, working.height):
@@ -129,11 +129,11 @@ def _paint_matched(
         return seen if shares is None else seen * shares(top, bottom, left, right)
 
     weights = shares if opacity is None else visible
-    found = measure_photo(picture, len(styles), weights)
-    wanted = [
-        blend_colors(before, style_colors(each, model.colors), alpha)
-        for before, each in zip(found, styles, strict=True)
-    ]
+    wanted = [style_colors(each, model.colors) for each in styles]
+    if alpha < 1:  # Else nothing of the photo's colours is left.
+        found = measure_photo(picture, len(styles), weights)
+        pairs = zip(found, wanted, strict=True)
+        wanted = [blend_colors(before, each, alpha) for before, each in pairs]
     return gather_matched(tiles, size, wanted, shares, weights)
 
 

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from adain.config import MIN_SIDE, STRIDE, STYLE_LAYERS
 from adain.engine.device import free_memory
-from adain.engine.model import Array, Encoded, Model, Shares
+from adain.engine.model import Array, Encoded, Model, Shares, whole_strides
 from adain.errors import ImageTooLargeError
 from adain.imaging.picture import row_ranges, to_unit
 from adain.painting.maps import UNCHANGED, color_maps, style_maps
+from adain.styles.colors import ColorMoments
 from adain.styles.field import StyleField
-from adain.styles.recoloring import ColorDistribution, ColorMoments
 from adain.styles.statistics import ChannelMoments, ChannelStatistics, StyleStatistics
 
 TILE_PIXELS = 2**22
@@ -154,7 +154,7 @@ def paint_pixels(
 def measure_pixels(model: Model, pixels: Array) -> StyleStatistics:
     """Return the statistics of a painting `(H, W, 3)` in [0, 1], its colours among them."""
     height, width = _check_shape(pixels)
-    whole = Box(0, _whole(height), 0, _whole(width))
+    whole = Box(0, whole_strides(height), 0, whole_strides(width))
     tile = _read(pixels, whole)
     moments = model.engine.encode(tile, UNCHANGED, NOWHERE, whole.within(whole)).moments
     return StyleStatistics(
@@ -180,7 +180,7 @@ def plan_tiles(height: int, width: int, reach: int, pixels: int) -> list[list[Bo
     Raises:
         ImageTooLargeError: If not even the smallest tiles are that small.
     """
-    tall_photo, wide_photo = _whole(height), _whole(width)
+    tall_photo, wide_photo = whole_strides(height), whole_strides(width)
     best: tuple[int, list[int], list[int]] | None = None
     for count in range(1, tall_photo // STRIDE + 1):
         rows = _cuts(tall_photo, count)
@@ -228,15 +228,16 @@ class _Painting:
         self._grid = grid
         self._size = (grid[-1][-1].bottom, grid[-1][-1].right)
         self._tiles = sum(map(len, grid))
-        held = FEATURE_BYTES * sum(self._seen(box).pixels for row in grid for box in row)
+        seen = [self._seen(box).pixels for row in grid for box in row]
+        fits = FEATURE_BYTES * sum(seen) + TILE_BYTES * max(seen) <= memory
         # Encoded for one style alone, and for all styles of a field, a photo differs.
-        self._keeps = self._field is None and (self._tiles == 1 or held <= memory // 2)
+        self._keeps = self._field is None and (self._tiles == 1 or fits)
         self._progress, self._done = progress, 0
         self._total = self._tiles * (len(self._styles) + 1)
 
     def tiles(self) -> Iterator[PaintedTile]:
         """Paint the photo, tile by tile."""
-        colors = color_maps(self._model, self._colors(), self._styles)
+        colors = self._color_maps()
         contents, kept = self._measure(colors)
         maps = style_maps(self._model, contents, self._styles, self._alpha)
         height, width = self._photo.shape[:2]
@@ -244,12 +245,15 @@ class _Painting:
             core = self._paint(box, colors, maps, kept.pop(box, None))
             yield PaintedTile(box.top, box.left, core[: height - box.top, : width - box.left])
 
-    def _colors(self) -> ColorDistribution:
-        """Measure the colours of the padded photo."""
+    def _color_maps(self) -> Array:
+        """Return what recolors the photo, by the colours that it has padded."""
+        if self._model.colors is None:
+            return UNCHANGED.repeat(len(self._styles), 0)
         height, width = self._size
         strips = row_ranges(height, width, STRIDE * width)
         parts = (ColorMoments.of(_read(self._photo, Box(*rows, 0, width))) for rows in strips)
-        return sum(parts, start=next(parts)).distribution()
+        photo = sum(parts, start=next(parts)).distribution()
+        return color_maps(self._model.colors, photo, self._styles)
 
     def _measure(
         self, colors: Array
@@ -328,12 +332,8 @@ def _pooled(shares: Array, size: int) -> Array:
 
 def _cuts(side: int, count: int) -> list[int]:
     """Return where a side is cut into so many parts, at whole positions, the first the largest."""
-    part = _whole(math.ceil(side / count))
+    part = whole_strides(math.ceil(side / count))
     return [*range(0, side, part), side]
-
-
-def _whole(side: int) -> int:
-    return side + -side % STRIDE
 
 
 def _check_shape(photo: Rows) -> tuple[int, int]:

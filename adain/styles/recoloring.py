@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adain.imaging.color import transport
-from adain.styles.colors import ColorDistribution as ColorDistribution
-from adain.styles.colors import ColorMoments as ColorMoments
+from adain.styles.colors import ColorDistribution
 from adain.styles.statistics import StyleStatistics
 
 RIDGE = 3e-4

@@ -24,7 +24,8 @@ from adain.network.statistics import (
     to_tensor,
 )
 from adain.styles import normalization, recoloring
-from adain.styles.recoloring import ColorMoments, color_transfer
+from adain.styles.colors import ColorMoments
+from adain.styles.recoloring import color_transfer
 from adain.styles.statistics import EPS
 
 
