@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from pictures import picture
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -30,7 +31,9 @@ from adain.network.loading import (
     save_decoder,
     save_encoder,
 )
-from gallery.database.style_files import load_styles
+from gallery.database.gallery import starter_gallery
+from gallery.database.paintings import Painting
+from gallery.database.style_files import StyleFile, load_styles
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -580,3 +583,48 @@ def test_the_interval_of_a_preference_counts_pairs_not_choices() -> None:
     # A second viewer who always agrees tells nothing new; one who decides freely does.
     assert script.wilson([1.0] * 37 + [0.0] * 23, 2) == (low, high)
     assert script.wilson([1.0] * 20 + [0.5] * 34 + [0.0] * 6, 2)[0] > low
+
+
+# build_gallery
+
+
+def test_the_famous_works_are_in_the_public_domain_and_in_the_gallery() -> None:
+    works = load_script("build_gallery").famous_works()
+    shipped = {painting.slug: painting for painting in load_styles().paintings}
+    assert len(works) >= 100
+    for work in works:
+        there = shipped[work.slug]
+        assert (there.title, there.artist, there.tags) == (work.title, work.artist, work.tags)
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("starry night", "starry-night"),
+        ("scream", "the-scream"),
+        ("great wave", "the-great-wave"),
+        ("sunflowers", "sunflowers"),
+        ("mona lisa", "mona-lisa"),
+        ("gioconda", "mona-lisa"),
+        ("the kiss", "the-kiss"),
+        ("pearl earring", "girl-with-a-pearl-earring"),
+    ],
+)
+def test_famous_works_are_found_by_what_people_call_them(name: str, slug: str) -> None:
+    assert starter_gallery().find(name).slug == slug
+
+
+def test_a_famous_work_takes_its_slug_and_the_place_of_its_former_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = load_script("build_gallery")
+    works = [Painting("a", "A", "X", styles=("s",)), Painting("b", "B", "Y", styles=("t",))]
+    monkeypatch.setattr(script, "famous_works", lambda: works)
+    for name in "ab":
+        (tmp_path / f"{name}.jpg").write_bytes(picture(64, 64, format="JPEG"))
+    styles = load_styles()
+    former = (replace(styles.paintings[0], slug="a", title="Old", artist="Z"),
+              replace(styles.paintings[1], slug="b", artist="Y", year=1))  # fmt: skip
+    made = script.add_famous(StyleFile(former, styles.vectors[:2], styles.encoder), tmp_path)
+    assert [(p.slug, p.artist) for p in made.paintings] == [("old-z", "Z"), ("b", "Y"), ("a", "X")]
+    assert made.paintings[1].width == 64 and made.vectors.shape == styles.vectors[:3].shape
