@@ -21,6 +21,9 @@ WINDOW_EPS = 1e-4
 
 Pixels = NDArray[np.float32]
 
+ColorPair = tuple[ColorStatistics, ColorStatistics]
+"""Colours of a photo and of its result."""
+
 Step = Callable[[int, Pixels, Pixels], Pixels]
 """What takes the number of a row, and from it on those of the photo and of the result, `(h, W, 3)`,
 and returns the new result."""
@@ -31,6 +34,7 @@ def finishing_steps(
     painted: NDArray[np.generic],
     extent: RowReader | None,
     controls: Controls,
+    colors: ColorPair | None = None,
 ) -> tuple[list[Step], int]:
     """Return what works on the pixels of photo and result, and how many rows away that looks.
 
@@ -41,6 +45,7 @@ def finishing_steps(
         painted: Levels of the result, `(H, W, 3)`.
         extent: Gives how far the pixels of some rows are painted, `(h, W)`; None for wholly.
         controls: How; what says where is not looked at.
+        colors: Those from `measure_pair`, of other pictures perhaps; by default those of these.
     """
     steps: list[Step] = []
     margin = 0
@@ -50,8 +55,8 @@ def finishing_steps(
 
     rows: RowReader = result
     if controls.preserve_color != "none":
-        colors = [_measure(photo, each, extent) for each in (photo.rows, result)]
-        recolor = color_map(controls.preserve_color, *colors)
+        pair = measure_pair(photo, painted, extent) if colors is None else colors
+        recolor = color_map(controls.preserve_color, *pair)
         steps.append(lambda _, photo, painted: recolor(photo, painted))
 
         def recolored(top: int, bottom: int) -> Pixels:
@@ -70,6 +75,17 @@ def finishing_steps(
         steps.append(lambda *strips: sharpen(strips[-1], controls.sharpen))
         margin += SHARPEN_REACH
     return steps, margin
+
+
+def measure_pair(
+    photo: Picture, painted: NDArray[np.generic], extent: RowReader | None
+) -> ColorPair:
+    """Measure the colours of photo and result, by what of them counts; see `finishing_steps`."""
+
+    def result(top: int, bottom: int) -> Pixels:
+        return to_unit(painted[top:bottom])
+
+    return _measure(photo, photo.rows, extent), _measure(photo, result, extent)
 
 
 def finish_pixels(photo: Picture, painted: Pixels, controls: Controls) -> Pixels:

@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from adain.config import Controls
 from adain.errors import MaskError
 from adain.imaging.color import LUMA, luma
 from adain.imaging.filters import blur_radius, gaussian_blur
 from adain.imaging.picture import LARGE_PIXELS, Picture, RowReader, row_ranges, to_levels, to_unit
+from adain.imaging.reading import load_image
+from adain.styles.field import StyleField
+from adain.styles.statistics import StyleStatistics
 
 SHAPE_TOLERANCE = 0.01
 """Share by which the aspect ratio of a mask may differ from that of its photo, by rounding."""
@@ -100,6 +104,25 @@ def share_bytes(size: tuple[int, int]) -> int:
 def _share_type(size: tuple[int, int]) -> np.dtype[np.float32 | np.uint8]:
     # Prints take a fourth of the memory in 8 bits, which masks have anyway.
     return np.dtype(np.uint8 if size[0] * size[1] > LARGE_PIXELS else np.float32)
+
+
+def style_field(
+    photo: Picture,
+    size: tuple[int, int],
+    styles: Sequence[StyleStatistics],
+    controls: Controls,
+) -> StyleField | None:
+    """Return what holds where at a size of the photo; None if one style holds everywhere."""
+    strength, regions = None, None
+    if controls.strength is not None:
+        strength = strength_map(load_image(controls.strength), photo, size)
+    if controls.masks:
+        masks = [load_image(mask) for mask in controls.masks]
+        feather = controls.feather * size[1] / photo.width
+        regions = region_weights(masks, len(styles), photo, size, feather)
+    if strength is None and regions is None:
+        return None
+    return StyleField(tuple(styles), regions, strength)
 
 
 def _check_shape(mask: Picture, photo: Picture) -> None:

@@ -5,7 +5,7 @@ painting does not have. Everything is measured over the whole result, so no tile
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,13 @@ LOW, HIGH = -0.5, 1.5
 Shares = Callable[[int, int, int, int], Pixels]
 """What gives the shares `(K, h, w)` of the styles, or what counts of them, between `top`, `bottom`,
 `left` and `right`."""
+
+
+class Match(NamedTuple):
+    """The map that gives results the colours of a style: matrix `(3, 3)` and shift `(3,)`."""
+
+    matrix: Pixels
+    shift: Pixels
 
 
 def gather_matched(
@@ -58,30 +65,68 @@ def gather_matched(
         _count(moments, tile, None if weights is None else weights(top, bottom, left, right))
         tile = (tile - LOW) / (HIGH - LOW)
         levels[top:bottom, left:right] = to_levels(tile, levels.dtype)
-    maps = [
-        _map(sum(parts[1:], parts[0]), each) for parts, each in zip(moments, wanted, strict=True)
-    ]
-    everywhere = np.ones((len(maps), 1, 1), np.float32)
+    matches = color_matches([sum(parts[1:], parts[0]) for parts in moments], wanted)
     for top, bottom in row_ranges(*size):
         raw = LOW + (HIGH - LOW) * to_unit(levels[top:bottom])
-        matched = raw.copy()
-        places = everywhere if shares is None else shares(top, bottom, 0, size[1])
-        for (matrix, shift), share in zip(maps, places, strict=True):
-            matched += share[..., None] * (raw @ matrix.T + shift - raw)
-        levels[top:bottom] = to_levels(matched.clip(0, 1), levels.dtype)
+        places = None if shares is None else shares(top, bottom, 0, size[1])
+        levels[top:bottom] = to_levels(_matched(raw, matches, places), levels.dtype)
     return levels
+
+
+def gather_by_matches(
+    tiles: Iterable[PaintedTile],
+    size: tuple[int, int],
+    matches: Sequence[Match],
+    shares: Shares | None = None,
+) -> NDArray[Any]:
+    """Return the levels of a result by matches that are known, as `gather_matched` otherwise."""
+    levels = np.empty((*size, 3), result_type(*size))
+    for top, left, tile in tiles:
+        bottom, right = top + tile.shape[0], left + tile.shape[1]
+        places = None if shares is None else shares(top, bottom, left, right)
+        matched = _matched(tile.clip(LOW, HIGH), matches, places)
+        levels[top:bottom, left:right] = to_levels(matched, levels.dtype)
+    return levels
+
+
+def measure_tiles(
+    tiles: Iterable[PaintedTile], count: int, weights: Shares | None
+) -> list[ColorMoments]:
+    """Return the colours of a result for each of `count` styles."""
+    moments: list[list[ColorMoments]] = [[] for _ in range(count)]
+    for top, left, tile in tiles:
+        bottom, right = top + tile.shape[0], left + tile.shape[1]
+        counted = None if weights is None else weights(top, bottom, left, right)
+        _count(moments, tile.clip(LOW, HIGH), counted)
+    return [sum(parts[1:], parts[0]) for parts in moments]
+
+
+def color_matches(
+    found: Sequence[ColorMoments], wanted: Sequence[ColorDistribution]
+) -> list[Match]:
+    """Return what gives results of each style the colours that are wanted of it."""
+    return list(map(_match, found, wanted))
 
 
 def measure_photo(
     photo: Picture, count: int, weights: Shares | None
 ) -> list[ColorDistribution | None]:
     """Return the colours of a photo where each of `count` styles goes, None where none does."""
+    return list(map(seen_colors, count_photo(photo, count, weights)))
+
+
+def count_photo(photo: Picture, count: int, weights: Shares | None) -> list[ColorMoments]:
+    """Return the same as sums, to which those of other photos can be added."""
     moments: list[list[ColorMoments]] = [[] for _ in range(count)]
     for top, bottom in row_ranges(photo.height, photo.width):
         counted = None if weights is None else weights(top, bottom, 0, photo.width)
         _count(moments, photo.rows(top, bottom), counted)
-    sums = [sum(parts[1:], parts[0]) for parts in moments]
-    return [each.distribution() if each.count > 0 else None for each in sums]
+    return [sum(parts[1:], parts[0]) for parts in moments]
+
+
+def seen_colors(moments: ColorMoments) -> ColorDistribution | None:
+    """Return the colours of some pixels, None of none."""
+    return moments.distribution() if moments.count > 0 else None
 
 
 def blend_colors(
@@ -103,12 +148,23 @@ def _count(moments: Sequence[list[ColorMoments]], pixels: Pixels, weights: Pixel
         parts.append(ColorMoments.of(pixels, None if weights is None else weights[i]))
 
 
-def _map(moments: ColorMoments, wanted: ColorDistribution) -> tuple[Pixels, Pixels]:
-    """Return matrix and shift that give measured colours those that are wanted."""
+def _match(moments: ColorMoments, wanted: ColorDistribution) -> Match:
     if moments.count <= 0:  # A style that has no place.
-        return np.eye(3, dtype=np.float32), np.zeros(3, np.float32)
+        return Match(np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
     found = moments.distribution()
     source, target = (each.covariance[0] + RIDGE * np.eye(3) for each in (found, wanted))
     matrix = transport(source, target, GAINS)
     shift = wanted.mean[0] - matrix @ found.mean[0]
-    return matrix.astype(np.float32), shift.astype(np.float32)
+    return Match(matrix.astype(np.float32), shift.astype(np.float32))
+
+
+def _matched(raw: Pixels, matches: Sequence[Match], places: Pixels | None) -> Pixels:
+    """Return pixels in [0, 1]; with places `(K, h, w)` each style changes its share of them."""
+    if places is None:
+        for matrix, shift in matches:
+            raw = raw @ matrix.T + shift
+        return raw.clip(0, 1)
+    matched = raw.copy()
+    for (matrix, shift), share in zip(matches, places, strict=True):
+        matched += share[..., None] * (raw @ matrix.T + shift - raw)
+    return matched.clip(0, 1)

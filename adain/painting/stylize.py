@@ -1,6 +1,6 @@
 """Repaint a photo: working size, masks, the network, its colours, filters, full size."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,15 +21,12 @@ from adain.imaging.picture import (
     to_levels,
     to_unit,
 )
-from adain.imaging.reading import load_image
 from adain.imaging.resizing import resize_image, resize_to, scale_image, scaled_size
-from adain.painting.finishing import finishing_steps
-from adain.painting.masks import region_weights, share_bytes, strength_map
-from adain.painting.matching import blend_colors, gather_matched, measure_photo
+from adain.painting.finishing import ColorPair, finishing_steps
+from adain.painting.looks import Look, paint_by_look, paint_matched
+from adain.painting.masks import share_bytes, style_field
 from adain.painting.strokes import working_side
-from adain.painting.tiling import paint_tiles
 from adain.styles.field import StyleField
-from adain.styles.recoloring import style_colors
 from adain.styles.statistics import StyleStatistics
 
 Painter = Callable[[Picture, StyleStatistics | StyleField, float], NDArray[np.generic]]
@@ -50,6 +47,7 @@ def stylize_picture(
     memory: int | None = None,
     progress: Callable[[float], None] | None = None,
     painter: Painter | None = None,
+    look: Look | None = None,
 ) -> Picture:
     """Repaint a loaded photo in a style.
 
@@ -68,6 +66,8 @@ def stylize_picture(
         progress: Told the share of the work that is done, in [0, 1].
         painter: What repaints the photo at its working size; by default the network, in one
             pass, which alone heeds `memory` and `progress`.
+        look: From `measure_look`, for a frame of a film: style, strength, masks and all that
+            is else measured on the photo are those of the look.
 
     Returns:
         A picture of the photo's size, with its transparency, name and facts.
@@ -87,8 +87,13 @@ def stylize_picture(
             maps = len(styles) * bool(controls.masks) + (controls.strength is not None)
             pixel = 3 * result_type(*size).itemsize + maps * share_bytes(size)
             memory -= pixel * working.height * working.width
-        paint = painter or partial(_paint_matched, model, memory, progress)
-        painted = _repaint(paint, photo, working, styles, alpha, controls)
+        if look is None:
+            field = style_field(photo, (working.height, working.width), styles, controls)
+            paint = painter or partial(paint_matched, model, memory, progress)
+            painted = _repaint(paint, working, field or styles[0], alpha, controls)
+        else:
+            paint = partial(paint_by_look, model, memory, progress, look)
+            painted = _repaint(paint, working, look.style, look.alpha, controls, look.finish)
         if side > max(working.width, working.height):
             result = resize_image(photo, side)
             change = to_unit(painted) - working.pixels
@@ -105,65 +110,32 @@ def stylize_picture(
         ) from error
 
 
-def _paint_matched(
-    model: Model,
-    memory: int | None,
-    progress: Callable[[float], None] | None,
-    picture: Picture,
-    style: StyleStatistics | StyleField,
-    alpha: float,
-) -> NDArray[np.generic]:
-    """Paint a picture in one pass, and give the result the colours of its styles."""
-    tiles = paint_tiles(model, picture, style, alpha, memory=memory, progress=progress)
-    size = (picture.height, picture.width)
-    if model.colors is None:  # A network that does not recolor knows nothing of colours.
-        return gather_matched(tiles, size, [])
-    field = style if isinstance(style, StyleField) else None
-    styles = [style] if isinstance(style, StyleStatistics) else style.styles
-    shares = None if field is None else field.shares
-    opacity = picture.opacity
-
-    def visible(top: int, bottom: int, left: int, right: int) -> NDArray[np.float32]:
-        assert opacity is not None
-        seen = to_unit(opacity[top:bottom, left:right])[None]
-        return seen if shares is None else seen * shares(top, bottom, left, right)
-
-    weights = shares if opacity is None else visible
-    wanted = [style_colors(each, model.colors) for each in styles]
-    if alpha < 1:  # Else nothing of the photo's colours is left.
-        found = measure_photo(picture, len(styles), weights)
-        pairs = zip(found, wanted, strict=True)
-        wanted = [blend_colors(before, each, alpha) for before, each in pairs]
-    return gather_matched(tiles, size, wanted, shares, weights)
-
-
 def _repaint(
     paint: Painter,
-    photo: Picture,
     working: Picture,
-    styles: Sequence[StyleStatistics],
+    style: StyleStatistics | StyleField,
     alpha: float,
     controls: Controls,
+    colors: ColorPair | None = None,
 ) -> NDArray[Any]:
-    """Return `working`, the photo at another size, stylized: the network and what follows it.
+    """Return a photo at its working size, stylized: the network and what follows it.
 
     Args:
         paint: Runs the network on a picture, for a style and a strength.
-        photo: The photo.
         working: What is stylized.
-        styles: One, or one for each region.
+        style: One style, or what holds where.
         alpha: Strength.
         controls: How to repaint it.
+        colors: As for `finishing_steps`.
     """
     size = (working.height, working.width)
-    field = _style_field(photo, size, styles, controls)
+    extent = style.extent if isinstance(style, StyleField) else None
     if working.is_large:
         release_memory()  # What decoding and masks have freed.
-    painted: NDArray[Any] = paint(working, styles[0] if field is None else field, alpha)
-    extent = None if field is None else field.extent
+    painted: NDArray[Any] = paint(working, style, alpha)
     if working.is_large:
         release_memory()  # What the network has freed is in many small pieces.
-    steps, margin = finishing_steps(working, painted, extent, controls)
+    steps, margin = finishing_steps(working, painted, extent, controls, colors)
     faded = extent is not None or abs(alpha) < UNTOUCHED
     before = painted[:0]
     for top, bottom in row_ranges(*size, max(STRIP_PIXELS, 4 * margin * size[1])):
@@ -183,22 +155,3 @@ def _repaint(
             strip = original + share * (strip - original)
         painted[top:bottom] = to_levels(strip, painted.dtype)
     return painted
-
-
-def _style_field(
-    photo: Picture,
-    size: tuple[int, int],
-    styles: Sequence[StyleStatistics],
-    controls: Controls,
-) -> StyleField | None:
-    """Return what holds where at a size of the photo; None if one style holds everywhere."""
-    strength, regions = None, None
-    if controls.strength is not None:
-        strength = strength_map(load_image(controls.strength), photo, size)
-    if controls.masks:
-        masks = [load_image(mask) for mask in controls.masks]
-        feather = controls.feather * size[1] / photo.width
-        regions = region_weights(masks, len(styles), photo, size, feather)
-    if strength is None and regions is None:
-        return None
-    return StyleField(tuple(styles), regions, strength)

@@ -25,7 +25,7 @@ from adain.imaging.picture import row_ranges, to_unit
 from adain.painting.maps import UNCHANGED, color_maps, style_maps
 from adain.styles.colors import ColorMoments
 from adain.styles.field import StyleField
-from adain.styles.statistics import ChannelMoments, ChannelStatistics, StyleStatistics
+from adain.styles.statistics import ChannelMoments, StyleStatistics
 
 TILE_PIXELS = 2**22
 """Most pixels of a tile: with larger ones the margins cost little less."""
@@ -41,6 +41,9 @@ FEATURE_BYTES = 128
 
 MEMORY_SHARE = 0.5
 """Share of the free memory that is used when no limit is given."""
+
+Moments = dict[str, ChannelMoments]
+"""Those of a picture, or of a part of it, at each layer."""
 
 NOWHERE = np.zeros((1, 1, 1), np.float32)
 EVERYWHERE: Shares = (np.ones((1, 1, 1), np.float32),) * len(STYLE_LAYERS)
@@ -93,6 +96,18 @@ class Box:
         )
 
 
+class Maps(NamedTuple):
+    """What `K` styles become for a photo, or for all frames of a film that look alike.
+
+    Attributes:
+        colors: What recolors it, `(K, 12)`; see `adain.painting.maps.color_maps`.
+        features: What normalizes its features and modulates the decoder, `(K, P)`.
+    """
+
+    colors: Array
+    features: Array
+
+
 class PaintedTile(NamedTuple):
     """The pixels `(h, w, 3)` of a part of a result, unclamped, and where they belong."""
 
@@ -110,6 +125,7 @@ def paint_tiles(
     memory: int | None = None,
     progress: Callable[[float], None] | None = None,
     tile_pixels: int = TILE_PIXELS,
+    maps: Maps | None = None,
 ) -> Iterator[PaintedTile]:
     """Repaint a photo of any size.
 
@@ -122,6 +138,7 @@ def paint_tiles(
             half of what is free. The result does not depend on it.
         progress: Told the share of the work that is done, in [0, 1].
         tile_pixels: Most pixels of a tile.
+        maps: From `measure_maps`, of other photos perhaps; by default those of this one.
 
     Returns:
         Iterator over tiles that cover the result, row by row.
@@ -130,6 +147,50 @@ def paint_tiles(
         ValueError: If a shape does not fit or `alpha` is not finite.
         ImageTooLargeError: If the memory is too small for this photo.
     """
+    painting = _plan(model, photo, style, alpha, memory, progress, tile_pixels)
+    return painting.tiles() if maps is None else painting.paint(maps, {})
+
+
+def measure_maps(
+    model: Model,
+    photos: Sequence[Rows],
+    style: StyleStatistics | StyleField,
+    alpha: float = 1.0,
+    *,
+    memory: int | None = None,
+) -> Maps:
+    """Return the maps by which photos of one size are repainted as if they were one picture.
+
+    Args:
+        model: The network.
+        photos: One or more; as for `paint_tiles`.
+        style: As for `paint_tiles`.
+        alpha: The same.
+        memory: The same.
+
+    Raises:
+        ValueError: If a shape does not fit or `alpha` is not finite.
+        ImageTooLargeError: If the memory is too small for such a photo.
+    """
+    paintings = [_plan(model, photo, style, alpha, memory) for photo in photos]
+    moments = [each.color_moments() for each in paintings]
+    colors = paintings[0].color_maps(sum(moments[1:], moments[0]))
+    contents: list[Moments] = []
+    for each in paintings:
+        found = each.measure(colors)[0]
+        contents = [*map(_merged, contents, found)] if contents else found
+    return Maps(colors, paintings[0].feature_maps(contents))
+
+
+def _plan(
+    model: Model,
+    photo: Rows,
+    style: StyleStatistics | StyleField,
+    alpha: float,
+    memory: int | None = None,
+    progress: Callable[[float], None] | None = None,
+    tile_pixels: int = TILE_PIXELS,
+) -> "_Painting":
     height, width = _check_shape(photo)
     if not -100 <= alpha <= 100:
         raise ValueError(f"alpha must be a finite number near [0, 1], got {alpha}")
@@ -138,7 +199,7 @@ def paint_tiles(
     memory = memory_limit(model, memory)
     pixel = TILE_BYTES + BLEND_BYTES * (len(style.styles) if isinstance(style, StyleField) else 0)
     grid = plan_tiles(height, width, model.reach, min(tile_pixels, memory // pixel))
-    return _Painting(model, photo, style, alpha, grid, memory, progress or (lambda _: None)).tiles()
+    return _Painting(model, photo, style, alpha, grid, memory, progress or (lambda _: None))
 
 
 def paint_pixels(
@@ -236,51 +297,61 @@ class _Painting:
         self._total = self._tiles * (len(self._styles) + 1)
 
     def tiles(self) -> Iterator[PaintedTile]:
-        """Paint the photo, tile by tile."""
-        colors = self._color_maps()
-        contents, kept = self._measure(colors)
-        maps = style_maps(self._model, contents, self._styles, self._alpha)
+        """Measure and paint the photo, tile by tile."""
+        colors = self.color_maps(self.color_moments())
+        contents, kept = self.measure(colors)
+        yield from self.paint(Maps(colors, self.feature_maps(contents)), kept)
+
+    def paint(self, maps: Maps, kept: dict[Box, Encoded]) -> Iterator[PaintedTile]:
+        """Paint it by maps, tile by tile; what is kept of one that was encoded is used up."""
         height, width = self._photo.shape[:2]
         for box in (box for row in self._grid for box in row):
-            core = self._paint(box, colors, maps, kept.pop(box, None))
+            core = self._paint(box, maps, kept.pop(box, None))
             yield PaintedTile(box.top, box.left, core[: height - box.top, : width - box.left])
 
-    def _color_maps(self) -> Array:
-        """Return what recolors the photo, by the colours that it has padded."""
-        if self._model.colors is None:
-            return UNCHANGED.repeat(len(self._styles), 0)
+    def color_moments(self) -> ColorMoments:
+        """Measure the colours that the photo has padded."""
         height, width = self._size
         strips = row_ranges(height, width, STRIDE * width)
         parts = (ColorMoments.of(_read(self._photo, Box(*rows, 0, width))) for rows in strips)
-        photo = sum(parts, start=next(parts)).distribution()
-        return color_maps(self._model.colors, photo, self._styles)
+        return sum(parts, start=next(parts))
 
-    def _measure(
-        self, colors: Array
-    ) -> tuple[list[dict[str, ChannelStatistics]], dict[Box, Encoded]]:
-        """Return the statistics of the photo for each style, and what was encoded of each tile."""
+    def color_maps(self, photo: ColorMoments) -> Array:
+        """Return what recolors a photo of such colours."""
+        if self._model.colors is None:
+            return UNCHANGED.repeat(len(self._styles), 0)
+        return color_maps(self._model.colors, photo.distribution(), self._styles)
+
+    def feature_maps(self, contents: Sequence[Moments]) -> Array:
+        """Return what normalizes features of such moments, for each style."""
+        statistics = [
+            {layer: each.statistics() for layer, each in moments.items()} for moments in contents
+        ]
+        return style_maps(self._model, statistics, self._styles, self._alpha)
+
+    def measure(self, colors: Array) -> tuple[list[Moments], dict[Box, Encoded]]:
+        """Return the moments of the photo for each style, and what was encoded of each tile."""
         contents, kept = [], {}
         for i in range(len(self._styles)):
-            moments: dict[str, ChannelMoments] = {}
+            moments: Moments = {}
             for box in (box for row in self._grid for box in row):
                 seen = self._seen(box) if self._keeps else self._around(box)
                 shares = self._share(1)
                 encoded = self._encode(seen, box, colors[i : i + 1], shares)
-                for layer, part in encoded.moments.items():
-                    moments[layer] = moments[layer].merge(part) if layer in moments else part
+                moments = _merged(moments, encoded.moments) if moments else encoded.moments
                 if self._keeps:
                     kept[box] = encoded
                 self._tell()
-            contents.append({layer: each.statistics() for layer, each in moments.items()})
+            contents.append(moments)
         return contents, kept
 
-    def _paint(self, box: Box, colors: Array, maps: Array, encoded: Encoded | None) -> Array:
+    def _paint(self, box: Box, maps: Maps, encoded: Encoded | None) -> Array:
         """Return the core of a painted tile."""
         seen = self._seen(box)
         shares = EVERYWHERE if self._field is None else _layer_shares(self._field, seen)
         if encoded is None:
-            encoded = self._encode(seen, box, colors, self._share(shares[0]))
-        image = self._model.engine.decode(encoded.features, maps, shares)
+            encoded = self._encode(seen, box, maps.colors, self._share(shares[0]))
+        image = self._model.engine.decode(encoded.features, maps.features, shares)
         self._tell()
         top, bottom, left, right = box.within(seen)
         return image[top:bottom, left:right]
@@ -303,6 +374,11 @@ class _Painting:
     def _tell(self) -> None:
         self._done += 1
         self._progress(self._done / self._total)
+
+
+def _merged(first: Moments, second: Moments) -> Moments:
+    """Return the moments of both pieces together, layer by layer."""
+    return {layer: each.merge(second[layer]) for layer, each in first.items()}
 
 
 def _read(photo: Rows, box: Box) -> Array:

@@ -273,7 +273,7 @@ def test_a_lack_of_memory_is_told(url: str, model: Model, monkeypatch: pytest.Mo
     ask = f"{url}/stylize?style=irises&format=png"
     usual = pixels(requests.post(ask, data=picture()).content)
     with monkeypatch.context() as patch:
-        patch.setattr("adain.painting.stylize.paint_tiles", fail)
+        patch.setattr("adain.painting.looks.paint_tiles", fail)
         assert_problem(requests.post(ask, data=picture()), 422, "picture-too-large")
     np.testing.assert_array_equal(pixels(requests.post(ask, data=picture()).content), usual)
 
