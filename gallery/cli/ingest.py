@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,7 @@ Examples:
   adain ingest paintings/ --recursive
   adain ingest wikiart/ --jobs 4
   adain ingest pictures.zip
+  adain ingest catalogue.xlsx --dry-run
   adain ingest museum.jsonl --dry-run --json
   adain ingest museum.jsonl --fetch --contact me@example.org
 """
@@ -33,7 +35,7 @@ def ingest(
         list[Path],
         typer.Argument(
             metavar="PATH",
-            help="Pictures, folders, WikiArt folders, zip archives, or manifests (CSV, JSONL).",
+            help="Pictures, folders, WikiArt folders, zip archives, manifests (CSV, Excel, JSONL).",
         ),
     ],
     recursive: Annotated[
@@ -87,6 +89,10 @@ def ingest(
         sweep(keep)
     counts: Counter[str] = Counter()
     errors: dict[str, Exception] = {}
+    notes = {found.name: found.notes for found in candidates if found.notes}
+    if not quiet:
+        for note in chain.from_iterable(notes.values()):
+            complain(f"{note}; the rest of it is kept")
     run = None if dry_run else gallery.start_run([str(path) for path in sources])
     with progress(len(candidates), hidden=quiet, label="measuring") as advance:
 
@@ -96,7 +102,8 @@ def ingest(
                 errors[step.name] = step.error
                 complain(describe(step.error))
             if as_json:
-                emit(json.dumps(_values(step), ensure_ascii=False))
+                values = _values(step) | ({"notes": notes[step.name]} if step.name in notes else {})
+                emit(json.dumps(values, ensure_ascii=False))
             elif step.painting and step.status in ("added", "new"):
                 emit(step.painting.slug or step.painting.path or step.name)
             if step.near and not quiet:

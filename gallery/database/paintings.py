@@ -2,12 +2,13 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from anyascii import anyascii
 
+from gallery.database.dates import Years, read_years
 from gallery.errors import ManifestError
 
 MAX_TEXT = 300
@@ -74,16 +75,25 @@ def facts(painting: Painting) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value and key not in ("path", "id")}
 
 
-def read_facts(values: Mapping[str, Any]) -> Painting:
+def read_facts(
+    values: Mapping[str, Any], report: Callable[[ManifestError], None] | None = None
+) -> Painting:
     """Read a painting from a line of a manifest, a sidecar or a file of styles.
 
-    The keys are the names of the fields, with `year_to` and `style` as other names of `year` and
-    `styles`; lists may be texts with `|` between the values. Keys that are not known are ignored.
+    The keys are the names of the fields, with `year_to` or `date`, and `style`, as other names of
+    `year` and `styles`; lists may be texts with `|` between the values. Years may be texts as
+    catalogues write them, which `read_years` reads. Keys that are not known are ignored.
+
+    Args:
+        values: What is known.
+        report: Called with what is wrong about years and the link, which are then left out; by
+            default that is raised.
 
     Raises:
         ManifestError: If a value is of the wrong kind.
     """
-    year = _year(values, "year")
+    report = report or _refuse
+    year_from, year = _years(values, report)
     return Painting(
         slug=slugify(_text(values, "slug")),
         title=_text(values, "title"),
@@ -92,12 +102,12 @@ def read_facts(values: Mapping[str, Any]) -> Painting:
         rights=_text(values, "rights"),
         credit=_text(values, "credit"),
         source=_text(values, "source"),
-        year=_year(values, "year_to") if year is None else year,
-        year_from=_year(values, "year_from"),
+        year=year,
+        year_from=year_from,
         styles=_list(values, "styles") or _list(values, "style"),
         genres=_list(values, "genres") or _list(values, "genre"),
         tags=_list(values, "tags"),
-        page_url=_link(values),
+        page_url=_link(values, report),
         sha256=_digest(values, "sha256"),
         pixel_sha256=_digest(values, "pixel_sha256"),
         phash=_whole(values, "phash", 2**63) or 0,
@@ -171,8 +181,40 @@ def _whole(values: Mapping[str, Any], key: str, limit: int) -> int | None:
     return number
 
 
-def _year(values: Mapping[str, Any], key: str) -> int | None:
-    return _whole(values, key, MAX_YEAR)
+def _years(
+    values: Mapping[str, Any], report: Callable[[ManifestError], None]
+) -> tuple[int | None, int | None]:
+    """Return when a painting was begun and when it was finished."""
+    key = next((k for k in ("year", "year_to", "date") if values.get(k) not in (None, "")), "year")
+    made, begun = _span(values, key, report), _span(values, "year_from", report)
+    first = begun.last if begun.first is None else begun.first
+    if first is None and made.first != made.last:
+        first = made.first
+    return first, made.last
+
+
+def _span(values: Mapping[str, Any], key: str, report: Callable[[ManifestError], None]) -> Years:
+    """Read a year, or a date as catalogues write it."""
+    value = values.get(key)
+    if value is None or value == "":
+        return Years()
+    try:
+        number = int(str(value)[:30])
+        years = Years(number, number)
+    except ValueError:
+        try:
+            years = read_years(_text(values, key))
+        except ValueError as error:
+            report(ManifestError(f"{key} {value!r:.50} is not understood ({error})"))
+            return Years()
+    if any(year is not None and abs(year) > MAX_YEAR for year in (years.first, years.last)):
+        report(ManifestError(f"{key} is out of range: {value!r:.50}"))
+        return Years()
+    return years
+
+
+def _refuse(error: ManifestError) -> None:
+    raise error
 
 
 def _digest(values: Mapping[str, Any], key: str) -> str:
@@ -182,8 +224,9 @@ def _digest(values: Mapping[str, Any], key: str) -> str:
     return digest
 
 
-def _link(values: Mapping[str, Any]) -> str:
+def _link(values: Mapping[str, Any], report: Callable[[ManifestError], None]) -> str:
     link = _text(values, "page_url")
     if link and not re.match("https?://", link):
-        raise ManifestError(f"page_url must begin with http:// or https://, got {link!r:.50}")
+        report(ManifestError(f"page_url must begin with http:// or https://, got {link!r:.50}"))
+        return ""
     return link

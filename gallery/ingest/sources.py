@@ -1,7 +1,8 @@
 """Where pictures come from: files, folders with sidecars, WikiArt, zip archives, and manifests.
 
-A manifest (`adain-manifest/1`) is a CSV file, or JSON objects one a line, with the columns that
-`gallery.database.paintings.read_facts` takes and `path`, relative to the manifest, or `url`.
+A manifest (`adain-manifest/1`) is a CSV or Excel file, or JSON objects one a line, with the columns
+that `gallery.database.paintings.read_facts` takes and `path`, in the folder of the manifest, or
+`url`.
 Nothing outside the folder that was given is read, whatever a manifest or a link says.
 """
 
@@ -21,6 +22,7 @@ from adain.imaging.reading import SUFFIXES
 from gallery.database.paintings import MAX_TEXT, Painting, clean, read_facts, slugify
 from gallery.errors import DownloadError, ManifestError
 from gallery.ingest.archives import find_members
+from gallery.ingest.excel import excel_rows
 from gallery.ingest.wikiart import is_wikiart, read_genres, read_name, style_folders
 
 SCHEMA = "adain-manifest/1"
@@ -41,6 +43,7 @@ class Candidate:
         read: Gives the bytes of a picture that is not a file of its own.
         keep: Whether to write these bytes to the path of the painting, once they are known to be
             a picture.
+        notes: What of the line or the sidecar is left out, since it is not understood.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Candidate:
     error: Exception | None = None
     read: Callable[[], bytes] | None = None
     keep: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def find_candidates(
     """Yield the pictures of a file, a folder or a manifest, and what cannot be used of them.
 
     Args:
-        source: A picture, a folder, a zip archive, or a manifest (`.csv`, `.jsonl`).
+        source: A picture, a folder, a zip archive, or a manifest (`.csv`, `.xlsx`, `.jsonl`).
         recursive: Whether to look into folders of folders; those of the WikiArt layout always.
         remote: For the pictures of a manifest that are on the web; without it they are errors.
     """
@@ -90,8 +94,8 @@ def _candidates(source: Path, recursive: bool, remote: Remote | None) -> Iterato
             yield from _wikiart(source)
         else:
             yield from _folder(source, recursive)
-    elif suffix in (".csv", ".jsonl"):
-        yield from _manifest(source, suffix, remote)
+    elif suffix in ROWS:
+        yield from _manifest(source, ROWS[suffix], remote)
     elif suffix == ".zip":
         yield from _archive(source)
     else:
@@ -124,17 +128,19 @@ def _outside(path: Path) -> Iterator[Candidate]:
 def _picture(path: Path, folder: Path) -> Iterator[Candidate]:
     """Yield a picture with the facts of its sidecar, `a.jpg.json` or `a.json`."""
     painting = Painting("", clean(path.stem) or "Untitled", source="folder")
+    notes: tuple[str, ...] = ()
     for sidecar in (path.with_name(path.name + ".json"), path.with_suffix(".json")):
         if not sidecar.is_file():
             continue
         try:
             if not _is_inside(sidecar, folder):
                 raise ManifestError("is a link that leaves its folder; put the file itself there")
-            painting = _with_title(_read_object(_read_start(sidecar)), path)
+            painting, notes = _with_title(_read_object(_read_start(sidecar)), path)
         except (ManifestError, OSError, UnicodeError) as error:
             yield Candidate(str(sidecar), None, ManifestError(f"{sidecar}: {error}"))
         break
-    yield Candidate(str(path), replace(painting, path=os.path.abspath(path)))
+    painting = replace(painting, path=os.path.abspath(path))
+    yield Candidate(str(path), painting, notes=tuple(f"{sidecar}: {note}" for note in notes))
 
 
 def _archive(path: Path) -> Iterator[Candidate]:
@@ -156,18 +162,21 @@ def _wikiart(folder: Path) -> Iterator[Candidate]:
                 yield from _outside(path)
 
 
-def _manifest(path: Path, suffix: str, remote: Remote | None) -> Iterator[Candidate]:
+def _manifest(path: Path, read_rows: "RowReader", remote: Remote | None) -> Iterator[Candidate]:
     """Yield the pictures of a manifest; a bad line does not stop the others."""
-    rows = json_rows(path) if suffix == ".jsonl" else csv_rows(path)
     try:
-        for number, row in rows:
+        for number, row in read_rows(path):
             name = f"{path}:{number}"
             try:
                 if isinstance(row, Exception):
                     raise row
+                # People write "Title", and leave blanks behind it.
+                row = {str(key).strip().lower(): value for key, value in row.items()}
                 yield _read_row(name, row, path.parent, remote)
             except (ManifestError, csv.Error) as error:
                 yield Candidate(name, None, ManifestError(f"{name}: {error}"))
+    except ManifestError as error:
+        yield Candidate(str(path), None, error)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         message = f"{path}: cannot be read ({reason}); check the path and its permissions"
@@ -218,6 +227,12 @@ def csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | Exception]]:
                 yield rows.line_num, row
 
 
+RowReader = Callable[[Path], Iterator[tuple[int, Mapping[str, Any] | Exception]]]
+
+ROWS: dict[str, RowReader] = {".csv": csv_rows, ".jsonl": json_rows, ".xlsx": excel_rows}
+"""What reads a manifest, by the end of its name."""
+
+
 def _read_start(path: Path) -> str:
     with path.open(encoding="utf-8-sig") as file:
         return file.read(MAX_LINE)
@@ -244,10 +259,14 @@ def _read_row(name: str, row: Mapping[str, Any], folder: Path, remote: Remote | 
         return _read_remote(name, row, url, remote)
     if not path or not isinstance(path, str) or "\0" in path:
         raise ManifestError("no path of a picture")
-    if os.path.isabs(path) or not _is_inside(folder / path, folder):
-        raise ManifestError(f"{path!r:.200} leaves the folder of the manifest")
-    painting = _with_title(row, Path(path))
-    return Candidate(name, replace(painting, path=os.path.abspath(folder / path)))
+    if not _is_inside(folder / path, folder):
+        raise ManifestError(
+            f"{path!r:.200} is not in the folder of the manifest, {folder.resolve()}; put the "
+            "picture there, or the manifest where the pictures are"
+        )
+    painting, notes = _with_title(row, Path(path))
+    painting = replace(painting, path=os.path.abspath(folder / path))
+    return Candidate(name, painting, notes=tuple(f"{name}: {note}" for note in notes))
 
 
 def _read_remote(name: str, row: Mapping[str, Any], url: str, remote: Remote | None) -> Candidate:
@@ -257,19 +276,21 @@ def _read_remote(name: str, row: Mapping[str, Any], url: str, remote: Remote | N
         place = Path(unquote(urlsplit(url).path).replace("\0", ""))
     except ValueError as error:
         raise ManifestError(f"url is none: {url!r:.100}") from error
-    painting = _with_title(row, place)
+    painting, notes = _with_title(row, place)
+    notes = tuple(f"{name}: {note}" for note in notes)
     if not painting.page_url and len(url) <= MAX_TEXT and url.startswith(("http:", "https:")):
         # By its page a picture is known when it comes again.
         painting = replace(painting, page_url=clean(url))
     read = partial(_download, remote, name, url)
     if remote.keep is None:
-        return Candidate(name, painting, read=read)
+        return Candidate(name, painting, read=read, notes=notes)
     suffix = place.suffix.lower() if place.suffix.lower() in SUFFIXES else ".jpg"
     digest = hashlib.sha256(url.encode(errors="surrogateescape")).hexdigest()[:16]
     title = slugify(painting.title)[:60].strip("-") or "untitled"
     kept = (remote.keep / f"{title}-{digest}{suffix}").absolute()
     painting = replace(painting, path=str(kept))
-    return Candidate(name, painting, read=None if kept.is_file() else read, keep=True)
+    read_it = None if kept.is_file() else read
+    return Candidate(name, painting, read=read_it, keep=True, notes=notes)
 
 
 def _download(remote: Remote, name: str, url: str) -> bytes:
@@ -279,8 +300,11 @@ def _download(remote: Remote, name: str, url: str) -> bytes:
         raise type(error)(f"{name}: {error}") from error
 
 
-def _with_title(values: Mapping[str, Any], path: Path) -> Painting:
-    painting = read_facts(values)
+def _with_title(values: Mapping[str, Any], path: Path) -> tuple[Painting, tuple[str, ...]]:
+    """Return the facts, and what of them is left out since it is not understood."""
+    errors: list[ManifestError] = []
+    painting = read_facts(values, errors.append)
     title = painting.title or clean(path.stem) or "Untitled"
     # What the picture itself tells is not believed, but the digest of its file is compared.
-    return replace(painting, title=title, pixel_sha256="", phash=0, width=0, height=0)
+    painting = replace(painting, title=title, pixel_sha256="", phash=0, width=0, height=0)
+    return painting, tuple(map(str, errors))

@@ -129,3 +129,13 @@ def test_a_full_disk_gives_one_line_and_loses_nothing(run: Run, small_disk: Path
     assert "disk is full" in full.stderr and "the free space" in full.stderr
     filler.unlink()
     assert run("sun.png", *database).stdout == "sun\n"
+
+
+def test_a_date_that_is_not_understood_is_noted_and_the_painting_stays(run: Run) -> None:
+    Path("m.csv").write_text("path,title,date\nmoon.png,Moon,when it rained\nsun.png,Sun,1890s\n")
+    result = run("m.csv", "--json")
+    assert result.exit_code == 0
+    moon, sun = map(json.loads, result.stdout.splitlines())
+    note = "m.csv:2: date 'when it rained' is not understood (no year)"
+    assert moon["notes"] == [note] and moon["status"] == "added" and "notes" not in sun
+    assert f"adain: {note}; the rest of it is kept\n" in result.stderr

@@ -1,4 +1,6 @@
 import json
+import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -6,6 +8,7 @@ from zipfile import ZipFile
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openpyxl import Workbook
 
 from gallery.ingest.sources import SCHEMA, Candidate, Remote, find_candidates
 
@@ -96,9 +99,9 @@ def test_manifests_of_both_kinds_say_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"path": "../secret.png"}, "leaves the folder of the manifest"),
-        ({"path": "/etc/passwd"}, "leaves the folder of the manifest"),
-        ({"path": "link/secret.png"}, "leaves the folder of the manifest"),
+        ({"path": "../secret.png"}, "is not in the folder of the manifest"),
+        ({"path": "/etc/passwd"}, "is not in the folder of the manifest"),
+        ({"path": "link/secret.png"}, "is not in the folder of the manifest"),
         ({"path": "a\0b.png"}, "no path of a picture"),
         ({"path": ["a.png"]}, "no path of a picture"),
         ({"path": None}, "no path of a picture"),
@@ -107,7 +110,6 @@ def test_manifests_of_both_kinds_say_the_same(tmp_path: Path) -> None:
             "is on the web; add --fetch",
         ),
         ({"schema": "adain-manifest/9"}, "this program reads adain-manifest/1"),
-        ({"year_to": "soon"}, "year_to must be a whole number"),
         ({"sha256": "0"}, "sha256 must be 64 hexadecimal digits"),
     ],
 )
@@ -124,6 +126,66 @@ def test_a_bad_line_is_named_and_the_others_go_on(
     assert bad.painting is None
     assert str(bad.error).startswith(f"{manifest}:1: ") and reason in str(bad.error)
     assert good.name == f"{manifest}:2" and good.error is None
+
+
+def test_an_absolute_path_in_the_folder_of_the_manifest_is_taken(tmp_path: Path) -> None:
+    manifest = tmp_path / "m.csv"
+    manifest.write_text(f"path\n{tmp_path / 'images' / '1.png'}\n{tmp_path.parent / '2.png'}\n")
+    inside, outside = find_candidates(manifest)
+    assert inside.painting is not None
+    assert inside.painting.path == str(tmp_path / "images" / "1.png")
+    assert str(outside.error).endswith(
+        "put the picture there, or the manifest where the pictures are"
+    )
+
+
+def test_what_is_not_understood_is_left_out_and_noted(tmp_path: Path) -> None:
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("Path , Title,Date,page_url\na.png,A,soon,www.a.org\nb.png,B,c. 1900,\n")
+    vague, dated = find_candidates(manifest)
+    assert vague.painting is not None and dated.painting is not None
+    assert (vague.painting.title, vague.painting.year, vague.painting.page_url) == ("A", None, "")
+    assert vague.notes == (
+        f"{manifest}:2: date 'soon' is not understood (no year)",
+        f"{manifest}:2: page_url must begin with http:// or https://, got 'www.a.org'",
+    )
+    assert (dated.painting.year, dated.notes) == (1900, ())
+
+
+def write_sheet(path: Path, *rows: list[Any]) -> None:
+    book = Workbook()
+    for row in rows:
+        book.worksheets[0].append(row)
+    book.save(path)
+
+
+def test_an_excel_file_says_the_same_as_a_csv_file(tmp_path: Path) -> None:
+    columns = ["path", "title", "year", "styles"]
+    cells = ["images/1.png", "One", 1900.0, "A|B"]
+    write_sheet(tmp_path / "m.xlsx", columns, cells, [], ["2.png", None, date(1889, 3, 1)],
+                ["3.png", "C", None, None, "a note"])  # fmt: skip
+    (tmp_path / "m.csv").write_text("path,title,year,styles\nimages/1.png,One,1900,A|B\n")
+    (expected,) = find_candidates(tmp_path / "m.csv")
+    first, second, third = find_candidates(tmp_path / "m.xlsx")
+    assert first.painting == expected.painting
+    assert second.name == f"{tmp_path / 'm.xlsx'}:4" and second.painting is not None
+    assert (second.painting.title, second.painting.year) == ("2", 1889)
+    assert third.painting is not None and third.painting.title == "C"
+
+
+def test_a_broken_excel_file_and_a_missing_library_give_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "m.xlsx").write_bytes(b"PK\3\4 nothing")
+    (found,) = find_candidates(tmp_path / "m.xlsx")
+    assert "not an Excel file" in str(found.error)
+    with ZipFile(tmp_path / "m.xlsx", "w") as archive:
+        archive.writestr("[Content_Types].xml", "<a>")
+    (found,) = find_candidates(tmp_path / "m.xlsx")
+    assert "not an Excel file" in str(found.error)
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    (found,) = find_candidates(tmp_path / "m.xlsx")
+    assert "pip install 'adain[excel]', or save it as CSV (UTF-8)" in str(found.error)
 
 
 def test_lines_that_are_no_objects_are_named(tmp_path: Path) -> None:
