@@ -245,13 +245,11 @@ def _find_styles(
             raise ValueError("styles of a batch have no weights; each one gives its own results")
         if options.RANDOM in texts:
             raise ValueError("'--style random' stands for all paintings; give it alone")
-    found = [
-        find_style([each], lambda: open_gallery(database_url(database)), side=side)
-        for each in references
-    ]
-    measured = [measure(network).to_vector() for _, measure in found]
+    found = find_style(references, lambda: open_gallery(database_url(database)), side=side)
+    styles = [part.resolve(network) for part in found.parts]
+    vectors = join_vectors([style.statistics.to_vector() for style in styles])
     with usage():
-        return Styles(tuple(slug for slug, _ in found), join_vectors(measured))
+        return Styles(tuple(style.slug for style in styles), vectors)
 
 
 @contextmanager

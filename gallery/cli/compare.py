@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -72,7 +71,6 @@ def compare(
     from gallery.database.gallery import open_gallery
     from gallery.use_cases.outputs import plan_sheet
     from gallery.use_cases.references import parse_references
-    from gallery.use_cases.render import painting_files
     from gallery.use_cases.styles import find_style
 
     with usage():
@@ -82,27 +80,27 @@ def compare(
         references = parse_references(style)
         if any(reference.weight <= 0 for reference in references):
             raise ValueError("weights of styles must be positive here")
-    gallery = cache(lambda: open_gallery(database_url(database)))
-    slug, measure = find_style(references, gallery)
-    files = painting_files(references, gallery)
+    found = find_style(references, lambda: open_gallery(database_url(database)))
     with usage():
-        target = plan_sheet(photo, f"{slug}.compare", output)
+        target = plan_sheet(photo, f"{found.slug}.compare", output)
     refuse_existing(target, overwrite)
 
     from adain.imaging.writing import save_image
     from gallery.use_cases import compare as use_case
 
     network = load_network(model, device)
-    cells = use_case.style_cells(network, references, gallery)
+    cells = use_case.style_cells(network, found)
     with progress(1, hidden=quiet, label="comparing") as advance:
-        rows = use_case.compare(network, Path(photo), files, measure, config, shares(advance))
-    sheet = use_case.comparison_sheet(f"{Path(photo).name} in the style of {slug}", rows, cells)
+        rows = use_case.compare(network, Path(photo), found, config, shares(advance))
+    sheet = use_case.comparison_sheet(
+        f"{Path(photo).name} in the style of {found.slug}", rows, cells
+    )
     save_image(sheet, target, overwrite=overwrite)
     height, width = rows[0].image.shape[:2]
     facts = {
         "photo": photo,
         "output": str(target),
-        "style": slug,
+        "style": found.slug,
         "width": width,
         "height": height,
         "rows": [row.figures() for row in rows],

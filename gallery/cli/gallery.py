@@ -381,8 +381,8 @@ def _measure(gallery: "Gallery", name: str) -> "tuple[int, str, NDArray[np.float
     from gallery.use_cases.styles import find_style
 
     model = load_network(StylizeConfig.model, "auto")
-    style = find_style([Reference(name)], lambda: gallery)[1](model)
-    return itself, model.fingerprint, style.to_vector()
+    style = find_style([Reference(name)], lambda: gallery).resolve(model)
+    return itself, model.fingerprint, style.statistics.to_vector()
 
 
 def _print_page(

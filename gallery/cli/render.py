@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +21,7 @@ from gallery.signals import stop_on_interrupt
 if TYPE_CHECKING:
     from adain.optimizing.gatys import Rendering, Step
     from gallery.use_cases.render import RenderJob
-    from gallery.use_cases.styles import Measure
+    from gallery.use_cases.styles import FoundStyle
 
 DEFAULTS = RenderConfig()
 LOOK = Controls()
@@ -157,7 +156,8 @@ def render(
         )
         shares = _numbers(layer_weights)
         limit = None if memory is None else parse_memory(memory)
-    slug, files, measure = _find_style(style, database, controls)
+    found = _find_style(style, database, controls)
+    slug, files = found.slug, found.pictures
     target = _plan(photo, f"{slug}.render", output, format)
     _refuse_suffixes(plot, animate)
     _refuse_existing([None if resume else target, plot, animate], overwrite)
@@ -192,7 +192,7 @@ def render(
         )  # fmt: skip
     painter = options.load_network(model, device)
     job = prepare_render(
-        painter, Path(photo), files, measure, gatys, init, max_side, network, controls,
+        painter, Path(photo), found, gatys, init, max_side, network, controls,
         limit,
     )  # fmt: skip
     checkpoint = None
@@ -221,13 +221,9 @@ def _numbers(text: str) -> tuple[float, ...]:
         raise ValueError(f"layer-weights must be numbers with commas, got {text!r}") from error
 
 
-def _find_style(
-    texts: Sequence[str], database: str | None, controls: Controls
-) -> "tuple[str, list[tuple[Path, float]] | None, Measure]":
-    """Return the slug of a style, its pictures if all are here, and what measures it."""
+def _find_style(texts: Sequence[str], database: str | None, controls: Controls) -> "FoundStyle":
     from gallery.database.gallery import open_gallery
     from gallery.use_cases.references import parse_references
-    from gallery.use_cases.render import painting_files
     from gallery.use_cases.styles import find_style
 
     with usage():
@@ -236,9 +232,8 @@ def _find_style(
             raise ValueError("weights of styles must be positive here")
         if controls.masks and any(reference.weight != 1 for reference in references):
             raise ValueError("masks say where styles go; leave their weights away")
-    gallery = cache(lambda: open_gallery(database_url(database)))
-    slug, measure = find_style(references, gallery, separate=bool(controls.masks))
-    return slug, painting_files(references, gallery), measure
+    separate = bool(controls.masks)
+    return find_style(references, lambda: open_gallery(database_url(database)), separate=separate)
 
 
 def _plan(photo: str, slug: str, output: str | None, format: str | None) -> Path:

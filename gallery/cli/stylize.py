@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,11 +25,10 @@ if TYPE_CHECKING:
     from adain.imaging.metadata import Notes
     from adain.imaging.picture import Picture
     from adain.optimizing.targets import Paintings
-    from adain.styles.statistics import StyleStatistics
     from gallery.database.gallery import Gallery
     from gallery.use_cases.outputs import Output
     from gallery.use_cases.references import Reference
-    from gallery.use_cases.styles import Measure
+    from gallery.use_cases.styles import FoundStyle, ResolvedStyle
 
 DEFAULTS = StylizeConfig()
 LOOK = DEFAULTS.controls
@@ -135,14 +134,13 @@ def stylize(
         stylize_remotely(ctx, server, key, photos, style, output, config, as_json, quiet)
     if style == [options.RANDOM]:
         style = [_draw_style(database, seed)]
-    slug, measure = _find_style(style, database, config)
-    files = None
     if quality != "fast":
         require_torch(f"--quality {quality}")
-        files = _find_paintings(style, database)
-    outputs = _plan(photos, slug, output, config, as_json)
+    found = _find_style(style, database, config)
+    outputs = _plan(photos, found.slug, output, config, as_json)
     network = options.load_network(config.model, config.device)
-    work = _Work(network, slug, measure(network), _load_paintings(files), config, quiet)
+    paintings = None if quality == "fast" else _load_paintings(found.pictures)
+    work = _Work(network, found.resolve(network), paintings, config, quiet)
     paint_each(ctx, outputs, partial(_stylize_one, work), as_json, quiet)
 
 
@@ -157,15 +155,12 @@ def _draw_style(database: str | None, seed: int | None) -> str:
     return gallery.pictures([Random(seed).choice(sorted(numbers.tolist()))])[0].slug
 
 
-def _find_style(
-    texts: Sequence[str], database: str | None, config: StylizeConfig
-) -> "tuple[str, Measure]":
-    """Return the slug of a style and what measures it or looks it up, given the network."""
+def _find_style(texts: Sequence[str], database: str | None, config: StylizeConfig) -> "FoundStyle":
     from gallery.database.plain import measured
     from gallery.use_cases.references import parse_references
     from gallery.use_cases.styles import find_style
 
-    masks = len(config.controls.masks)
+    masks, fast = len(config.controls.masks), config.quality == "fast"
     with usage():
         references = parse_references(texts)
         if masks not in (0, 1, len(references)) or (masks and _weighed(references)):
@@ -173,28 +168,26 @@ def _find_style(
                 f"{masks} --mask for {len(references)} --style: give one mask for each style, or "
                 "one with a colour for each; the styles then have no weights"
             )
+        if not fast:
+            _refuse_to_render(references)
     return find_style(
         references,
         partial(_open_gallery, database),
         sys.stdin.buffer,
         config.style_side,
         separate=masks > 0,
-        look_up=partial(measured, database_url(database)),
+        # A render takes the pictures, too, which only the gallery knows.
+        look_up=partial(measured, database_url(database)) if fast else None,
     )
 
 
-def _find_paintings(texts: Sequence[str], database: str | None) -> list[tuple[Path, float]] | None:
-    """Return the pictures of a style with their weights, if all are at hand."""
-    from gallery.use_cases.references import STANDARD, parse_references
-    from gallery.use_cases.render import painting_files
+def _refuse_to_render(references: "Sequence[Reference]") -> None:
+    from gallery.use_cases.references import STANDARD
 
-    with usage():
-        references = parse_references(texts)
-        if any(reference.name == STANDARD for reference in references):
-            raise ValueError("a style of standard input works with --quality fast only")
-        if any(reference.weight <= 0 for reference in references):
-            raise ValueError("weights of styles must be positive, except with --quality fast")
-    return painting_files(references, cache(partial(_open_gallery, database)))
+    if any(reference.name == STANDARD for reference in references):
+        raise ValueError("a style of standard input works with --quality fast only")
+    if any(reference.weight <= 0 for reference in references):
+        raise ValueError("weights of styles must be positive, except with --quality fast")
 
 
 def _open_gallery(database: str | None) -> "Gallery":
@@ -246,8 +239,7 @@ class _Work:
     """What is the same for all photos."""
 
     network: "Model"
-    slug: str
-    style: "StyleStatistics"
+    style: "ResolvedStyle"
     paintings: "Paintings | None"
     config: StylizeConfig
     quiet: bool
@@ -268,13 +260,13 @@ def _stylize_one(work: _Work, output: "Output", report: Callable[[float], None])
         photo = load_image(sys.stdin.buffer, name="standard input")
     else:
         photo = load_image(Path(output.photo))
-    notes = result_notes(photo, work.slug, config)
+    notes = result_notes(photo, work.style.slug, config)
     quality: dict[str, Any] = {}
     if config.quality == "fast":
         result = stylize_picture(
             work.network,
             photo,
-            work.style,
+            work.style.statistics,
             alpha=config.alpha,
             max_side=config.max_side,
             controls=config.controls,
@@ -288,7 +280,7 @@ def _stylize_one(work: _Work, output: "Output", report: Callable[[float], None])
     return {
         "photo": output.photo,
         "output": str(output.path),
-        "style": work.slug,
+        "style": work.style.slug,
         "width": result.width,
         "height": result.height,
         "seconds": round(time.perf_counter() - start, 3),
@@ -305,7 +297,7 @@ def _refine_one(
     refined = stylize_refined(
         work.network,
         photo,
-        work.style,
+        work.style.statistics,
         work.paintings,
         judged=work.config.quality == "auto",
         max_side=work.config.max_side,

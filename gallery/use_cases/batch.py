@@ -51,7 +51,7 @@ from gallery.use_cases.journal import (
 )
 from gallery.use_cases.outputs import plan_outputs
 from gallery.use_cases.provenance import result_notes
-from gallery.use_cases.styles import unpack_vectors
+from gallery.use_cases.styles import ResolvedStyle, kept_style
 
 MAX_JOBS = 8
 """Photos at the same time unless more are asked for: each takes its memory."""
@@ -101,6 +101,10 @@ class Styles:
     def digest(self) -> bytes:
         """Identify all of them together."""
         return hashlib.sha256(self.packed()).digest()
+
+    def style(self, model: Model, number: int) -> ResolvedStyle:
+        """Return a style, ready to paint with."""
+        return kept_style(model, self.slugs[number], self.vectors[number : number + 1])
 
     def packed(self) -> bytes:
         """Return the numbers of all of them that are known."""
@@ -395,7 +399,7 @@ class BatchWorker:
         result = stylize_picture(
             self._model,
             photo,
-            unpack_vectors(self._model, styles.vectors[number : number + 1]),
+            styles.style(self._model, number).statistics,
             alpha=config.alpha,
             max_side=config.max_side,
             controls=config.controls,

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,10 @@ from adain.painting.stylize import stylize_picture
 from adain.quality.gate import PassMeasure, measure_pass
 from adain.quality.metrics import structural_similarity
 from gallery.config import CompareConfig
-from gallery.database.gallery import Gallery
-from gallery.use_cases.previews import preview
-from gallery.use_cases.references import Reference, find_target
+from gallery.use_cases.previews import style_preview
 from gallery.use_cases.render import STORED_LOSS, prepare_render, render_job, total_steps
 from gallery.use_cases.sheets import Cell, Section, make_sheet
-from gallery.use_cases.styles import Measure
+from gallery.use_cases.styles import FoundStyle
 
 COLUMNS = 3
 
@@ -73,8 +70,7 @@ class Row:
 def compare(
     model: Model,
     photo: Path,
-    files: Sequence[tuple[Path, float]] | None,
-    measure: Measure,
+    found: FoundStyle,
     config: CompareConfig = DEFAULTS,
     on_share: Callable[[float], None] = lambda share: None,
 ) -> list[Row]:
@@ -83,8 +79,7 @@ def compare(
     Args:
         model: The network.
         photo: A picture file.
-        files: The paintings with weights; None renders with stored statistics.
-        measure: Gives the statistics of the style.
+        found: The style; without pictures of all its parts, statistics have to do.
         config: Which ways, and how large.
         on_share: Told the share of the work that is done, in [0, 1].
 
@@ -98,7 +93,7 @@ def compare(
     """
     picture = load_image(photo)
     pixels = resize_image(picture, config.max_side).pixels
-    style = measure(model)
+    style = found.resolve(model).statistics
     encoder = load_network(model).encoder
 
     def row(
@@ -113,11 +108,11 @@ def compare(
         start = time.perf_counter()
         result = stylize_picture(model, picture, style, alpha=alpha, max_side=config.max_side)
         rows.append(row(f"alpha {alpha:g}", result.pixels, time.perf_counter() - start))
-    loss = LossConfig() if files else STORED_LOSS
+    loss = LossConfig() if found.pictures else STORED_LOSS
     done = 0
     for steps in config.steps:
         gatys = GatysConfig(loss, first_iterations=steps, iterations=steps)
-        job = prepare_render(model, photo, files, measure, gatys, "one-pass", config.max_side)
+        job = prepare_render(model, photo, found, gatys, "one-pass", config.max_side)
         start = time.perf_counter()
         every = total_steps(job) // steps * sum(config.steps)
 
@@ -131,30 +126,22 @@ def compare(
     return rows
 
 
-def style_cells(
-    model: Model, references: Sequence[Reference], open_gallery: Callable[[], Gallery]
-) -> list[Cell]:
+def style_cells(model: Model, found: FoundStyle) -> list[Cell]:
     """Return the picture of each style, or where it is not at hand a preview of its statistics.
 
     Raises:
-        StyleNotFound: If a style is neither a file nor in the gallery.
+        StylesError: If one of these was not measured.
         ImageError: If a picture cannot be read.
     """
-    gallery = cache(open_gallery)
     cells = []
-    for reference in references:
-        weight = "" if reference.weight == 1 else f", weight {reference.weight:g}"
-        if reference.is_file:
-            image, name = _thumbnail(Path(reference.name)), Path(reference.name).name
+    for part in found.parts:
+        weight = "" if part.weight == 1 else f", weight {part.weight:g}"
+        if part.picture is not None:
+            image = _thumbnail(part.picture)
+            name = part.picture.name if part.is_file else part.slug
         else:
-            target = find_target(gallery(), reference.name)
-            path = getattr(target, "path", None)
-            name = target.slug
-            if path and Path(path).is_file():
-                image = _thumbnail(Path(path))
-            else:
-                image = Image.open(BytesIO(preview(model, gallery(), target)))
-                name = f"{name} (no picture at hand: the example in it)"
+            image = Image.open(BytesIO(style_preview(model, part.resolve(model))))
+            name = f"{part.slug} (no picture at hand: the example in it)"
         cells.append(Cell(image, (f"{name}{weight}",)))
     return cells
 

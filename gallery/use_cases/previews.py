@@ -17,14 +17,13 @@ from adain.imaging.reading import load_image
 from adain.imaging.resizing import scale_image
 from adain.imaging.writing import encode_image
 from adain.painting.stylize import stylize_picture
-from adain.styles.statistics import StyleStatistics
 from gallery.database.gallery import Gallery
 from gallery.database.paintings import Painting
 from gallery.database.queries import Group
 from gallery.errors import OutputError
 from gallery.files import sweep, write_file
 from gallery.ingest.hashes import pixel_digest
-from gallery.use_cases.styles import stored_style
+from gallery.use_cases.styles import ResolvedStyle, stored_style
 
 QUALITY = 88
 
@@ -74,14 +73,23 @@ def preview(
         ImageError: If that picture cannot be read.
         DatabaseError: If the gallery cannot be read.
     """
-    style = stored_style(model, gallery, target)
+    return style_preview(model, stored_style(model, gallery, target), config, photo)
+
+
+def style_preview(
+    model: Model,
+    style: ResolvedStyle,
+    config: PreviewConfig = PreviewConfig(),
+    photo: Picture | None = None,
+) -> bytes:
+    """Return a photo, by default the example, in a style that is known."""
     file = preview_file(model, style, config, photo)
     return kept_preview(file) or render_preview(model, style, file, config, photo)
 
 
 def preview_file(
     model: Model,
-    style: StyleStatistics,
+    style: ResolvedStyle,
     config: PreviewConfig = PreviewConfig(),
     photo: Picture | None = None,
 ) -> Path:
@@ -89,20 +97,22 @@ def preview_file(
     name = "example" if photo is None else pixel_digest(photo)
     key = hashlib.sha256(f"{VERSION} {name} {config.side}".encode())
     key.update(model.digest)
-    key.update(style.to_vector().tobytes())
+    key.update(style.statistics.to_vector().tobytes())
     folder = config.folder or user_cache_path("adain", appauthor=False) / "previews"
     return folder / key.hexdigest()[:2] / f"{key.hexdigest()}.jpg"
 
 
 def render_preview(
     model: Model,
-    style: StyleStatistics,
+    style: ResolvedStyle,
     file: Path,
     config: PreviewConfig = PreviewConfig(),
     photo: Picture | None = None,
 ) -> bytes:
     """Repaint a photo, by default the example, small, and keep the result in `file` if possible."""
-    picture = stylize_picture(model, photo or _example(config.side), style, max_side=config.side)
+    picture = stylize_picture(
+        model, photo or _example(config.side), style.statistics, max_side=config.side
+    )
     data = encode_image(picture, "jpeg", QUALITY)
     try:
         write_file(file, data, parents=True)

@@ -28,15 +28,17 @@ class Reference:
     Attributes:
         name: A file, `-`, or what `find_target` takes.
         weight: Its share of the mixture; shares are divided by their sum.
+        may_be_file: Whether a file of that name is meant if there is one.
     """
 
     name: str
     weight: float = 1.0
+    may_be_file: bool = True
 
     @property
     def is_file(self) -> bool:
         """Return whether it names a file rather than a style of the gallery."""
-        return os.path.exists(self.name)
+        return self.may_be_file and os.path.exists(self.name)
 
 
 def parse_references(texts: Sequence[str]) -> list[Reference]:
@@ -99,8 +101,8 @@ def parse_reference(text: str, may_be_file: bool = True) -> Reference:
     """
     name, equals, weight = text.rpartition("=")
     if not equals or (may_be_file and os.path.exists(text)):
-        return Reference(text)
+        return Reference(text, may_be_file=may_be_file)
     try:
-        return Reference(name, float(weight))
+        return Reference(name, float(weight), may_be_file)
     except ValueError:
-        return Reference(text)
+        return Reference(text, may_be_file=may_be_file)

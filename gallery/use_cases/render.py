@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from io import BytesIO
@@ -36,13 +35,10 @@ from adain.painting.masks import region_weights
 from adain.painting.tiling import paint_pixels
 from adain.styles.statistics import StyleStatistics
 from gallery.config import RenderConfig
-from gallery.database.gallery import Gallery
-from gallery.database.paintings import Painting
 from gallery.errors import OutputError
 from gallery.files import write_file
 from gallery.use_cases.checkpoints import Run, checkpoint_path, save_checkpoint
-from gallery.use_cases.references import Reference, find_target
-from gallery.use_cases.styles import Measure
+from gallery.use_cases.styles import FoundStyle
 
 FRAMES = 48
 """Frames of an animation, about."""
@@ -88,34 +84,10 @@ class RenderJob:
     memory: int | None = None
 
 
-def painting_files(
-    references: Sequence[Reference], open_gallery: Callable[[], Gallery]
-) -> list[tuple[Path, float]] | None:
-    """Return the pictures that references stand for, with weights.
-
-    None if one of them has no picture at hand: an artist, a movement, or a painting that is
-    known by its statistics alone.
-
-    Raises:
-        StyleNotFound: If a part is neither a file nor in the gallery.
-    """
-    files: list[tuple[Path, float]] = []
-    for reference in references:
-        if reference.is_file:
-            files.append((Path(reference.name), reference.weight))
-            continue
-        target = find_target(open_gallery(), reference.name)
-        if not isinstance(target, Painting) or not target.path or not os.path.isfile(target.path):
-            return None
-        files.append((Path(target.path), reference.weight))
-    return files
-
-
 def prepare_render(
     model: Model,
     photo: Path,
-    files: Sequence[tuple[Path, float]] | None,
-    measure: Measure,
+    found: FoundStyle,
     config: GatysConfig,
     init: str,
     max_side: int,
@@ -128,8 +100,7 @@ def prepare_render(
     Args:
         model: Makes the one-pass start.
         photo: A picture file.
-        files: The paintings, with weights; None renders with statistics alone.
-        measure: Gives the statistics of the style `(1, C)`, or with masks of each style `(N, C)`.
+        found: The style; without pictures of all its parts, statistics have to do.
         config: How to optimise.
         init: `one-pass`, `photo`, `noise`, or the path of a picture, which is stretched to the
             photo's size.
@@ -145,6 +116,7 @@ def prepare_render(
         MaskError: If a mask does not fit.
         ValueError: If statistics alone are to be compared by another network than theirs.
     """
+    files = found.pictures
     if network and files is None:
         raise ValueError(
             f"network {network} needs pictures of the style; its statistics are of another"
@@ -157,7 +129,7 @@ def prepare_render(
     picture = resize_image(original, max_side)
     style: Paintings | StyleStatistics
     if files is None:
-        style = measure(model)
+        style = found.resolve(model).statistics
     else:
         style = [(load_image(file).pixels, weight) for file, weight in files]
     regions = None
@@ -167,7 +139,7 @@ def prepare_render(
         feather = controls.feather * picture.width / original.width
         regions = place_styles(masks, count, picture, feather)
     if init == "one-pass":
-        measured = style if isinstance(style, StyleStatistics) else measure(model)
+        measured = style if isinstance(style, StyleStatistics) else found.resolve(model).statistics
         start = one_pass(model, picture.pixels, measured, regions)
     elif init == "photo":
         start = picture.pixels

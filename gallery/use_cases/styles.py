@@ -1,9 +1,13 @@
-"""The use cases that the command line and the web share.
+"""Styles, from what names them to what paints: found first, resolved once a network is there.
+
+    texts ── references ── find_style ── FoundStyle ── resolve(model) ── ResolvedStyle
 
 A style that is a picture, or is looked up by its slug, needs no SQLAlchemy.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -11,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from adain.config import STYLE_SIDE
 from adain.engine.model import Model
 from adain.painting.measuring import measure_style
+from adain.painting.sources import PictureSource
 from adain.styles.statistics import (
     StyleStatistics,
     interpolate_styles,
@@ -26,11 +31,134 @@ if TYPE_CHECKING:
     from gallery.database.gallery import Gallery
     from gallery.database.queries import Group
 
-Measure = Callable[[Model], StyleStatistics]
-"""What gives the statistics of a style by the encoder of a model."""
-
 MAX_SLUG = 120
 """Characters of a style's slug; a file name holds 255 bytes."""
+
+
+@dataclass(frozen=True, eq=False)
+class ResolvedStyle:
+    """A style that is ready to paint with.
+
+    Attributes:
+        slug: Its name in the names of results.
+        statistics: Shape `(1, C)`; of styles that stay apart, one for each mask, `(N, C)`.
+        origin: `painting` or `group` of the gallery, `file` for a picture, or `mixture`.
+    """
+
+    slug: str
+    statistics: StyleStatistics
+    origin: str
+
+
+@dataclass(frozen=True)
+class StylePart:
+    """One part of a style, found before any network is loaded.
+
+    Attributes:
+        slug: Its name in the names of results.
+        weight: Its share of a mixture.
+        picture: Its picture, where that is a file at hand.
+        is_file: Whether it was named by that file.
+        resolve: Measures it, or looks up what was measured.
+    """
+
+    slug: str
+    weight: float
+    picture: Path | None
+    is_file: bool
+    resolve: Callable[[Model], ResolvedStyle]
+
+
+@dataclass(frozen=True)
+class FoundStyle:
+    """All parts of a style.
+
+    Attributes:
+        parts: One or more.
+        separate: Whether they stay apart, one for each mask, instead of being mixed.
+    """
+
+    parts: tuple[StylePart, ...]
+    separate: bool = False
+
+    @property
+    def slug(self) -> str:
+        """Return the name of all parts together, for the names of results."""
+        return join_slugs([part.slug for part in self.parts])
+
+    @property
+    def pictures(self) -> list[tuple[Path, float]] | None:
+        """Return the pictures of all parts with their weights; None if one is not at hand."""
+        found = [(part.picture, part.weight) for part in self.parts if part.picture is not None]
+        return found if len(found) == len(self.parts) else None
+
+    def resolve(self, model: Model) -> ResolvedStyle:
+        """Measure the parts or look them up, and join them.
+
+        Raises:
+            StylesError: If one was not measured by this model, and there is no picture of it.
+            ImageError: If a picture cannot be read.
+        """
+        weights = None if self.separate else [part.weight for part in self.parts]
+        return join_styles([part.resolve(model) for part in self.parts], weights)
+
+
+def find_style(
+    references: Sequence[Reference],
+    open_gallery: Callable[[], "Gallery"],
+    standard_input: BinaryIO | None = None,
+    side: int = STYLE_SIDE,
+    separate: bool = False,
+    look_up: Callable[[str], Mapping[str, Vectors]] | None = None,
+) -> FoundStyle:
+    """Find what references stand for, before any network is loaded.
+
+    Args:
+        references: The parts of the style.
+        open_gallery: Called at most once, when a part is neither a file nor looked up.
+        standard_input: What the reference `-` reads.
+        side: Shorter side in pixels at which paintings are measured.
+        separate: Whether the styles stay apart, one for each mask, instead of being mixed.
+        look_up: What gives the statistics of a painting by its slug without opening the gallery
+            (`gallery.database.plain.measured`); its picture is then not looked for.
+
+    Raises:
+        StyleNotFound: If a part is neither a file nor in the gallery.
+        DatabaseError: If the gallery cannot be read.
+    """
+    gallery = cache(open_gallery)
+
+    def stored(reference: Reference) -> StylePart:
+        target = find_target(gallery(), reference.name)
+        path = Path(target.path) if isinstance(target, Painting) and target.path else None
+        picture = path if path and os.path.isfile(path) else None
+        resolve = partial(stored_style, gallery=gallery(), target=target, side=side)
+        return StylePart(target.slug, reference.weight, picture, False, resolve)
+
+    def find(reference: Reference) -> StylePart:
+        name, weight = reference.name, reference.weight
+        if name == STANDARD and standard_input is not None:
+            resolve = partial(
+                picture_style, slug="stdin", painting=standard_input, name="standard input",
+                side=side,
+            )  # fmt: skip
+            return StylePart("stdin", weight, None, True, resolve)
+        if reference.is_file:
+            slug, path = file_slug(reference), Path(name)
+            resolve = partial(picture_style, slug=slug, painting=path, side=side)
+            return StylePart(slug, weight, path, True, resolve)
+        vectors = look_up(name) if look_up and side == STYLE_SIDE else {}
+        if not vectors:
+            return stored(reference)
+
+        def known_style(model: Model) -> ResolvedStyle:
+            if model.fingerprint in vectors:
+                return kept_style(model, name, vectors[model.fingerprint])
+            return stored(reference).resolve(model)
+
+        return StylePart(name, weight, None, False, known_style)
+
+    return FoundStyle(tuple(map(find, references)), separate)
 
 
 def stored_style(
@@ -38,7 +166,7 @@ def stored_style(
     gallery: "Gallery",
     target: "Painting | Group",
     side: int = STYLE_SIDE,
-) -> StyleStatistics:
+) -> ResolvedStyle:
     """Return the style of a painting of the gallery, or of all paintings of an artist or style.
 
     What was not measured by this model's encoder yet is measured now, where the picture is at
@@ -55,100 +183,53 @@ def stored_style(
         ImageError: If the picture cannot be read.
     """
     if side != STYLE_SIDE:
-        if not isinstance(target, Painting) or target.path is None:
-            raise StylesError(
-                f"{target.slug}: measured at {STYLE_SIDE} pixels, and its picture is not here; "
-                "leave --style-size out, or give a picture of it as the style"
-            )
-        return measure_style(model, Path(target.path), side=side)
-    if not isinstance(target, Painting):
+        vector = _measured_at(model, target, side)
+    elif isinstance(target, Painting):
+        vector = _painting_vector(model, gallery, target)
+    else:
         vector = gallery.pooled(target, model.fingerprint, partial(pool_vectors, model))
-        return unpack_vectors(model, vector)
-    stored = gallery.vector(target, model.fingerprint)
-    if stored is not None:
-        return unpack_vectors(model, stored)
-    if target.path is None:
-        raise StylesError(
-            f"{target.slug}: not measured by encoder {model.fingerprint}, and its picture is not "
-            "here; ingest it, or give a picture of it as the style"
-        )
-    style = measure_style(model, Path(target.path))
-    gallery.keep_vector(target, model.fingerprint, style.to_vector())
-    return style
+    origin = "painting" if isinstance(target, Painting) else "group"
+    return kept_style(model, target.slug, vector, origin)
 
 
-def find_style(
-    references: Sequence[Reference],
-    open_gallery: Callable[[], "Gallery"],
-    standard_input: BinaryIO | None = None,
-    side: int = STYLE_SIDE,
-    separate: bool = False,
-    look_up: Callable[[str], Mapping[str, Vectors]] = lambda slug: {},
-) -> tuple[str, Measure]:
-    """Find what references stand for, before any network is loaded.
+def kept_style(model: Model, slug: str, vector: Vectors, origin: str = "painting") -> ResolvedStyle:
+    """Return the style that a style vector `(1, D)` of the gallery stands for.
 
-    Args:
-        references: The parts of the style.
-        open_gallery: Called at most once, when a part is neither a file nor looked up.
-        standard_input: What the reference `-` reads.
-        side: Shorter side in pixels at which paintings are measured.
-        separate: Whether the styles stay apart, one for each mask, instead of being mixed.
-        look_up: What gives the statistics of a painting by its slug without opening the gallery
-            (`gallery.database.plain.measured`).
-
-    Returns:
-        A slug for the names of results, and what measures the style or looks it up.
+    Every style of the gallery is made here, wherever its numbers were looked up.
 
     Raises:
-        StyleNotFound: If a part is neither a file nor in the gallery.
-        DatabaseError: If the gallery cannot be read.
+        StylesError: If a model of this encoder cannot have measured it.
     """
-    gallery = cache(open_gallery)
-
-    def stored(name: str) -> tuple[str, Measure]:
-        target = find_target(gallery(), name)
-        return target.slug, partial(stored_style, gallery=gallery(), target=target, side=side)
-
-    def find(reference: Reference) -> tuple[str, Measure]:
-        name = reference.name
-        if name == STANDARD and standard_input is not None:
-            return "stdin", partial(
-                measure_style, painting=standard_input, name="standard input", side=side
-            )
-        if reference.is_file:
-            return file_slug(reference), partial(measure_style, painting=Path(name), side=side)
-        vectors = look_up(name) if side == STYLE_SIDE else {}
-        if not vectors:
-            return stored(name)
-
-        def known_style(model: Model) -> StyleStatistics:
-            if model.fingerprint in vectors:
-                return unpack_vectors(model, vectors[model.fingerprint])
-            return stored(name)[1](model)
-
-        return name, known_style
-
-    parts = [find(reference) for reference in references]
-    slug = "+".join(slug for slug, _ in parts)[:MAX_SLUG]
-    if len(parts) == 1:
-        return slug, parts[0][1]
-
-    def mix(model: Model) -> StyleStatistics:
-        styles = [measure(model) for _, measure in parts]
-        return join_styles(styles, None if separate else [each.weight for each in references])
-
-    return slug, mix
+    return ResolvedStyle(slug, unpack_vectors(model, vector), origin)
 
 
-def join_styles(
-    styles: Sequence[StyleStatistics], weights: Sequence[float] | None
-) -> StyleStatistics:
+def picture_style(
+    model: Model,
+    slug: str,
+    painting: PictureSource,
+    name: str | None = None,
+    side: int = STYLE_SIDE,
+) -> ResolvedStyle:
+    """Return the style of a picture that is not of the gallery.
+
+    Raises:
+        ImageError: If it cannot be read.
+    """
+    return ResolvedStyle(slug, measure_style(model, painting, name, side), "file")
+
+
+def join_styles(styles: Sequence[ResolvedStyle], weights: Sequence[float] | None) -> ResolvedStyle:
     """Return styles `(1, C)` mixed by weights, or without weights as a batch `(N, C)`."""
     if len(styles) == 1:
         return styles[0]
-    if weights is not None:
-        return interpolate_styles(styles, weights)
-    return stack_styles(styles)
+    each = [style.statistics for style in styles]
+    joined = stack_styles(each) if weights is None else interpolate_styles(each, weights)
+    return ResolvedStyle(join_slugs([style.slug for style in styles]), joined, "mixture")
+
+
+def join_slugs(slugs: Sequence[str]) -> str:
+    """Return the name of a style of several parts."""
+    return "+".join(slugs)[:MAX_SLUG]
 
 
 def pool_vectors(model: Model, vectors: Vectors) -> Vectors:
@@ -169,3 +250,26 @@ def unpack_vectors(model: Model, vectors: Vectors) -> StyleStatistics:
         raise StylesError(
             f"damaged statistics: {error}; 'adain gallery repair' mends them"
         ) from error
+
+
+def _measured_at(model: Model, target: "Painting | Group", side: int) -> Vectors:
+    if not isinstance(target, Painting) or target.path is None:
+        raise StylesError(
+            f"{target.slug}: measured at {STYLE_SIDE} pixels, and its picture is not here; "
+            "leave --style-size out, or give a picture of it as the style"
+        )
+    return measure_style(model, Path(target.path), side=side).to_vector()
+
+
+def _painting_vector(model: Model, gallery: "Gallery", painting: Painting) -> Vectors:
+    stored = gallery.vector(painting, model.fingerprint)
+    if stored is not None:
+        return stored
+    if painting.path is None:
+        raise StylesError(
+            f"{painting.slug}: not measured by encoder {model.fingerprint}, and its picture is "
+            "not here; ingest it, or give a picture of it as the style"
+        )
+    vector = measure_style(model, Path(painting.path)).to_vector()
+    gallery.keep_vector(painting, model.fingerprint, vector)
+    return vector

@@ -17,12 +17,11 @@ from adain.imaging.pillow import to_image
 from adain.imaging.reading import load_image
 from adain.imaging.resizing import resize_image
 from adain.imaging.writing import encode_image
-from adain.styles.statistics import StyleStatistics
 from gallery.database.paintings import Painting
 from gallery.database.queries import Group
 from gallery.use_cases.previews import example_file, kept_preview, preview_file, render_preview
 from gallery.use_cases.references import MAX_STYLES
-from gallery.use_cases.styles import stored_style
+from gallery.use_cases.styles import ResolvedStyle, stored_style
 from gallery.web.documents import (
     ROOT,
     GroupsDocument,
@@ -113,7 +112,7 @@ def _add_painting(api: APIRouter, state: AppState) -> None:
 
 
 def _timed(
-    state: AppState, parameters: StylizeParameters, upload: Upload, named: list[StyleStatistics]
+    state: AppState, parameters: StylizeParameters, upload: Upload, named: list[ResolvedStyle]
 ) -> tuple[float, Painted]:
     begun = time.perf_counter()
     return begun, state.paint(parameters, upload, named)
@@ -185,7 +184,7 @@ def _add_paintings(api: APIRouter, state: AppState) -> None:
 
         def query() -> PaintingsDocument:
             style = stored_style(state.model, gallery, gallery.find(slug))
-            vector = style.to_vector()
+            vector = style.statistics.to_vector()
             near = gallery.similar(vector, state.model.fingerprint, limit)
             return PaintingsDocument(
                 next=None,
@@ -238,7 +237,7 @@ def _add_pictures(api: APIRouter, state: AppState) -> None:
     async def preview(request: Request, slug: Slug) -> Response:
         """A small example picture in the style of a painting."""
 
-        def query() -> tuple[StyleStatistics, Path]:
+        def query() -> tuple[ResolvedStyle, Path]:
             style = stored_style(model, gallery, gallery.find(slug))
             return style, preview_file(model, style)
 

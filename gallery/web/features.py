@@ -155,7 +155,7 @@ def create_feature_api(state: AppState) -> APIRouter:
         slug, named = await state.styles(parameters.references)
 
         def work() -> StatisticsDocument:
-            style = state.mixture(parameters, upload, named)
+            style = state.mixture(parameters, upload, named).statistics
             return _compare(slug, measure_style(model, pixels(upload)), style)
 
         return await state.run(request, work)

@@ -137,12 +137,10 @@ class JobRunner:
         from gallery.web.renders import render_photo
 
         state = self._state
-        pictures, named = state.pictures_now(parameters.references)
+        found, named = state.styles_now(parameters.references)
         checkpoint = task.files.get("checkpoint")
         watched.resume(task.files.get("losses"))
-        return partial(
-            render_photo, state, parameters, upload, pictures, named, checkpoint, watched
-        )
+        return partial(render_photo, state, parameters, upload, found, named, checkpoint, watched)
 
     def _refuse(self, task: Task, error: Exception) -> None:
         problem = translate(error)

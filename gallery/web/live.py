@@ -18,7 +18,7 @@ from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from adain.imaging.reading import ImageLimits
-from adain.styles.statistics import StyleStatistics
+from gallery.use_cases.styles import ResolvedStyle
 from gallery.web.documents import ROOT
 from gallery.web.middleware import KEY_PROTOCOL, Rate
 from gallery.web.parameters import StylizeParameters
@@ -110,7 +110,7 @@ class _Session:
         self._state, self._socket, self._submit = state, socket, submit
         self._rate = Rate(60 * MESSAGES_PER_SECOND)
         self._parameters: StylizeParameters | None = None
-        self._styles: list[StyleStatistics] = []
+        self._styles: list[ResolvedStyle] = []
         self._frame: _Frame | None = None
         self._arrived = asyncio.Event()
         self._number = self._dropped = 0

@@ -28,7 +28,7 @@ from gallery.use_cases.render import (
     render_job,
     total_steps,
 )
-from gallery.use_cases.styles import join_styles
+from gallery.use_cases.styles import FoundStyle, ResolvedStyle, join_styles
 from gallery.web.parameters import JobParameters
 from gallery.web.state import AppState, Painted
 from gallery.web.uploads import Upload
@@ -54,8 +54,8 @@ def render_photo(
     state: AppState,
     parameters: JobParameters,
     upload: Upload,
-    pictures: Sequence[Path] | None,
-    named: Sequence[StyleStatistics],
+    found: FoundStyle,
+    named: Sequence[ResolvedStyle],
     checkpoint: bytes | None,
     watched: Watched,
 ) -> Painted:
@@ -65,8 +65,8 @@ def render_photo(
         state: The network.
         parameters: What to make of it.
         upload: The photo, and a painting if one was sent along.
-        pictures: Those of the paintings of `parameters`, if all are at hand; else statistics do.
-        named: Their statistics.
+        found: The named styles; without pictures of all of them, statistics have to do.
+        named: Each of them.
         checkpoint: Of an earlier attempt.
         watched: Told what happens.
 
@@ -77,7 +77,7 @@ def render_photo(
         OptimizationError: If not even the start has a finite loss.
     """
     began = time.perf_counter()
-    job = _prepare(state, parameters, upload, pictures, named)
+    job = _prepare(state, parameters, upload, found, named)
     resume = None if checkpoint is None else _unpack(checkpoint, state)
     rendering = _render(state, job, resume, watched)
     if rendering.ended == "stopped":
@@ -91,18 +91,18 @@ def _prepare(
     state: AppState,
     parameters: JobParameters,
     upload: Upload,
-    pictures: Sequence[Path] | None,
-    named: Sequence[StyleStatistics],
+    found: FoundStyle,
+    named: Sequence[ResolvedStyle],
 ) -> RenderJob:
     model = state.model
     side = min(parameters.max_side or MAX_SIDE, MAX_SIDE, state.config.max_side)
     original = state.load(upload.photo, "photo")
     photo = resize_image(original, side)
     weights, styles = parameters.weights(upload), state.each(upload, named)
-    mixture = join_styles(styles, None if upload.masks else weights)
+    mixture = join_styles(styles, None if upload.masks else weights).statistics
     style: Paintings | StyleStatistics = mixture
-    if pictures is not None:
-        paintings = [load_image(path, name="painting") for path in pictures]
+    if found.pictures is not None:
+        paintings = [load_image(path, name="painting") for path, _ in found.pictures]
         if upload.painting is not None:
             paintings.append(state.load(upload.painting, "painting"))
         style = [

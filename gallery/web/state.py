@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 from starlette.requests import Request
@@ -16,13 +15,16 @@ from adain.imaging.picture import Picture
 from adain.imaging.pillow import to_image
 from adain.imaging.reading import ImageLimits
 from adain.imaging.writing import encode_image
-from adain.painting.measuring import measure_style
 from adain.painting.stylize import stylize_picture
-from adain.styles.statistics import StyleStatistics
 from gallery.database.gallery import Gallery
-from gallery.database.paintings import Painting
-from gallery.use_cases.references import Reference, find_target
-from gallery.use_cases.styles import join_styles, stored_style
+from gallery.use_cases.references import Reference
+from gallery.use_cases.styles import (
+    FoundStyle,
+    ResolvedStyle,
+    find_style,
+    join_styles,
+    picture_style,
+)
 from gallery.web.decoding import PictureDecoder
 from gallery.web.metrics import Metrics
 from gallery.web.parameters import StylizeParameters
@@ -81,46 +83,23 @@ class AppState:
         """Ask the gallery."""
         return await asyncio.get_running_loop().run_in_executor(self._reader, query)
 
-    async def styles(self, references: Sequence[Reference]) -> tuple[str, list[StyleStatistics]]:
-        """Return the slug and the statistics of styles of the gallery, in their order.
-
-        A name is never taken for a file of this machine.
+    async def styles(self, references: Sequence[Reference]) -> tuple[str, list[ResolvedStyle]]:
+        """Return the slug and the styles of the gallery that references name, in their order.
 
         Raises:
             StyleNotFound: If one is not in the gallery.
             StylesError: If it was not measured by the encoder.
         """
-        return await self.read(partial(self._styles, references))
+        found, styles = await self.read(partial(self._styles, references))
+        return found.slug or "painting", styles
 
-    def styles_now(self, references: Sequence[Reference]) -> tuple[str, list[StyleStatistics]]:
-        """Do the same from a thread that may wait."""
+    def styles_now(self, references: Sequence[Reference]) -> tuple[FoundStyle, list[ResolvedStyle]]:
+        """Return all that is found, and each style; from a thread that may wait."""
         return self._reader.submit(self._styles, references).result()
 
-    def _styles(self, references: Sequence[Reference]) -> tuple[str, list[StyleStatistics]]:
-        targets = [find_target(self.gallery, reference.name) for reference in references]
-        styles = [stored_style(self.model, self.gallery, target) for target in targets]
-        return "+".join(target.slug for target in targets) or "painting", styles
-
-    def pictures_now(
-        self, references: Sequence[Reference]
-    ) -> tuple[list[Path] | None, list[StyleStatistics]]:
-        """Return the pictures of paintings, None if one is not at hand, and their statistics.
-
-        From a thread that may wait. Raises as `styles`.
-        """
-        return self._reader.submit(self._pictures, references).result()
-
-    def _pictures(
-        self, references: Sequence[Reference]
-    ) -> tuple[list[Path] | None, list[StyleStatistics]]:
-        targets = [find_target(self.gallery, reference.name) for reference in references]
-        styles = [stored_style(self.model, self.gallery, target) for target in targets]
-        paths = [
-            Path(target.path)
-            for target in targets
-            if isinstance(target, Painting) and target.path and Path(target.path).is_file()
-        ]
-        return paths if len(paths) == len(targets) else None, styles
+    def _styles(self, references: Sequence[Reference]) -> tuple[FoundStyle, list[ResolvedStyle]]:
+        found = find_style(references, lambda: self.gallery)
+        return found, [part.resolve(self.model) for part in found.parts]
 
     async def run(
         self, request: Request, work: Callable[[], T], priority: Priority = Priority.PAINT
@@ -153,7 +132,7 @@ class AppState:
         self,
         parameters: StylizeParameters,
         upload: Upload,
-        named: Sequence[StyleStatistics],
+        named: Sequence[ResolvedStyle],
         limits: ImageLimits | None = None,
     ) -> Painted:
         """Stylize an uploaded photo into a picture file; on the network's thread.
@@ -177,7 +156,7 @@ class AppState:
         result = stylize_picture(
             self.model,
             photo,
-            style,
+            style.statistics,
             alpha=parameters.alpha,
             max_side=min(parameters.max_side or self.config.max_side, self.config.max_side),
             controls=controls,
@@ -192,18 +171,18 @@ class AppState:
         return Painted(data, f"image/{parameters.format}", done - start)
 
     def mixture(
-        self, parameters: StylizeParameters, upload: Upload, named: Sequence[StyleStatistics]
-    ) -> StyleStatistics:
+        self, parameters: StylizeParameters, upload: Upload, named: Sequence[ResolvedStyle]
+    ) -> ResolvedStyle:
         """Return all styles of a request as one, or one beside the other if masks part them."""
         weights = parameters.weights(upload)
         return join_styles(self.each(upload, named), None if upload.masks else weights)
 
-    def each(self, upload: Upload, named: Sequence[StyleStatistics]) -> list[StyleStatistics]:
+    def each(self, upload: Upload, named: Sequence[ResolvedStyle]) -> list[ResolvedStyle]:
         """Return the named styles, and that of the painting that was sent along."""
         if upload.painting is None:
             return list(named)
         painting = self.load(upload.painting, "painting")
-        return [*named, measure_style(self.model, painting)]
+        return [*named, picture_style(self.model, "painting", painting)]
 
     def load(self, data: bytes, name: str) -> Picture:
         """Decode what was uploaded, within the limits of the service. Raises `ImageError`."""

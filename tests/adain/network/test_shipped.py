@@ -43,7 +43,7 @@ def photo() -> Pixels:
 
 def shipped(model: Model, slug: str) -> StyleStatistics:
     gallery = starter_gallery()
-    return stored_style(model, gallery, gallery.find(slug))
+    return stored_style(model, gallery, gallery.find(slug)).statistics
 
 
 def distance(one: StyleStatistics, other: StyleStatistics) -> float:

@@ -247,7 +247,7 @@ def test_a_gallery_that_was_exported_paints_the_same_elsewhere(
     assert gallery.find("painting-0").id != other.find("painting-0").id
     for name in ("painting-0", "painting-4", "artist:other", "style:odd"):
         styles = (stored_style(tiny_model, each, find_target(each, name)) for each in both)
-        one, two = (paint_pixels(tiny_model, photo, style) for style in styles)
+        one, two = (paint_pixels(tiny_model, photo, style.statistics) for style in styles)
         np.testing.assert_array_equal(one, two)
     other.close()
 

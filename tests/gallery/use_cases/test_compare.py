@@ -11,11 +11,13 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from adain.engine.model import Model
-from adain.painting.measuring import measure_style
 from gallery.cli import app
 from gallery.config import CompareConfig
+from gallery.database.gallery import starter_gallery
 from gallery.use_cases.compare import compare, comparison_sheet
+from gallery.use_cases.references import Reference
 from gallery.use_cases.sheets import Cell
+from gallery.use_cases.styles import find_style
 
 Run = Callable[..., Result]
 
@@ -57,8 +59,7 @@ def test_every_way_is_a_row(tiny_model: Model) -> None:
     rows = compare(
         tiny_model,
         Path("a.png"),
-        [(Path("b.png"), 1.0)],
-        lambda model: measure_style(model, Path("b.png")),
+        find_style([Reference("b.png")], starter_gallery),
         CompareConfig(alphas=(0, 1), steps=(1, 4), max_side=48),
         shares.append,
     )

@@ -300,14 +300,14 @@ def test_a_group_has_colors_if_all_its_paintings_have_them(
     gallery: Gallery, tiny_model: Model
 ) -> None:
     group = gallery.find_group("artist", "gogh")
-    assert stored_style(tiny_model, gallery, group).colors is not None
+    assert stored_style(tiny_model, gallery, group).statistics.colors is not None
     forget_colors(gallery, tiny_model, 2)
     gallery.drop_pools()
-    assert stored_style(tiny_model, gallery, group).colors is None
+    assert stored_style(tiny_model, gallery, group).statistics.colors is None
     _, vectors = gallery.vectors(tiny_model.fingerprint, group)
     assert has_colors(vectors).tolist() == [True, False]
     mend(gallery, tiny_model)
-    assert stored_style(tiny_model, gallery, group).colors is not None
+    assert stored_style(tiny_model, gallery, group).statistics.colors is not None
 
 
 @pytest.mark.parametrize(

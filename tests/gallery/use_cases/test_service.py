@@ -428,7 +428,7 @@ def test_a_stored_style_gives_the_very_picture_of_a_measured_one(
     Path(str(painting.path)).unlink()
     cached = stored_style(tiny_model, gallery, painting)
     photo = picture(50, 40)
-    images = [stylize_photo(tiny_model, photo, each) for each in (measured, cached)]
+    images = [stylize_photo(tiny_model, photo, each.statistics) for each in (measured, cached)]
     assert images[0].tobytes() == images[1].tobytes()
 
 
@@ -446,7 +446,10 @@ def test_an_artist_is_what_his_paintings_have_together(
     works = [add(gallery, tmp_path, seed, artist="Nobody") for seed in (1, 2)]
     for work in works:
         stored_style(tiny_model, gallery, work)
-    style = stored_style(tiny_model, gallery, gallery.find_group("artist", "nobody"))
+    group = gallery.find_group("artist", "nobody")
+    resolved = stored_style(tiny_model, gallery, group)
+    assert (resolved.slug, resolved.origin) == (group.slug, "group")
+    style = resolved.statistics
     pixels = [load_image(Path(str(work.path))).pixels for work in works]
     one, two = (
         tiny_model.engine.encode(each, UNCHANGED, NOWHERE, (0, 48, 0, 64)).moments
@@ -469,7 +472,7 @@ def test_a_new_painting_changes_the_style_of_its_artist(
     group = gallery.find_group("artist", "nobody")
 
     def vector() -> bytes:
-        return stored_style(tiny_model, gallery, group).to_vector().tobytes()
+        return stored_style(tiny_model, gallery, group).statistics.to_vector().tobytes()
 
     first = vector()
     assert vector() == first
@@ -484,11 +487,13 @@ def test_a_mixture_weighs_its_parts(tiny_model: Model, gallery: Gallery, tmp_pat
     painting = add(gallery, tmp_path, 1)
     add(gallery, tmp_path, 2)
     references = parse_references([f"{painting.path}=3", "waves-2"])
-    slug, measure = find_style(references, lambda: gallery)
-    assert slug == "1+waves-2"
+    style = find_style(references, lambda: gallery)
+    assert style.slug == "1+waves-2"
+    assert style.pictures == [(tmp_path / "1.png", 3), (tmp_path / "2.png", 1)]
+    assert [part.resolve(tiny_model).origin for part in style.parts] == ["file", "painting"]
     parts = [stored_style(tiny_model, gallery, gallery.find(f"waves-{i}")) for i in (1, 2)]
-    expected = interpolate_styles(parts, [0.75, 0.25])
-    found = measure(tiny_model)
+    expected = interpolate_styles([part.statistics for part in parts], [0.75, 0.25])
+    found = style.resolve(tiny_model).statistics
     assert found.colors is not None
     np.testing.assert_allclose(found.to_vector(), expected.to_vector(), rtol=1e-6)
 
@@ -496,10 +501,11 @@ def test_a_mixture_weighs_its_parts(tiny_model: Model, gallery: Gallery, tmp_pat
 def test_styles_for_masks_stay_apart(tiny_model: Model, gallery: Gallery, tmp_path: Path) -> None:
     paintings = [add(gallery, tmp_path, seed) for seed in (1, 2)]
     references = parse_references([painting.slug for painting in paintings])
-    slug, measure = find_style(references, lambda: gallery, separate=True)
-    parts = [stored_style(tiny_model, gallery, painting).to_vector() for painting in paintings]
-    assert slug == "waves-1+waves-2"
-    np.testing.assert_array_equal(measure(tiny_model).to_vector(), np.concatenate(parts))
+    style = find_style(references, lambda: gallery, separate=True)
+    parts = [stored_style(tiny_model, gallery, each).statistics.to_vector() for each in paintings]
+    assert style.slug == "waves-1+waves-2"
+    found = style.resolve(tiny_model).statistics
+    np.testing.assert_array_equal(found.to_vector(), np.concatenate(parts))
 
 
 def test_paintings_are_measured_at_the_side_asked_for_and_only_the_usual_one_is_kept(
@@ -508,9 +514,10 @@ def test_paintings_are_measured_at_the_side_asked_for_and_only_the_usual_one_is_
     painting = add(gallery, tmp_path, 1)
     path = str(painting.path)
     for name in (path, painting.slug):
-        _, measure = find_style(parse_references([name]), lambda: gallery, side=24)
+        style = find_style(parse_references([name]), lambda: gallery, side=24)
         expected = measure_style(tiny_model, Path(path), side=24)
-        np.testing.assert_array_equal(measure(tiny_model).to_vector(), expected.to_vector())
+        found = style.resolve(tiny_model).statistics
+        np.testing.assert_array_equal(found.to_vector(), expected.to_vector())
     assert gallery.vector(painting, tiny_model.fingerprint) is None
     stored_style(tiny_model, gallery, painting)
     Path(path).unlink()
