@@ -26,8 +26,8 @@ def imported(path: Path) -> Iterator[str]:
 
 
 ROOMS = {
-    "adain": ("imaging", "styles", "network", "engine", "painting", "quality", "optimizing",
-              "training"),
+    "adain": ("imaging", "styles", "network", "engine", "painting", "video", "quality",
+              "optimizing", "training"),
     "gallery": ("database", "ingest", "use_cases", "web", "cli"),
 }  # fmt: skip
 """The rooms of each package: each imports those before it only, and the modules beside them."""

@@ -160,7 +160,7 @@ def _match(moments: ColorMoments, wanted: ColorDistribution) -> Match:
 
 def _matched(raw: Pixels, matches: Sequence[Match], places: Pixels | None) -> Pixels:
     """Return pixels in [0, 1]; with places `(K, h, w)` each style changes its share of them."""
-    if places is None:
+    if places is None or not matches:
         for matrix, shift in matches:
             raw = raw @ matrix.T + shift
         return raw.clip(0, 1)

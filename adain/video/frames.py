@@ -1,0 +1,360 @@
+"""Repaint the frames of a film: shots, looks that hold for them, calm, several at a time.
+
+    frames ── shots ── windows ── look of each ── painted by it ── calmed ── results
+                        some frames are measured, together;
+                        within a shot a look moves slowly to the next
+
+A window is read before its first frame is painted, so memory is that of two windows, however long
+the film is.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adain.config import Controls
+from adain.engine.model import Model
+from adain.imaging.picture import Picture, to_levels, to_unit
+from adain.imaging.resizing import scale_image
+from adain.painting.looks import Look, Style, measure_look
+from adain.painting.masks import style_field
+from adain.painting.sources import picture_from_array
+from adain.painting.strokes import working_side
+from adain.painting.stylize import stylize_picture
+from adain.painting.tiling import memory_limit
+from adain.styles.field import StyleField
+from adain.styles.statistics import StyleStatistics
+from adain.video.direction import Direction, Moment
+from adain.video.flow import Stabilizer
+from adain.video.shots import REACH, Glance, mark_cuts
+
+WINDOW = 32
+"""Frames that are read ahead, and within which a look becomes the next."""
+
+WINDOW_BYTES = 2**27
+"""Most bytes of the frames of a window."""
+
+TURN = 8
+"""Frames of a window while style or strength change: looks are exact at its ends."""
+
+FIRST_MEASURED, LATER_MEASURED = 4, 2
+"""Frames that are measured in the first window of a shot, and in those after it."""
+
+MOVED, RECOLORED = 0.04, 0.01
+"""Changes at a glance from which a window is measured anew: below, it is the same scene."""
+
+RATE = 25.0
+"""Frames a second of what is not said to be faster or slower."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Shown(NamedTuple):
+    """A frame and when it is shown.
+
+    Attributes:
+        pixels: Shape `(H, W, 3)`, or 4 with transparency: as `picture_from_array` takes it.
+        time: Seconds from the beginning.
+    """
+
+    pixels: NDArray[Any]
+    time: float
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What the next frame depends on, behind a window: enough to go on in another run.
+
+    Attributes:
+        look: By which the last frame was painted.
+        seen: What the frames had in common by which it was measured.
+        glances: Those of the last frames.
+        source: The last frame.
+        result: What became of it.
+    """
+
+    look: Look
+    seen: Glance
+    glances: tuple[Glance, ...]
+    source: NDArray[Any]
+    result: NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """A result.
+
+    Attributes:
+        pixels: Of the shape and type of its frame.
+        time: Seconds from the beginning.
+        state: Behind the last frame of a window; None within one.
+    """
+
+    pixels: NDArray[Any]
+    time: float
+    state: State | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Window:
+    """Frames of one shot that follow one another, and the look of each."""
+
+    frames: Sequence[Shown]
+    glances: Sequence[Glance]
+    begins: bool
+    looks: Sequence[Look] = ()
+    seen: Glance | None = None
+
+
+def stylize_frames(
+    model: Model,
+    frames: Iterable[NDArray[Any]],
+    style: StyleStatistics | Direction,
+    *,
+    alpha: float = 1.0,
+    rate: float = RATE,
+    controls: Controls = Controls(),
+    stable: bool = False,
+    jobs: int = 1,
+    memory: int | None = None,
+) -> Iterator[NDArray[Any]]:
+    """Repaint frames so that what stays the same in them is painted the same.
+
+    Args:
+        model: The network.
+        frames: One after the other, each of one shape: `(H, W, 3)`, or 4 with transparency, uint8,
+            uint16 or floating point in [0, 1]; sides of at least 16 pixels.
+        style: One style, one for each mask of `controls`, or what holds when.
+        alpha: Strength, unless `style` says what holds when.
+        rate: Frames a second, for what holds when.
+        controls: How they are repainted.
+        stable: Whether each result also follows the last one along the optical flow.
+        jobs: Frames that are worked on at the same time.
+        memory: Bytes that may be used beside the network and the frames; by default up to half
+            of what is free.
+
+    Returns:
+        Iterator over as many results of the same shape and type.
+
+    Raises:
+        EngineError: If `stable` is asked for and OpenCV is not installed.
+        ImageError: If an array is no frame, or a mask cannot be read.
+        ImageTooLargeError: If the memory does not suffice.
+        MaskError: If a mask does not fit.
+        ValueError: If frames differ in shape, or `alpha` makes no sense.
+    """
+    if not isinstance(style, Direction):
+        style = Direction(((0.0, style),), ((0.0, alpha),))
+    painter = FilmPainter(model, style, controls, stable=stable, jobs=jobs, memory=memory)
+    shown = (Shown(frame, number / rate) for number, frame in enumerate(frames))
+    return (painted.pixels for painted in painter.paint(shown))
+
+
+class FilmPainter:
+    """Paints the frames of a film; see `stylize_frames`."""
+
+    def __init__(
+        self,
+        model: Model,
+        direction: Direction,
+        controls: Controls = Controls(),
+        *,
+        stable: bool = False,
+        jobs: int = 1,
+        memory: int | None = None,
+    ) -> None:
+        self._model, self._direction, self._controls = model, direction, controls
+        self._stabilizer = Stabilizer() if stable else None
+        self._jobs = jobs
+        self._memory = memory_limit(model, memory) // jobs
+        self._field: StyleField | None = None
+
+    def paint(self, frames: Iterable[Shown], state: State | None = None) -> Iterator[Painted]:
+        """Repaint frames in their order.
+
+        Args:
+            frames: The frames.
+            state: What those before them have left, to go on where another run has ended.
+        """
+        if self._stabilizer and state:
+            self._stabilizer.resume(to_unit(state.source[..., :3]), to_unit(state.result[..., :3]))
+        windows = self._with_looks(_windows(frames, state), state)
+        with ThreadPoolExecutor(self._jobs + 1) as pool:
+            following = pool.submit(next, windows, None)
+            while (window := following.result()) is not None:
+                # It is read and measured while this one is painted.
+                following = pool.submit(next, windows, None)
+                yield from self._paint_window(pool, window)
+
+    def _paint_window(self, pool: ThreadPoolExecutor, window: _Window) -> Iterator[Painted]:
+        pairs = zip(window.frames, window.looks, strict=True)
+        painted = _ahead(pool, lambda pair: self._paint_frame(*pair), pairs, self._jobs)
+        last = len(window.frames) - 1
+        for i, (frame, pixels) in enumerate(zip(window.frames, painted, strict=True)):
+            if self._stabilizer:
+                source = to_unit(frame.pixels[..., :3])
+                pixels = self._stabilizer(source, pixels, window.begins and i == 0)
+            result = to_levels(pixels, frame.pixels.dtype)
+            if frame.pixels.shape[2] == 4:
+                result = np.concatenate((result, frame.pixels[..., 3:]), axis=2)
+            state = None
+            if i == last:
+                assert window.seen is not None
+                seen = tuple(window.glances[-2 * REACH :])
+                state = State(window.looks[-1], window.seen, seen, frame.pixels, result)
+            yield Painted(result, frame.time, state)
+
+    def _paint_frame(self, frame: Shown, look: Look) -> NDArray[np.float32]:
+        style = look.style if isinstance(look.style, StyleStatistics) else look.style.styles[0]
+        result = stylize_picture(
+            self._model,
+            picture_from_array(frame.pixels, "frame"),
+            style,
+            controls=self._controls,
+            memory=self._memory,
+            look=look,
+        )
+        return result.pixels
+
+    def _with_looks(self, windows: Iterator[_Window], state: State | None) -> Iterator[_Window]:
+        """Yield windows with the look of each of their frames."""
+        look, seen = (state.look, state.seen) if state else (None, None)
+        shape: tuple[int, ...] | None = state.source.shape if state else None
+        for window in windows:
+            for frame in window.frames:
+                shape = shape or frame.pixels.shape
+                if frame.pixels.shape != shape:
+                    raise ValueError(f"frames differ in shape: {shape}, {frame.pixels.shape}")
+            for part in self._turns(window):
+                if part.begins:
+                    look, seen = None, None
+                done = self._with_look(part, look, seen)
+                look, seen = done.looks[-1], done.seen
+                yield done
+
+    def _turns(self, window: _Window) -> Iterator[_Window]:
+        """Cut a window where style or strength change, so that they change evenly in each part."""
+        moments = [self._direction.at(frame.time) for frame in window.frames]
+        turning = any(not _same(a, b) for a, b in pairwise(moments))
+        size = TURN if turning else len(window.frames)
+        for start in range(0, len(window.frames), size):
+            part = slice(start, start + size)
+            yield replace(
+                window,
+                frames=window.frames[part],
+                glances=window.glances[part],
+                begins=window.begins and start == 0,
+            )
+
+    def _with_look(self, window: _Window, look: Look | None, seen: Glance | None) -> _Window:
+        """Return a window with its looks, given that of the frame before and what it was of."""
+        count = len(window.frames)
+        measured = _spread(window.glances, FIRST_MEASURED if look is None else LATER_MEASURED)
+        moment = self._direction.at(window.frames[-1].time)
+        now = _common([window.glances[i] for i in measured])
+        if look is not None and seen is not None:
+            same = now.moved(seen) < MOVED and now.recolored(seen) < RECOLORED
+            flat = all(window.glances[i].is_flat for i in measured)
+            if _paints(look, moment) and (same or flat):
+                return replace(window, looks=[look] * count, seen=seen)
+        pictures = [self._working(window.frames[i]) for i in measured]
+        style = self._style(window.frames[0], pictures[0], moment.style)
+        following = measure_look(
+            self._model, pictures, style, moment.alpha, self._controls, self._memory
+        )
+        if look is None:
+            looks = [following] * count
+        else:
+            looks = [look.blend(following, (i + 1) / count) for i in range(count)]
+        return replace(window, looks=looks, seen=now)
+
+    def _working(self, frame: Shown) -> Picture:
+        """Return a frame at the size at which it is painted."""
+        picture = picture_from_array(frame.pixels, "frame")
+        side = max(picture.width, picture.height)
+        return scale_image(picture, working_side(side, side, self._controls.stroke))
+
+    def _style(self, frame: Shown, working: Picture, style: StyleStatistics) -> Style:
+        """Return what holds where, as masks say, of a style or one for each of them."""
+        styles = style.split() if self._controls.masks else [style]
+        if self._field is None:
+            picture = picture_from_array(frame.pixels, "frame")
+            size = (working.height, working.width)
+            self._field = style_field(picture, size, styles, self._controls)
+        if self._field is None:
+            return style
+        return replace(self._field, styles=tuple(styles))
+
+
+def _windows(frames: Iterable[Shown], state: State | None) -> Iterator[_Window]:
+    """Group frames into windows, each of one shot."""
+    before = state.glances if state else ()
+    marked = mark_cuts(frames, lambda frame: Glance.of(frame.pixels), before)
+    shown: list[Shown] = []
+    glances: list[Glance] = []
+    begins = state is None
+    for frame, glance, cut in marked:
+        longest = max(TURN, min(WINDOW, WINDOW_BYTES // frame.pixels.nbytes))
+        if shown and (cut or len(shown) >= longest):
+            yield _Window(shown, glances, begins)
+            shown, glances, begins = [], [], False
+        begins = begins or cut
+        shown.append(frame)
+        glances.append(glance)
+    if shown:
+        yield _Window(shown, glances, begins)
+
+
+def _spread(glances: Sequence[Glance], count: int) -> list[int]:
+    """Return which frames are measured: evenly spread, and of those that show something."""
+    telling = [i for i, glance in enumerate(glances) if not glance.is_flat]
+    among = telling or list(range(len(glances)))
+    places = np.linspace(0, len(among) - 1, min(count, len(among)) + 2)[1:-1]
+    return sorted({among[round(place)] for place in places})
+
+
+def _common(glances: Sequence[Glance]) -> Glance:
+    """Return what several glances have in common."""
+    cells = np.stack([glance.cells for glance in glances]).mean(0)
+    reached = np.stack([glance.reached for glance in glances]).mean(0)
+    return Glance(cells.astype(np.float32), reached.astype(np.float32))
+
+
+def _same(first: Moment, second: Moment) -> bool:
+    return first.style is second.style and first.alpha == second.alpha
+
+
+def _paints(look: Look, moment: Moment) -> bool:
+    """Return whether a look was measured for a moment."""
+    if look.alpha != moment.alpha:
+        return False
+    styles = look.style.styles if isinstance(look.style, StyleField) else (look.style,)
+    vectors = np.concatenate([style.to_vector() for style in styles])
+    return np.array_equal(vectors, moment.style.to_vector(), equal_nan=True)
+
+
+def _ahead(
+    pool: ThreadPoolExecutor,
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    count: int,
+) -> Iterator[Result]:
+    """Yield what becomes of items, in their order; so many are worked on ahead."""
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

@@ -1,0 +1,152 @@
+"""Frames of a film: what stays the same is painted the same, and shots begin anew."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from adain.config import Controls
+from adain.engine.model import Model
+from adain.imaging.picture import Picture
+from adain.imaging.writing import encode_image
+from adain.painting.stylize import stylize_picture
+from adain.painting.tiling import measure_pixels
+from adain.styles.statistics import StyleStatistics, stack_styles
+from adain.video import frames as frames_module
+from adain.video.direction import Direction
+from adain.video.frames import FilmPainter, Shown, stylize_frames
+
+Frames = list[NDArray[np.uint8]]
+
+
+def scene(seed: int, width: int = 64, height: int = 40) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(seed)
+    coarse = (rng.integers(0, 128, (5, 8, 3)) + rng.integers(0, 128, 3)).astype(np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def style(model: Model, seed: int = 9) -> StyleStatistics:
+    return measure_pixels(model, Picture(scene(seed)).pixels)
+
+
+def differ(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+    return float(np.abs(first.astype(float) - second).mean())
+
+
+def test_one_frame_is_painted_as_a_photo(tiny_model: Model) -> None:
+    (result,) = stylize_frames(tiny_model, [scene(0)], style(tiny_model))
+    photo = stylize_picture(tiny_model, Picture(scene(0)), style(tiny_model))
+    assert np.abs(result.astype(int) - photo.to_array()).max() <= 1
+
+
+@pytest.mark.parametrize("stable", [False, True])
+def test_a_still_camera_gives_identical_results(tiny_model: Model, stable: bool) -> None:
+    if stable:
+        pytest.importorskip("cv2")
+    first, second = scene(0), scene(1)
+    film = [first] * 70 + [second] * 3
+    results = list(stylize_frames(tiny_model, film, style(tiny_model), stable=stable, jobs=2))
+    assert len(results) == 73
+    same = [np.array_equal(each, results[0]) for each in results[:70]]
+    assert all(same) or (stable and max(differ(results[0], r) for r in results[:70]) < 0.2)
+    (alone,) = stylize_frames(tiny_model, [second], style(tiny_model))
+    assert differ(results[70], alone) < 0.5  # A shot begins: nothing is left of the first one.
+
+
+def test_what_passes_by_does_not_change_the_rest(tiny_model: Model) -> None:
+    still = scene(0, 64, 120)
+    passing = [still.copy() for _ in range(20)]
+    for i, frame in enumerate(passing):
+        frame[:16, : 3 * i] = 255
+    results = list(stylize_frames(tiny_model, passing, style(tiny_model)))
+    apart = [stylize_picture(tiny_model, Picture(f), style(tiny_model)) for f in passing]
+    calm = np.mean([differ(a[90:], b[90:]) for a, b in pairwise(results)])
+    single = [each.to_array() for each in apart]
+    loose = np.mean([differ(a[90:], b[90:]) for a, b in pairwise(single)])
+    assert calm == 0 or calm < 0.2 * loose
+
+
+def test_slow_change_is_followed_without_a_jump(
+    tiny_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames_module, "WINDOW", 8)
+    first, second = scene(0).astype(float), scene(1)
+    shares = np.clip((np.arange(64) - 8) / 40, 0, 1)
+    film = [np.rint((1 - s) * first + s * second).astype(np.uint8) for s in shares]
+    results = list(stylize_frames(tiny_model, film, style(tiny_model)))
+    steps = [differ(a, b) for a, b in pairwise(results)]
+    (alone,) = stylize_frames(tiny_model, [second], style(tiny_model))
+    assert max(steps) < 6 * np.mean(steps) + 0.5
+    assert differ(results[-1], alone) < 3
+
+
+def test_styles_and_strengths_move_with_time(tiny_model: Model) -> None:
+    one, two, still = style(tiny_model, 8), style(tiny_model, 9), scene(0)
+    plan = Direction(((0, one), (2, two)), ((0, 1.0), (4, 1.0), (5, 0.3)), fade=1.0)
+    results = list(stylize_frames(tiny_model, [still] * 60, plan, rate=10))
+    for number, expected, alpha in ((5, one, 1.0), (35, two, 1.0), (59, two, 0.3)):
+        (alone,) = stylize_frames(tiny_model, [still], expected, alpha=alpha)
+        assert differ(results[number], alone) < 1, number
+    steps = [differ(a, b) for a, b in pairwise(results)]
+    assert max(steps[:15]) == 0 and 0 < max(steps) < 20
+    with pytest.raises(ValueError, match="must rise"):
+        Direction(((0, one), (0, two)))
+    with pytest.raises(ValueError, match="alpha"):
+        Direction(((0, one),), ((0, 9.0),))
+
+
+def test_masks_colours_transparency_and_types_are_kept(tiny_model: Model) -> None:
+    half = np.zeros((40, 64, 3), np.uint8)
+    half[:, 32:] = 255
+    mask = encode_image(Picture(half), "png")
+    both = stack_styles([style(tiny_model, 8), style(tiny_model, 9)])
+    controls = Controls(masks=(mask,), preserve_color="linear", smooth=0.5, feather=0)
+    opaque = np.concatenate((scene(0), np.full((40, 64, 1), 200, np.uint8)), axis=2)
+    results = list(stylize_frames(tiny_model, [opaque] * 3, both, controls=controls))
+    assert all(each.shape == (40, 64, 4) and (each[..., 3] == 200).all() for each in results)
+    photo = stylize_picture(tiny_model, Picture(scene(0)), both, controls=controls)
+    assert np.abs(results[1][..., :3].astype(int) - photo.to_array()).mean() < 3
+    deep = scene(0).astype(np.uint16) * 257
+    (result,) = stylize_frames(tiny_model, [deep], style(tiny_model))
+    assert result.dtype == np.uint16
+    (unit,) = stylize_frames(tiny_model, [scene(0).astype(np.float32) / 255], style(tiny_model))
+    assert unit.dtype == np.float32 and np.abs(unit * 65535 - result).max() < 300
+
+
+def test_frames_are_read_as_they_are_needed_and_must_be_of_one_shape(
+    tiny_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames_module, "WINDOW", 8)
+    read = 0
+
+    def endless() -> Iterator[NDArray[np.uint8]]:
+        nonlocal read
+        while True:
+            read += 1
+            yield scene(0)
+
+    results = stylize_frames(tiny_model, endless(), style(tiny_model))
+    for _ in range(20):
+        next(results)
+    results.close()  # type: ignore[attr-defined]
+    assert read < 50
+    with pytest.raises(ValueError, match="differ in shape"):
+        list(stylize_frames(tiny_model, [scene(0), scene(0, 80)], style(tiny_model)))
+
+
+def test_another_run_goes_on_as_if_there_were_one(
+    tiny_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("cv2")
+    monkeypatch.setattr(frames_module, "WINDOW", 8)
+    wide = scene(2, 160)
+    film = [Shown(wide[:, i : i + 64].copy(), i / 25) for i in range(40)]
+    plan = Direction(((0, style(tiny_model)),))
+    whole = list(FilmPainter(tiny_model, plan, stable=True).paint(film))
+    ends = [i for i, each in enumerate(whole) if each.state]
+    assert len(ends) == 5
+    rest = FilmPainter(tiny_model, plan, stable=True).paint(film[16:], whole[15].state)
+    assert all(differ(a.pixels, b.pixels) < 0.2 for a, b in zip(rest, whole[16:], strict=True))
