@@ -1,7 +1,9 @@
 """How paintings, artists and movements are found by what people call them."""
 
 import difflib
-from collections.abc import Sequence
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from sqlalchemy import func, select
@@ -29,6 +31,31 @@ SHOWN = 6
 COMPARED = 2000
 """Names that a misspelt one is compared with; comparing all of a large gallery takes seconds."""
 
+SUGGESTED = 3
+
+LIKE, SHORT_LIKE, SHORT = 0.78, 0.72, 5
+"""Likeness of two words from which one may be the other misspelt; the second of words of at most
+so many letters. Below it, it is guessing.
+"""
+
+TELLING = 0.6
+"""Share of what the words of a name tell, by how rare they are, from which a painting is suggested:
+"tree of life" is not every still life.
+"""
+
+MISSPELT = 0.7
+"""What a word tells that is taken for another."""
+
+MAX_WORDS = 12
+
+FAMOUS = "famous"
+"""Tag of works that people look for first."""
+
+COMMON = frozenset(("a", "an", "the", "of", "in", "on", "at", "and", "with", "by", "for", "la",
+                    "le", "les", "el", "il", "der", "die", "das", "de", "del", "du", "da", "di",
+                    "van", "von"))  # fmt: skip
+"""Words that tell nothing."""
+
 
 def find_painting(session: Session, name: str) -> Painting:
     """Find a painting by number, slug, `artist:title`, or words that fit it alone.
@@ -50,15 +77,34 @@ def find_painting(session: Session, name: str) -> Painting:
     if len(rows) == 1:
         return painting_of(rows[0])
     if rows:
-        slugs = ", ".join(row.slug for row in rows[:SHOWN])
+        slugs = [row.slug for row in sorted(rows, key=_fame)[:SHOWN]]
+        groups = _groups_called(session, words) or ["'artist:NAME' for all of an artist"]
         raise StyleNotFound(
-            f"{name!r:.80} fits several paintings; choose one, such as {slugs}, "
-            "or 'artist:NAME' for all of an artist"
+            f"{name!r:.80} fits several paintings; choose one, such as {', '.join(slugs)}, "
+            f"or {_either(groups)}"
         )
     raise StyleNotFound(
-        f"no painting named {name!r:.80} in the gallery; "
-        f"did you mean {_either(_closest(session, name))}? 'adain gallery list' lists all"
+        f"no painting named {name!r:.80} in the gallery; {_question(_suggestions(session, words))}"
+        "'adain gallery list' lists all"
     )
+
+
+def _question(names: Sequence[str]) -> str:
+    return f"did you mean {_either(names)}? " if names else ""
+
+
+def _groups_called(session: Session, words: Sequence[str]) -> list[str]:
+    """Return the artists and the movements whose name has all words, as `--style` takes them."""
+    groups = [group for kind in ("artist", "style") for group in all_groups(session, kind)]
+    telling = not COMMON.issuperset(words)
+    fitting = [group for group in groups if telling and set(words) <= set(fold(group.name))]
+    fitting = [group for group in fitting if list(words) == fold(group.name)] or fitting
+    return [f"'{g.kind}:{g.slug}' for all of {g.name}" for g in fitting[:SUGGESTED]]
+
+
+def _fame(row: PaintingRow) -> bool:
+    """Return by what the works that people look for first come first."""
+    return FAMOUS not in row.tags.split("|")
 
 
 def _by_artist(session: Session, name: str) -> list[PaintingRow]:
@@ -104,20 +150,83 @@ def find_group(session: Session, kind: str, name: str) -> Group:
     if fitting:
         names = ", ".join(f"'{kind}:{group.slug}'" for group in fitting[:SHOWN])
         raise StyleNotFound(f"{name!r:.80} fits several; choose one of {names}")
-    likely = sorted(groups, key=lambda g: _likeness(wanted, [g.name]), reverse=True)
-    names = _either([f"'{kind}:{group.slug}'" for group in likely[:3]])
+    # Of several with a word, the one with the shortest name.
+    longest_first = sorted(groups, key=lambda g: -len(g.name))
+    close = _like(words, {word: g for g in longest_first for word in fold(g.name)})
+    likely = [f"'{kind}:{group.slug}'" for group in close]
+    if not likely:
+        other = "style" if kind == "artist" else "artist"
+        others = [g for g in all_groups(session, other) if words and words <= set(fold(g.name))]
+        likely = [f"'{other}:{group.slug}'" for group in others[:SUGGESTED]]
     raise StyleNotFound(
-        f"no {kind} named {name!r:.80}; did you mean {names}? 'adain gallery {kind}s' lists all"
+        f"no {kind} named {name!r:.80}; {_question(likely)}'adain gallery {kind}s' lists all"
     )
 
 
-def close_words(session: Session, search: str, count: int = 3) -> list[str]:
+def _like(words: Iterable[str], groups: Mapping[str, Group]) -> list[Group]:
+    """Return the groups with a word that is nearly one of these."""
+    close = (
+        groups[known] for word in words if word not in COMMON for known in _close(word, groups)
+    )
+    return list(dict.fromkeys(close))[:SUGGESTED]
+
+
+def close_words(session: Session, search: str, count: int = SUGGESTED) -> list[str]:
     """Return words of paintings that resemble those of a search that are found nowhere."""
-    words = fold(search)
+    words = fold(search)[:MAX_WORDS]
+    close = (match for _, matches in _misspelt(session, words) for match in matches)
+    return list(dict.fromkeys(close))[:count]
+
+
+def _misspelt(session: Session, words: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Return the words that no painting has, with those of paintings that resemble them."""
     known = {word for row in _likely(session, words) for word in row.words.split()}
     unknown = [word for word in words if not any(each.startswith(word) for each in known)]
-    close = (match for word in unknown for match in difflib.get_close_matches(word, known, 3, 0.7))
-    return list(dict.fromkeys(close))[:count]
+    return [(word, _close(word, known)) for word in unknown]
+
+
+def _close(word: str, known: Iterable[str]) -> list[str]:
+    """Return the words that are nearly this one, the nearest first."""
+    likeness = SHORT_LIKE if len(word) <= SHORT else LIKE
+    return difflib.get_close_matches(word, list(known), SUGGESTED, likeness)
+
+
+def _suggestions(session: Session, words: Sequence[str]) -> list[str]:
+    """Return what may be meant: paintings and artists that have some of the words.
+
+    How much of them is needed goes by how rare they are. A word that is nowhere counts by what it
+    may be misspelt.
+    """
+    words = [word for word in words if word not in COMMON][:MAX_WORDS]
+    count = session.scalar(select(func.count(PaintingRow.id))) or 0
+    read_as = dict(_misspelt(session, words))
+    told, total = defaultdict[str, float](float), 0.0
+    rows: dict[str, PaintingRow] = {}
+    for word in dict.fromkeys(words):
+        found = {
+            row.slug: row
+            for meant in read_as.get(word, [word])[:1]
+            for row in session.scalars(rows_with_words(session, [meant]).limit(COMPARED))
+        }
+        weight = math.log1p(count / max(len(found), 1))
+        total += weight
+        for slug in found:
+            told[slug] += weight * (MISSPELT if word in read_as else 1)
+        rows |= found
+    telling = [slug for slug in told if told[slug] >= TELLING * total]
+    paintings = sorted(telling, key=lambda slug: (-told[slug], _fame(rows[slug]), slug))
+    meant_words = [meant for word in words for meant in read_as.get(word, [word])[:1]]
+    return [*_artists_with(session, meant_words), *paintings][:SUGGESTED]
+
+
+def _artists_with(session: Session, words: Sequence[str]) -> list[str]:
+    """Return the artists who alone have one of the words in their names."""
+    of_word = defaultdict[str, set[str]](set)
+    for slug in session.scalars(select(ArtistRow.slug)):
+        for word in slug.split("-"):
+            of_word[word].add(slug)
+    found = (slug for word in words if len(of_word[word]) == 1 for slug in of_word[word])
+    return [f"'artist:{slug}'" for slug in dict.fromkeys(found)][:SUGGESTED]
 
 
 def _likely(session: Session, words: Sequence[str]) -> list[PaintingRow]:
@@ -126,24 +235,6 @@ def _likely(session: Session, words: Sequence[str]) -> list[PaintingRow]:
     queries.append(whole_rows().order_by(PaintingRow.id))
     found = (row for query in queries for row in session.scalars(query.limit(COMPARED)))
     return list({row.id: row for row in found}.values())
-
-
-def _closest(session: Session, name: str, count: int = 3) -> list[str]:
-    wanted = slugify(name)
-
-    def likeness(row: PaintingRow) -> float:
-        return _likeness(wanted, [row.slug, row.title, row.artist.name if row.artist else ""])
-
-    return [
-        row.slug for row in sorted(_likely(session, fold(name)), key=likeness, reverse=True)[:count]
-    ]
-
-
-def _likeness(wanted: str, names: Sequence[str]) -> float:
-    # A single word of a long title or name is the likeliest thing to be misspelt.
-    slugs = {slugify(name) for name in names}
-    slugs |= {word for slug in slugs for word in slug.split("-") if len(word) > 3}
-    return max(difflib.SequenceMatcher(None, wanted, slug).ratio() for slug in slugs)
 
 
 def _is_number(name: str) -> bool:
