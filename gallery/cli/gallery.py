@@ -2,9 +2,10 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,14 +22,20 @@ from gallery.errors import GalleryError, OutputError, StyleNotFound
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL import Image
 
+    from adain.engine.model import Model as Network
     from gallery.database.gallery import Gallery
     from gallery.database.paintings import Painting
+    from gallery.database.queries import Group
 
 app = typer.Typer(no_args_is_help=True, help="Look into the gallery of paintings.")
 
 SHEET_SIDE = 340
 """Longest side in pixels of a picture on a sheet."""
+
+PAGE = 1000
+"""Paintings that are read at once for an export."""
 
 CELL = 60
 """Characters of a title, an artist or movements in a table; JSON and 'show' have them whole."""
@@ -105,10 +112,7 @@ def similar(
     columns = [{"distance": round(distance, 3)} for _, distance in others]
     _print_paintings([painting for painting, _ in others], as_json, columns)
     if sheet is not None:
-        first = [(painting.path, painting.slug) for painting in gallery.pictures([itself])]
-        first = first or [(name if os.path.isfile(name) else None, ascii(name)[1:-1])]
-        found = [(each.path, each.slug, f"{distance:.2f}") for each, distance in others]
-        _draw_sheet([*first, *found], sheet)
+        _draw_sheet(gallery, name, others, sheet)
 
 
 @app.command("preview")
@@ -264,27 +268,54 @@ def remove(
 @app.command("export")
 def export_styles(
     destination: Annotated[Path, typer.Argument(metavar="FILE", help="A .safetensors file.")],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[WORD]...", help="Only paintings with all these words."),
+    ] = None,
+    artist: Artist = None,
+    style: Style = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
     database: Database = None,
 ) -> None:
-    """Write facts and statistics of every measured painting into one file, without pictures."""
+    """Write facts and statistics of measured paintings into one file, without pictures.
+
+    By default of every painting; words, an artist and a movement choose as in 'search' and 'list'.
+    """
+    import numpy as np
+
     from gallery.database.style_files import StyleFile, save_styles
 
     if destination.exists() and not overwrite:
         raise OutputError(f"{destination}: exists already; add --overwrite to replace it")
     gallery = _open(database)
+    group = _find_group(gallery, artist, style)
     encoder = _encoder()
-    numbers, vectors = gallery.vectors(encoder)
+    numbers, vectors = gallery.vectors(encoder, group)
+    if words:
+        found = {painting.id for painting in _with_words(gallery, words, group)}
+        chosen = np.array([number in found for number in numbers])
+        if not chosen.any():
+            raise StyleNotFound(f"no measured paintings match {' '.join(words)!r:.80}")
+        numbers, vectors = np.array(numbers)[chosen].tolist(), vectors[chosen]
     paintings: list[Painting] = []
-    for i in range(0, len(numbers), 1000):
-        paintings += gallery.pictures(numbers[i : i + 1000])
+    for i in range(0, len(numbers), PAGE):
+        paintings += gallery.pictures(numbers[i : i + PAGE])
     save_styles(StyleFile(tuple(paintings), vectors, encoder), destination, overwrite)
     if as_json:
         emit(json.dumps({"file": str(destination), "paintings": len(paintings)}))
         return
     emit(str(destination))
     complain(f"{len(paintings)} paintings")
+
+
+def _with_words(
+    gallery: "Gallery", words: Sequence[str], group: "Group | None"
+) -> "Iterator[Painting]":
+    page = gallery.page(" ".join(words), group, 0, PAGE)
+    while page:
+        yield from page
+        page = gallery.page(" ".join(words), group, page[-1].id, PAGE)
 
 
 @app.command("import")
@@ -325,25 +356,72 @@ def _plan_previews(slugs: Sequence[str], output: str) -> list[Path]:
     return [Path(output, f"{slug}.jpg") for slug in slugs]
 
 
-def _draw_sheet(entries: "Sequence[tuple[str | None, str, *tuple[str, ...]]]", file: Path) -> None:
-    """Write pictures with their captions; a grey square stands for one that is not at hand."""
-    from PIL import Image
+def _draw_sheet(
+    gallery: "Gallery", name: str, others: "Sequence[tuple[Painting, float]]", file: Path
+) -> None:
+    """Draw a style beside the paintings that are most like it.
 
-    from adain.imaging.pillow import to_image
-    from adain.imaging.reading import load_image
-    from adain.imaging.resizing import resize_image
+    Where the picture of a painting is not at hand, its preview stands for it.
+    """
     from adain.imaging.writing import save_image
+    from gallery.use_cases.references import Reference, find_target
     from gallery.use_cases.sheets import Cell, Section, make_sheet
 
-    cells = []
-    for path, *lines in entries:
-        image = Image.new("RGB", (SHEET_SIDE, SHEET_SIDE), "lightgrey")
-        with suppress(AdainError):
-            if path is not None:
-                image = to_image(resize_image(load_image(path), SHEET_SIDE).pixels)
-        cells.append(Cell(image, tuple(lines)))
-    title = f"{entries[0][1]} and the paintings most like it, with their distance"
+    looks = _Looks(gallery)
+    if Reference(name).is_file:
+        shown, first = os.path.basename(name), looks.of_file(name)
+    else:
+        target = find_target(gallery, name)
+        shown, first = target.slug, looks.of_style(target)
+    cells = [Cell(first, (shown,))]
+    for painting, distance in others:
+        lines = (painting.slug, f"{painting.artist}, {distance:.2f}".lstrip(", "))
+        cells.append(Cell(looks.of_style(painting), lines))
+    title = f"{shown} and the paintings most like it, with their distance"
+    if looks.previews:
+        title += "; a photo stands for what is not at hand"
     save_image(make_sheet([Section(title, cells, columns=4)]), file)
+
+
+class _Looks:
+    """What stands for styles on a sheet; the network is loaded when a preview is needed.
+
+    Attributes:
+        previews: Whether a preview was.
+    """
+
+    def __init__(self, gallery: "Gallery") -> None:
+        self._gallery = gallery
+        self._model: Network | None = None
+        self.previews = False
+
+    def of_file(self, path: str) -> "Image.Image":
+        """Return a picture.
+
+        Raises:
+            ImageError: If it cannot be read.
+        """
+        from adain.imaging.pillow import to_image
+        from adain.imaging.reading import load_image
+        from adain.imaging.resizing import resize_image
+
+        return to_image(resize_image(load_image(path), SHEET_SIDE).pixels)
+
+    def of_style(self, target: "Painting | Group") -> "Image.Image":
+        """Return the picture of a painting, its preview, or a grey square if it has neither."""
+        from PIL import Image
+
+        from gallery.use_cases.previews import preview
+
+        with suppress(AdainError):
+            if path := getattr(target, "path", None):
+                return self.of_file(path)
+        with suppress(AdainError, GalleryError):
+            self._model = self._model or load_network(StylizeConfig.model, "auto")
+            data = preview(self._model, self._gallery, target)
+            self.previews = True
+            return Image.open(BytesIO(data))
+        return Image.new("RGB", (SHEET_SIDE, SHEET_SIDE), "lightgrey")
 
 
 def _open(database: str | None, write: bool = False) -> "Gallery":
@@ -385,6 +463,16 @@ def _measure(gallery: "Gallery", name: str) -> "tuple[int, str, NDArray[np.float
     return itself, model.fingerprint, style.statistics.to_vector()
 
 
+def _find_group(gallery: "Gallery", artist: str | None, style: str | None) -> "Group | None":
+    """Return the artist or the movement that the options name, if one does."""
+    if artist is not None and style is not None:
+        raise typer.BadParameter("give --artist or --style, not both")
+    name = artist if style is None else style
+    if name is None:
+        return None
+    return gallery.find_group("artist" if style is None else "style", name)
+
+
 def _print_page(
     database: str | None,
     words: str,
@@ -394,13 +482,8 @@ def _print_page(
     limit: int,
     as_json: bool,
 ) -> None:
-    if artist is not None and style is not None:
-        raise typer.BadParameter("give --artist or --style, not both")
     gallery = _open(database)
-    name = artist if style is None else style
-    group = None
-    if name is not None:
-        group = gallery.find_group("artist" if style is None else "style", name)
+    group = _find_group(gallery, artist, style)
     paintings = gallery.page(words, group, after, limit + 1)
     _print_paintings(paintings[:limit], as_json)
     if words and not paintings and not after:

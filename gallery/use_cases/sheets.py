@@ -1,9 +1,13 @@
-"""Sheets: pictures with captions, in rows under titles, drawn with Pillow's own font."""
+"""Sheets: pictures with captions, in rows under titles, drawn with Pillow's own font.
+
+That font has letters of ASCII alone, so captions are transliterated: "Cafe" stands for "Café".
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from anyascii import anyascii
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -108,7 +112,7 @@ def _write(
     draw: ImageDraw.ImageDraw, place: tuple[int, int], words: str, size: int, width: int
 ) -> None:
     font = ImageFont.load_default(size)
-    words = "".join(letter if letter.isprintable() else " " for letter in words)
+    words = "".join(letter if letter.isprintable() else " " for letter in anyascii(words))
     if draw.textlength(words, font) > width:
         while words and draw.textlength(f"{words}...", font) > width:
             words = words[:-1]

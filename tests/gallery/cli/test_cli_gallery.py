@@ -272,6 +272,33 @@ def test_contradictions_are_usage_errors(run: Run) -> None:
     assert unknown.exit_code == 5 and "artist:claude-monet" in unknown.stderr
 
 
+def test_a_sheet_shows_previews_of_paintings_whose_pictures_are_not_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "platform", "linux")
+    sheet = tmp_path / "sheet.png"
+    command = ["gallery", "similar", "mona lisa", "--limit", "2", "--sheet", str(sheet)]
+    lines(CliRunner().invoke(app, command))
+    with Image.open(sheet) as image:
+        grey = np.asarray(image) == 211
+    assert grey.all(-1).mean() < 0.01
+
+
+def test_an_export_takes_the_filters_of_list_and_search(run: Run, tmp_path: Path) -> None:
+    def exported(*arguments: str) -> list[str]:
+        file = tmp_path / "some.safetensors"
+        lines(run("gallery", "export", str(file), *arguments, "--overwrite"))
+        return [painting.slug for painting in load_styles(file).paintings]
+
+    assert exported("--artist", "van gogh") == ["cafe-terrace", "irises"]
+    assert exported("real") == ["irises"]
+    assert exported("night", "--style", "impressionism") == ["cafe-terrace"]
+    nothing = run("gallery", "export", str(tmp_path / "none.safetensors"), "guernica")
+    assert nothing.exit_code == 5 and not (tmp_path / "none.safetensors").exists()
+    assert "no measured paintings match 'guernica'" in nothing.stderr
+
+
 def test_similar_paintings_on_a_sheet(run: Run, tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
     assert len(lines(run("gallery", "similar", "irises", "--sheet", str(sheet)))) == 3
