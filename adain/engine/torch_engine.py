@@ -24,6 +24,10 @@ class TorchEngine:
             for each in (encode, decode)
         )
 
+    def with_decoder(self, weights: ModelWeights) -> "TorchEngine":
+        """See `Engine`."""
+        return TorchEngine(weights, self.device)
+
     @torch.no_grad()
     def encode(
         self, tile: Array, colors: Array, shares: Array, core: tuple[int, int, int, int]

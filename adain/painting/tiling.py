@@ -45,6 +45,9 @@ MEMORY_SHARE = 0.5
 Moments = dict[str, ChannelMoments]
 """Those of a picture, or of a part of it, at each layer."""
 
+ONE = 1 - 1e-5
+"""Shares that add up to so much leave nothing for the photo."""
+
 NOWHERE = np.zeros((1, 1, 1), np.float32)
 EVERYWHERE: Shares = (np.ones((1, 1, 1), np.float32),) * len(STYLE_LAYERS)
 
@@ -351,10 +354,29 @@ class _Painting:
         shares = EVERYWHERE if self._field is None else _layer_shares(self._field, seen)
         if encoded is None:
             encoded = self._encode(seen, box, maps.colors, self._share(shares[0]))
-        image = self._model.engine.decode(encoded.features, maps.features, shares)
+        image = self._decode(encoded, maps.features, shares)
         self._tell()
         top, bottom, left, right = box.within(seen)
         return image[top:bottom, left:right]
+
+    def _decode(self, encoded: Encoded, maps: Array, shares: Shares) -> Array:
+        """Return a painted tile: each style by what was learnt of it, the rest by the base."""
+        engines = [self._model.adapted(each.adapter, self._alpha) for each in self._styles]
+        images = {
+            engine: engine.decode(encoded.features, maps, shares)
+            for engine in dict.fromkeys(engines)
+        }
+        if len(images) == 1 and self._field is None:
+            return images[engines[0]]
+        base = self._model.engine
+        if base not in images and shares[0].sum(0).min() < ONE:
+            images[base] = base.decode(encoded.features, maps, shares)
+        if len(images) == 1:
+            return next(iter(images.values()))
+        result = (1 - shares[0].sum(0)[..., None]) * images.get(base, 0)
+        for engine, share in zip(engines, shares[0], strict=True):
+            result = result + share[..., None] * images[engine]
+        return np.asarray(result, np.float32)
 
     def _encode(self, seen: Box, core: Box, colors: Array, shares: Array) -> Encoded:
         tile = _read(self._photo, seen)

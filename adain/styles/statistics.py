@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from adain.styles.adapter import Adapter, mix_adapters
 from adain.styles.colors import VECTOR_SIZE, ColorDistribution
 
 EPS = 1e-5
@@ -29,6 +30,7 @@ class StyleStatistics:
         layers: Statistics of shape `(N, C)` at each layer.
         colors: Colours of the same `N` paintings, rounded as the vector keeps them, so that a style
             that was kept paints to the bit as when it was measured. None if they are not known.
+        adapters: What was learnt of each of the `N` paintings, or None; empty where nothing was.
 
     Raises:
         ValueError: If no picture has such colours.
@@ -36,6 +38,7 @@ class StyleStatistics:
 
     layers: Mapping[str, ChannelStatistics]
     colors: ColorDistribution | None = None
+    adapters: tuple[Adapter | None, ...] = ()
 
     def __post_init__(self) -> None:
         if self.colors is not None:
@@ -53,7 +56,16 @@ class StyleStatistics:
     def split(self) -> "list[StyleStatistics]":
         """Return each style of a batch by itself."""
         vectors = self.to_vector()[:, None]
-        return [self.from_vector(vector, self.widths) for vector in vectors]
+        adapters = self.adapters or (None,) * len(vectors)
+        return [
+            replace(self.from_vector(vector, self.widths), adapters=(adapter,))
+            for vector, adapter in zip(vectors, adapters, strict=True)
+        ]
+
+    @property
+    def adapter(self) -> Adapter | None:
+        """Return what was learnt of a single painting, if anything."""
+        return self.adapters[0] if self.adapters else None
 
     def to_vector(self) -> NDArray[np.float32]:
         """Return every number, shape `(N, D)`: mean, then std, layer by layer, then the colours."""
@@ -126,8 +138,9 @@ class ChannelMoments:
 def interpolate_styles(
     styles: Sequence[StyleStatistics], weights: Sequence[float]
 ) -> StyleStatistics:
-    """Blend styles: the weighted average of their statistics, and of their colours if all have any.
+    """Blend styles: the weighted average of their statistics, and of what was learnt of them.
 
+    Colours are blended if all have any.
     Adaptive instance normalization is affine in mean and standard deviation, so this equals the
     blend of the normalized features in section 7.3 of the paper, for one decode instead of many.
 
@@ -157,12 +170,13 @@ def interpolate_styles(
         mean = average([style[layer].mean for style in styles])
         std = average([style[layer].std for style in styles]).clip(EPS**0.5)
         layers[layer] = ChannelStatistics(mean.astype(np.float32), std.astype(np.float32))
+    adapters = (mix_adapters([style.adapter for style in styles], weights),)
     colors = [style.colors for style in styles if style.colors is not None]
     if len(colors) < len(styles):
-        return StyleStatistics(layers)
+        return StyleStatistics(layers, adapters=adapters)
     mean = average([each.mean for each in colors]).clip(0, 1)
     covariance = average([each.covariance for each in colors])
-    return StyleStatistics(layers, ColorDistribution(mean, covariance).positive())
+    return StyleStatistics(layers, ColorDistribution(mean, covariance).positive(), adapters)
 
 
 def stack_styles(styles: Sequence[StyleStatistics]) -> StyleStatistics:
@@ -170,7 +184,8 @@ def stack_styles(styles: Sequence[StyleStatistics]) -> StyleStatistics:
     if any(style.colors is None for style in styles):
         styles = [replace(style, colors=None) for style in styles]
     vectors = np.concatenate([style.to_vector() for style in styles])
-    return StyleStatistics.from_vector(vectors, styles[0].widths)
+    adapters = tuple(style.adapter for style in styles)
+    return replace(StyleStatistics.from_vector(vectors, styles[0].widths), adapters=adapters)
 
 
 def pool_styles(styles: StyleStatistics) -> StyleStatistics:

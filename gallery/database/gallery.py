@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,21 @@ from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from adain.config import STYLE_SIDE
+from adain.styles.adapter import Adapter
 from gallery.config import database_url, default_database
 from gallery.database import checks
+from gallery.database.adapters import (
+    Learnt,
+    all_adapters,
+    damaged_adapters,
+    drop_damaged_adapters,
+    find_adapter,
+    forget_adapters,
+    import_adapters,
+    keep_adapter,
+    learnt_paintings,
+    list_adapters,
+)
 from gallery.database.embeddings import make_embeddings, nearest_embeddings
 from gallery.database.engine import (
     check_schema,
@@ -49,6 +63,7 @@ from gallery.database.queries import (
 from gallery.database.similar import StyleIndex, signature
 from gallery.database.style_files import StyleFile, load_styles
 from gallery.database.tables import (
+    AdapterRow,
     CachedStyleRow,
     ImportErrorRow,
     ImportRunRow,
@@ -293,6 +308,47 @@ class Gallery:
             pass  # A gallery that cannot be written answers all the same.
         return measured
 
+    # What was learnt
+
+    def adapter(self, target: Painting | Group, base: str) -> Adapter | None:
+        """Return what was learnt of a painting or a group for the decoder `base`, if anything.
+
+        Raises:
+            StylesError: If it is damaged.
+        """
+        with self._read() as session:
+            return find_adapter(session, target, base)
+
+    def adapters(self) -> list[Learnt]:
+        """Return what was learnt, of whatever and for whichever decoder."""
+        with self._read() as session:
+            return list_adapters(session)
+
+    def learnt(self, base: str) -> set[int]:
+        """Return the numbers of the paintings that were learnt for the decoder `base`."""
+        with self._read() as session:
+            return learnt_paintings(session, base)
+
+    def keep_adapter(self, target: Painting | Group, adapter: Adapter) -> None:
+        """Keep what was learnt, in the place of what was learnt for the same decoder before."""
+        with self._write() as session:
+            keep_adapter(session, target, adapter, _now())
+
+    def forget_adapters(self, target: Painting | Group) -> int:
+        """Forget what was learnt of a painting or a group; return how many adapters that were."""
+        with self._write() as session:
+            return forget_adapters(session, target)
+
+    def damaged_adapters(self) -> list[int]:
+        """Return the rows of what was learnt that are damaged."""
+        with self._read() as session:
+            return damaged_adapters(session)
+
+    def drop_damaged_adapters(self) -> int:
+        """Delete the damaged ones; return how many there were."""
+        with self._write() as session:
+            return drop_damaged_adapters(session)
+
     def _styles(self, encoder: str) -> tuple[list[int], StyleIndex]:
         """Return the numbers of all paintings and their styles, read a minute ago at most."""
         known = self._index
@@ -404,7 +460,9 @@ class Gallery:
         new = 0
         for i in range(0, len(styles.paintings), 500):
             batch, vectors = styles.paintings[i : i + 500], styles.vectors[i : i + 500]
-            new += sum(fresh for _, fresh in add_batch(session, batch, vectors, styles.encoder))
+            added = add_batch(session, batch, vectors, styles.encoder)
+            new += sum(fresh for _, fresh in added)
+        import_adapters(session, styles.adapters, _now())
         return new
 
     # Inside a transaction
@@ -448,6 +506,17 @@ def starter_gallery() -> Gallery:
     return Gallery(open_shipped(STARTER))
 
 
+def shipped_adapters() -> dict[str, list[Adapter]]:
+    """Return what was learnt of the paintings of the starter gallery, by their pictures' digests.
+
+    That database alone keeps it.
+    """
+    if not STARTER.is_file():
+        return {}
+    with Session(open_shipped(STARTER)) as session:
+        return all_adapters(session)
+
+
 def write_starter(styles: StyleFile, path: Path) -> None:
     """Write the database that ships with the program, from the file of styles that does.
 
@@ -460,6 +529,7 @@ def write_starter(styles: StyleFile, path: Path) -> None:
         with Session(engine) as session, session.begin():
             # So that the same styles give the same file.
             session.execute(update(PaintingRow).values(added_at=datetime(2026, 1, 1)))
+            session.execute(update(AdapterRow).values(learnt_at=datetime(2026, 1, 1)))
         engine.dispose()
         with closing(sqlite3.connect(file.name)) as connection:
             connection.execute("VACUUM")
@@ -493,14 +563,17 @@ def upgrade_gallery(engine: Engine) -> tuple[str | None, str]:
     """
 
     def fill(session: Session) -> None:
-        Gallery._import(session, load_styles())
+        Gallery._import(session, replace(load_styles(), adapters=shipped))
 
+    shipped = shipped_adapters()
     # Only files of SQLite can be missing. A copy takes a tenth of the time of tables and rows.
     if not database_exists(engine) and copy_shipped(STARTER, engine):
         return None, SCHEMA
     versions = upgrade(engine, fill)
     with translated(engine), Session(engine) as session, session.begin():
         make_embeddings(session)
+        if versions[0] is not None and versions[0] < "0005":  # Before anything was learnt.
+            import_adapters(session, shipped, _now())
     return versions
 
 

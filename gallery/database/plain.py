@@ -9,13 +9,16 @@ import sqlite3
 import zlib
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from adain.config import STYLE_SIDE
+from adain.errors import WeightsError
+from adain.styles.adapter import Adapter
 from gallery.config import database_url, default_database
 from gallery.database.vectors import Vectors, broken_colors, unpack_vectors
 
-SCHEMA = "0004"
+SCHEMA = "0005"
 """Revision of the tables: the newest in `migrations/versions`."""
 
 STARTER = Path(__file__).parents[1] / "assets" / "starter.db"
@@ -31,9 +34,25 @@ SLUG = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
 QUERY = """SELECT encoder, vector, checksum FROM painting JOIN cached_style ON painting_id = id
 WHERE slug = ? AND side = ? AND (SELECT version_num FROM alembic_version) = ?"""
 
+LEARNT = """SELECT base, data, adapter.checksum FROM painting JOIN adapter
+ON adapter.painting_id = painting.id WHERE slug = ?"""
 
-def measured(url: str, slug: str) -> Mapping[str, Vectors]:
-    """Return the style vectors `(1, D)` of a painting, by the encoders that measured it.
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a painting.
+
+    Attributes:
+        vectors: Style vectors `(1, D)`, by the encoders that measured it.
+        adapters: What was learnt of it, by the decoders for which.
+    """
+
+    vectors: Mapping[str, Vectors] = field(default_factory=dict)
+    adapters: Mapping[str, Adapter] = field(default_factory=dict)
+
+
+def measured(url: str, slug: str) -> Known:
+    """Return what is known of a painting.
 
     Args:
         url: The gallery; the starter gallery answers for the default one that is not there.
@@ -44,16 +63,18 @@ def measured(url: str, slug: str) -> Mapping[str, Vectors]:
         tables, damage. `gallery.database.gallery` then finds it, or says what is wrong.
     """
     if not SLUG.fullmatch(slug) or slug.isdigit() or not url.startswith(PREFIX):
-        return {}
+        return Known()
     path, mode = Path(url.removeprefix(PREFIX)), "mode=ro"
     if url == database_url(default_database()) and not path.exists():
         path, mode = STARTER, IMMUTABLE
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)) as connection:
             rows = connection.execute(QUERY, (slug, STYLE_SIDE, SCHEMA)).fetchall()
-    except sqlite3.Error:
-        return {}
-    if any(zlib.crc32(vector) != checksum for _, vector, checksum in rows):
-        return {}
+            learnt = connection.execute(LEARNT, (slug,)).fetchall() if rows else []
+        if any(zlib.crc32(data) != checksum for _, data, checksum in (*rows, *learnt)):
+            return Known()
+        adapters = {base: Adapter.from_bytes(data) for base, data, _ in learnt}
+    except (sqlite3.Error, WeightsError):
+        return Known()
     found = {encoder: unpack_vectors([vector]) for encoder, vector, _ in rows}
-    return {} if any(map(broken_colors, found.values())) else found
+    return Known() if any(map(broken_colors, found.values())) else Known(found, adapters)

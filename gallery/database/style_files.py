@@ -4,14 +4,18 @@ One of them, the starter gallery, ships with the package; `adain gallery export`
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from adain.errors import WeightsError
+from adain.styles.adapter import Adapter
 from gallery.database.paintings import Painting, facts, read_facts
 from gallery.database.vectors import broken_colors, statistics, with_colors
 from gallery.errors import ManifestError, StylesError
@@ -20,6 +24,9 @@ from gallery.files import write_file
 STYLES_FILE = Path(__file__).parents[1] / "assets" / "styles.safetensors"
 
 FORMAT = "adain-styles/3"
+
+ADAPTER = "adapter/"
+"""Begins the names of what was learnt: `adapter/SHA256/BASE`, the bytes of a file of its own."""
 
 FORMER_FORMAT = "adain-styles/2"
 """Without colours."""
@@ -33,11 +40,13 @@ class StyleFile:
         vectors: Shape `(N, D)`, float32, one row for each painting; colours that were not
             measured are NaN.
         encoder: Fingerprint of the encoder that measured them.
+        adapters: What was learnt of some, by the digest of their picture.
     """
 
     paintings: tuple[Painting, ...]
     vectors: NDArray[np.float32]
     encoder: str
+    adapters: Mapping[str, Sequence[Adapter]] = field(default_factory=dict)
 
 
 def load_styles(path: Path = STYLES_FILE) -> StyleFile:
@@ -53,6 +62,8 @@ def load_styles(path: Path = STYLES_FILE) -> StyleFile:
             if metadata.get("format") not in (FORMAT, FORMER_FORMAT):
                 raise StylesError(f"{path.name}: not a file of styles ({FORMAT}); {remedy}")
             vectors = file.get_tensor("vectors").astype(np.float32)
+            names = [name for name in file.keys() if name.startswith(ADAPTER)]  # noqa: SIM118
+            contents = [(name, file.get_tensor(name).tobytes()) for name in names]
         paintings = tuple(map(read_facts, json.loads(metadata["paintings"])))
         encoder = metadata["encoder"]
     except (OSError, SafetensorError, ManifestError, ValueError, AttributeError, KeyError) as error:
@@ -66,7 +77,18 @@ def load_styles(path: Path = STYLES_FILE) -> StyleFile:
         raise StylesError(f"{path.name}: damaged statistics or colours of {slug}; {remedy}")
     if not all(p.slug and p.title and p.sha256 and p.pixel_sha256 for p in paintings):
         raise StylesError(f"{path.name}: a painting lacks its slug, title or digests; {remedy}")
-    return StyleFile(paintings, vectors, encoder)
+    return StyleFile(paintings, vectors, encoder, _read_adapters(contents, path.name))
+
+
+def _read_adapters(contents: Sequence[tuple[str, bytes]], name: str) -> dict[str, list[Adapter]]:
+    adapters: dict[str, list[Adapter]] = {}
+    try:
+        for key, content in contents:
+            sha256 = key.removeprefix(ADAPTER).partition("/")[0]
+            adapters.setdefault(sha256, []).append(Adapter.from_bytes(content))
+    except WeightsError as error:
+        raise StylesError(f"{name}: {error}") from error
+    return adapters
 
 
 def save_styles(styles: StyleFile, path: Path, overwrite: bool = True) -> None:
@@ -80,5 +102,11 @@ def save_styles(styles: StyleFile, path: Path, overwrite: bool = True) -> None:
         "encoder": styles.encoder,
         "paintings": json.dumps([facts(p) for p in styles.paintings], ensure_ascii=False),
     }
-    data = save({"vectors": np.ascontiguousarray(with_colors(styles.vectors))}, metadata)
-    write_file(path, data, overwrite)
+    tensors: dict[str, NDArray[Any]] = {
+        "vectors": np.ascontiguousarray(with_colors(styles.vectors))
+    }
+    for sha256, adapters in styles.adapters.items():
+        for adapter in adapters:
+            content = np.frombuffer(adapter.to_bytes(), np.uint8)
+            tensors[f"{ADAPTER}{sha256}/{adapter.base}"] = content
+    write_file(path, save(tensors, metadata), overwrite)

@@ -3,6 +3,7 @@
     artist ──< painting >── painting_style >── style
                   │  └───── painting_genre >── genre
                   └──< cached_style          pooled_style (of an artist or a style)
+    adapter (of a painting, an artist or a style)
     import_run ──< import_error          job ──< job_file
 
 On SQLite, triggers keep the full-text index `painting_search` in step with `painting.words`; on
@@ -148,6 +149,28 @@ class PooledStyleRow(Base):
     side: Mapped[int] = mapped_column(primary_key=True)
     vector: Mapped[bytes]
     checksum: Mapped[int] = mapped_column(BigInteger)
+
+
+class AdapterRow(Base):
+    """What was learnt of a painting, an artist or a style for the decoder `base`.
+
+    `data` is the content of a file of `adain.styles.adapter`, `facts` its JSON, to be listed
+    without reading it.
+    """
+
+    __tablename__ = "adapter"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    painting_id: Mapped[int | None] = mapped_column(
+        ForeignKey("painting.id", ondelete="CASCADE"), index=True
+    )
+    artist_id: Mapped[int | None] = mapped_column(ForeignKey("artist.id"), index=True)
+    style_id: Mapped[int | None] = mapped_column(ForeignKey("style.id"), index=True)
+    base: Mapped[str]
+    data: Mapped[bytes]
+    checksum: Mapped[int] = mapped_column(BigInteger)
+    facts: Mapped[str]
+    learnt_at: Mapped[datetime]
 
 
 class ImportRunRow(Base):

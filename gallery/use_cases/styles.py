@@ -6,8 +6,8 @@ A style that is a picture, or is looked up by its slug, needs no SQLAlchemy.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -16,6 +16,7 @@ from adain.config import STYLE_SIDE
 from adain.engine.model import Model
 from adain.painting.measuring import measure_style
 from adain.painting.sources import PictureSource
+from adain.styles.adapter import Adapter
 from adain.styles.statistics import (
     StyleStatistics,
     interpolate_styles,
@@ -23,6 +24,7 @@ from adain.styles.statistics import (
     stack_styles,
 )
 from gallery.database.paintings import Painting
+from gallery.database.plain import Known
 from gallery.database.vectors import Vectors, has_colors, statistics
 from gallery.errors import StylesError
 from gallery.use_cases.references import STANDARD, Reference, file_slug, find_target
@@ -109,7 +111,8 @@ def find_style(
     standard_input: BinaryIO | None = None,
     side: int = STYLE_SIDE,
     separate: bool = False,
-    look_up: Callable[[str], Mapping[str, Vectors]] | None = None,
+    look_up: Callable[[str], Known] | None = None,
+    learnt: bool = True,
 ) -> FoundStyle:
     """Find what references stand for, before any network is loaded.
 
@@ -121,6 +124,7 @@ def find_style(
         separate: Whether the styles stay apart, one for each mask, instead of being mixed.
         look_up: What gives the statistics of a painting by its slug without opening the gallery
             (`gallery.database.plain.measured`); its picture is then not looked for.
+        learnt: Whether to paint with what was learnt of a painting or a group, where there is any.
 
     Raises:
         StyleNotFound: If a part is neither a file nor in the gallery.
@@ -132,7 +136,7 @@ def find_style(
         target = find_target(gallery(), reference.name)
         path = Path(target.path) if isinstance(target, Painting) and target.path else None
         picture = path if path and os.path.isfile(path) else None
-        resolve = partial(stored_style, gallery=gallery(), target=target, side=side)
+        resolve = partial(stored_style, gallery=gallery(), target=target, side=side, learnt=learnt)
         return StylePart(target.slug, reference.weight, picture, False, resolve)
 
     def find(reference: Reference) -> StylePart:
@@ -147,13 +151,14 @@ def find_style(
             slug, path = file_slug(reference), Path(name)
             resolve = partial(picture_style, slug=slug, painting=path, side=side)
             return StylePart(slug, weight, path, True, resolve)
-        vectors = look_up(name) if look_up and side == STYLE_SIDE else {}
-        if not vectors:
+        known = look_up(name) if look_up and side == STYLE_SIDE else Known()
+        if not known.vectors:
             return stored(reference)
 
         def known_style(model: Model) -> ResolvedStyle:
-            if model.fingerprint in vectors:
-                return kept_style(model, name, vectors[model.fingerprint])
+            if model.fingerprint in known.vectors:
+                adapter = known.adapters.get(model.base) if learnt else None
+                return kept_style(model, name, known.vectors[model.fingerprint], adapter=adapter)
             return stored(reference).resolve(model)
 
         return StylePart(name, weight, None, False, known_style)
@@ -166,6 +171,7 @@ def stored_style(
     gallery: "Gallery",
     target: "Painting | Group",
     side: int = STYLE_SIDE,
+    learnt: bool = True,
 ) -> ResolvedStyle:
     """Return the style of a painting of the gallery, or of all paintings of an artist or style.
 
@@ -177,9 +183,10 @@ def stored_style(
         gallery: Where the painting is.
         target: The painting or the group.
         side: As for `measure_style`. Only what is measured at `STYLE_SIDE` is kept.
+        learnt: As for `find_style`.
 
     Raises:
-        StylesError: If it was not measured, and there is no picture.
+        StylesError: If it was not measured, and there is no picture, or what was learnt is damaged.
         ImageError: If the picture cannot be read.
     """
     if side != STYLE_SIDE:
@@ -189,18 +196,28 @@ def stored_style(
     else:
         vector = gallery.pooled(target, model.fingerprint, partial(pool_vectors, model))
     origin = "painting" if isinstance(target, Painting) else "group"
-    return kept_style(model, target.slug, vector, origin)
+    adapter = gallery.adapter(target, model.base) if learnt else None
+    return kept_style(model, target.slug, vector, origin, adapter)
 
 
-def kept_style(model: Model, slug: str, vector: Vectors, origin: str = "painting") -> ResolvedStyle:
-    """Return the style that a style vector `(1, D)` of the gallery stands for.
+def kept_style(
+    model: Model,
+    slug: str,
+    vector: Vectors,
+    origin: str = "painting",
+    adapter: Adapter | None = None,
+) -> ResolvedStyle:
+    """Return the style that a style vector `(1, D)` of the gallery, and what was learnt, make.
 
     Every style of the gallery is made here, wherever its numbers were looked up.
 
     Raises:
         StylesError: If a model of this encoder cannot have measured it.
     """
-    return ResolvedStyle(slug, unpack_vectors(model, vector), origin)
+    style = unpack_vectors(model, vector)
+    if adapter is not None:
+        style = replace(style, adapters=(adapter,))
+    return ResolvedStyle(slug, style, origin)
 
 
 def picture_style(

@@ -1,0 +1,389 @@
+"""Learn a painting: fine-tune the decoder for it in minutes, by an adapter of low rank.
+
+Johnson et al.'s network for one style (ECCV 2016), and Dumoulin et al.'s many styles in one network
+(ICLR 2017), but starting from a decoder that paints already. The losses see the crops of a step
+as one picture, for a crop need not hold all of the painting.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from adain.config import STYLE_LAYERS
+from adain.errors import WeightsError
+from adain.network.decoder import Decoder
+from adain.network.encoder import Encoder
+from adain.network.losses import (
+    NormalDistribution,
+    content_loss,
+    wasserstein_loss,
+)
+from adain.network.moments import Moments, blend_moments, measure_moments
+from adain.network.pixel_losses import total_variation_loss
+from adain.network.statistics import (
+    FeatureStatistics,
+    color_moments,
+    layer_statistics,
+    normalization_maps,
+    recolor,
+    style_vector,
+)
+from adain.quality.metrics import structural_similarity
+from adain.styles.adapter import PROJECTION_RANK, RANK, Adapter, decoder_digest
+from adain.styles.colors import ColorDistribution
+from adain.styles.recoloring import color_transfer
+from adain.styles.statistics import EPS
+
+LOSS_LAYERS = (*STYLE_LAYERS, "relu5_1")
+
+STYLE_SHARES = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.2, "relu4_1": 1.5, "relu5_1": 1.0}
+"""Weight of each layer in the style loss: strokes and shapes matter more than grain."""
+
+WARM_UP, COOL_DOWN = 0.05, 0.4
+"""Shares of the steps in which the learning rate rises, and falls."""
+
+PATIENCE = 150
+"""Steps without a better loss after which the learning rate falls, to end."""
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How to learn a painting.
+
+    Attributes:
+        steps: Most steps; the learning rate rises and falls with them.
+        seconds: Time after which the run ends, its rate having fallen; None for no limit.
+        batch_size: Crops of photos in a step.
+        crop: Side of a crop in pixels.
+        learning_rate: Peak of Adam's.
+        gradient_clip: Largest norm of the gradient.
+        seed: Decides the first differences and every crop.
+        content_weight: Distance of the result's embedded features to the photo's.
+        style_weight: Distance of channel statistics to the painting's, embedded.
+        covariance_weight: Distance of all features together to the painting's.
+        structure_weight: Structural dissimilarity to the photo.
+        tv_weight: Total variation where the photo is flat.
+    """
+
+    steps: int = 120
+    seconds: float | None = None
+    batch_size: int = 4
+    crop: int = 256
+    learning_rate: float = 2.5e-3
+    gradient_clip: float = 5.0
+    seed: int = 0
+    content_weight: float = 2.2
+    style_weight: float = 40.0
+    covariance_weight: float = 60.0
+    structure_weight: float = 1.0
+    tv_weight: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        if self.crop < 64 or self.crop % 8:
+            raise ValueError(f"crop must be a multiple of 8, at least 64 pixels, got {self.crop}")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one step did.
+
+    Attributes:
+        step: Its number, from 1.
+        share: Share of the run that is done, in [0, 1].
+        losses: Terms of the loss; `loss` is their weighted sum.
+    """
+
+    step: int
+    share: float
+    losses: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What is learnt: one painting, or several as one hand.
+
+    Attributes:
+        style: Statistics that the pass gets, at `relu1_1 ... relu4_1`.
+        embedded: Statistics of the embedded features of all `LOSS_LAYERS`.
+        distributions: Normal distributions of the features at `LOSS_LAYERS`.
+        colors: Mean and covariance of the colours.
+    """
+
+    style: dict[str, FeatureStatistics]
+    embedded: dict[str, FeatureStatistics]
+    distributions: dict[str, NormalDistribution]
+    colors: ColorDistribution
+
+
+class LowRank(nn.Module):
+    """The differences of an `Adapter`, to be trained."""
+
+    def __init__(self, decoder: Decoder, generator: torch.Generator) -> None:
+        super().__init__()
+        self.tensors = nn.ParameterDict()
+        self._keys: dict[str, str] = {}
+        for name, value in decoder.named_parameters():
+            if name.startswith("modulation."):
+                continue
+            if value.ndim == 1:
+                self._add(name, torch.zeros_like(value))
+                continue
+            outputs, inputs = value.shape[0], value[0].numel()
+            rank = min(outputs, RANK if value.shape[2] > 1 else PROJECTION_RANK)
+            if rank * (outputs + inputs) < outputs * inputs:
+                down = torch.randn(rank, inputs, generator=generator) / math.sqrt(inputs)
+                self._add(f"{name}.up", value.new_zeros(outputs, rank))
+                self._add(f"{name}.down", down.to(value))
+            else:
+                self._add(name, torch.zeros_like(value))
+            self._add(f"{name}.scale", value.new_zeros(outputs))
+
+    def _add(self, name: str, value: Tensor) -> None:
+        key = name.replace(".", "/")  # Keys of modules have no dots.
+        self._keys[name] = key
+        self.tensors[key] = nn.Parameter(value)
+
+    def merged(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return weights with the differences added; gradients reach these alone."""
+        get = {name: self.tensors[key] for name, key in self._keys.items()}
+        result = {}
+        for name, value in weights.items():
+            changed = value
+            if name in get:
+                changed = changed + get[name]
+            if f"{name}.up" in get:
+                change = get[f"{name}.up"] @ get[f"{name}.down"]
+                changed = changed + change.view_as(value)
+            if f"{name}.scale" in get:
+                scale = get[f"{name}.scale"].view(-1, *(1,) * (value.ndim - 1))
+                changed = changed + scale * value
+            result[name] = changed
+        return result
+
+    def to_arrays(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Return the tensors of an `Adapter`."""
+        return {
+            name: self.tensors[key].detach().float().cpu().numpy().copy()
+            for name, key in self._keys.items()
+        }
+
+    def take(self, tensors: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Go on from the tensors of an `Adapter`. Raises `WeightsError` if they do not fit."""
+        with torch.no_grad():
+            for name, key in self._keys.items():
+                given = tensors.get(name)
+                if given is None or given.shape != tuple(self.tensors[key].shape):
+                    raise WeightsError(f"the adapter has no fitting {name}; learn it anew")
+                self.tensors[key].copy_(torch.from_numpy(given))
+
+
+@torch.no_grad()
+def learn_target(encoder: Encoder, pictures: Sequence[Tensor]) -> Target:
+    """Measure what is to be learnt.
+
+    Args:
+        encoder: With heads for losses.
+        pictures: Paintings `(1, 3, h, w)`, RGB in [0, 1], sides from 16 pixels; each counts alike.
+    """
+    cut = [p[:, :, : p.shape[2] // 8 * 8, : p.shape[3] // 8 * 8] for p in pictures]
+    cut = [each.contiguous(memory_format=torch.channels_last) for each in cut]
+    raw: list[dict[str, Moments]] = []
+    wide: list[dict[str, tuple[Tensor, Tensor]]] = []
+    colors = []
+    for picture in cut:
+        features = encoder(picture, LOSS_LAYERS)
+        raw.append({layer: measure_moments(value) for layer, value in features.items()})
+        embedded = layer_statistics(encoder.embed(features))
+        wide.append({k: (v.mean, v.mean**2 + v.std**2) for k, v in embedded.items()})
+        colors.append(color_moments(picture).distribution())
+    shares = [1.0] * len(cut)
+    moments = {k: blend_moments([each[k] for each in raw], shares) for k in LOSS_LAYERS}
+
+    def pooled(layer: str) -> FeatureStatistics:
+        mean, second = (torch.stack(x).mean(0) for x in zip(*(w[layer] for w in wide), strict=True))
+        return FeatureStatistics(mean, (second - mean**2).clamp_min(1e-8).sqrt())
+
+    def narrow(layer: str) -> FeatureStatistics:
+        variance = moments[layer].covariance.diagonal().clamp_min(0)
+        return FeatureStatistics(moments[layer].mean[None], (variance[None] + 1e-5).sqrt())
+
+    return Target(
+        {layer: narrow(layer) for layer in STYLE_LAYERS},
+        {layer: pooled(layer) for layer in LOSS_LAYERS},
+        {layer: NormalDistribution.of(value) for layer, value in moments.items()},
+        ColorDistribution.from_moments(
+            np.mean([each.mean for each in colors], 0),
+            np.mean([each.products for each in colors], 0),
+        ),
+    )
+
+
+def learn(
+    encoder: Encoder,
+    decoder: Decoder,
+    target: Target,
+    photos: Callable[[int], Tensor],
+    config: Learning = Learning(),
+    *,
+    start: Adapter | None = None,
+    on_step: Callable[[Lesson], None] = lambda lesson: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    mixed: bool = False,
+) -> Adapter:
+    """Fine-tune a decoder for a painting.
+
+    Args:
+        encoder: Frozen, with heads for losses.
+        decoder: Frozen; its weights are the base.
+        target: From `learn_target`.
+        photos: Gives the crops `(N, 3, S, S)` of a step.
+        config: How to learn.
+        start: Adapter to go on from.
+        on_step: Told what each step did.
+        should_stop: Asked after each step; a true answer keeps what there is.
+        mixed: Whether the network runs in bfloat16.
+
+    Returns:
+        The last adapter whose numbers were finite.
+
+    Raises:
+        WeightsError: If `start` belongs to another decoder.
+    """
+    base = {name: value.detach() for name, value in decoder.named_parameters()}
+    digest = decoder_digest(decoder_arrays(decoder))
+    low_rank = LowRank(decoder, torch.Generator().manual_seed(config.seed))
+    if start is not None:
+        if start.base != digest:
+            raise WeightsError(f"the adapter was learnt for decoder {start.base}, not {digest}")
+        low_rank.take(start.tensors)
+    optimizer = torch.optim.Adam(low_rank.parameters(), config.learning_rate, betas=(0.9, 0.99))
+    kept = low_rank.to_arrays()
+    losses: dict[str, float] = {}
+    began, best, best_step, ends = time.monotonic(), math.inf, 0, config.steps
+    smooth = math.nan
+    done = 0
+    for step in range(config.steps):
+        share = step / ends
+        if config.seconds is not None:
+            share = max(share, (time.monotonic() - began) / config.seconds)
+        if share >= 1:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * _rate(share)
+        terms = _losses(
+            encoder, decoder, low_rank.merged(base), target, photos(step), config, mixed
+        )
+        optimizer.zero_grad()
+        terms["loss"].backward()
+        norm = nn.utils.clip_grad_norm_(low_rank.parameters(), config.gradient_clip)
+        if not torch.isfinite(norm):
+            break  # What was kept last is good.
+        kept, losses = low_rank.to_arrays(), {k: float(v.detach()) for k, v in terms.items()}
+        optimizer.step()
+        done = step + 1
+        smooth = losses["loss"] if math.isnan(smooth) else 0.95 * smooth + 0.05 * losses["loss"]
+        if smooth < 0.998 * best:
+            best, best_step = smooth, step
+        elif step - best_step > PATIENCE and share < 1 - COOL_DOWN:
+            ends = round(step / (1 - COOL_DOWN))  # The rate begins to fall now.
+        on_step(Lesson(done, min(1.0, max(done / ends, share)), losses))
+        if should_stop():
+            break
+    final = low_rank.to_arrays()
+    if all(np.isfinite(value).all() for value in final.values()):
+        kept = final
+    facts = {"steps": done, "seconds": round(time.monotonic() - began, 1), "losses": losses}
+    return Adapter(digest, kept, facts)
+
+
+def decoder_arrays(decoder: Decoder) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the trained weights of a decoder by name, for `decoder_digest`."""
+    return {k: v.detach().float().cpu().numpy() for k, v in decoder.named_parameters()}
+
+
+def _rate(share: float) -> float:
+    """Return the part of the peak learning rate at a share of the run."""
+    if share < WARM_UP:
+        return (share + 0.01) / (WARM_UP + 0.01)
+    if share < 1 - COOL_DOWN:
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (share - 1 + COOL_DOWN) / COOL_DOWN))
+
+
+def _losses(
+    encoder: Encoder,
+    decoder: Decoder,
+    weights: Mapping[str, Tensor],
+    target: Target,
+    photos: Tensor,
+    config: Learning,
+    mixed: bool,
+) -> dict[str, Tensor]:
+    """Return the terms of the loss of crops, and their weighted sum."""
+    photos = photos.contiguous(memory_format=torch.channels_last)
+    recolored = _recolored(photos, target.colors)
+    with torch.autocast(photos.device.type, torch.bfloat16, enabled=mixed):
+        with torch.no_grad():
+            features = encoder(recolored, STYLE_LAYERS)
+            maps = normalization_maps(features, target.style, max_gain=decoder.max_gain)
+            content = encoder.embed(encoder(photos, ("relu4_1",)))["relu4_1"]
+            modulation = decoder.maps(style_vector(target.style))
+        result = functional_call(decoder, dict(weights), (features, maps, modulation))
+    result = result.float()
+    with torch.autocast(photos.device.type, torch.bfloat16, enabled=mixed):
+        painted = encoder(result, LOSS_LAYERS)
+        thinned = {**painted, "relu1_1": painted["relu1_1"][:, :, ::2, ::2]}
+        embedded = encoder.embed(thinned)
+    terms = {
+        "content": content_loss(embedded["relu4_1"].float(), content.float()),
+        "style": _total(
+            share * _style_term(embedded[layer].float(), target.embedded[layer])
+            for layer, share in STYLE_SHARES.items()
+        ),
+        "covariance": _total(
+            wasserstein_loss(measure_moments(_as_one(painted[layer].float())), distribution)
+            / distribution.covariance.trace()
+            for layer, distribution in target.distributions.items()
+        )
+        / len(target.distributions),
+        "structure": 1 - structural_similarity(result, photos).mean(),
+        "tv": total_variation_loss(result, guide=photos),
+    }
+    loss = _total(getattr(config, f"{name}_weight") * value for name, value in terms.items())
+    return {"loss": loss, **terms}
+
+
+def _recolored(photos: Tensor, colors: ColorDistribution) -> Tensor:
+    """Return photos, each with the colours of the painting, as a pass gives them to the encoder."""
+    given = color_moments(photos).distribution()
+    affine = color_transfer(given, colors)
+    matrix, shift = (torch.tensor(x).to(photos) for x in (affine.matrix, affine.shift))
+    return recolor(photos, matrix.expand(len(photos), 3, 3), shift.expand(len(photos), 3))
+
+
+def _style_term(values: Tensor, target: FeatureStatistics) -> Tensor:
+    """Return how far the statistics of a batch, as one picture, are from a painting's."""
+    mean = values.mean((0, 2, 3), keepdim=True)
+    variance = (values - mean).square().mean((0, 2, 3))
+    return F.mse_loss(mean.flatten(), target.mean[0]) + F.mse_loss(
+        (variance + EPS).sqrt(), target.std[0]
+    )
+
+
+def _as_one(values: Tensor) -> Tensor:
+    """Return a batch `(N, C, H, W)` as one picture `(1, C, N * H, W)`."""
+    return values.transpose(0, 1).flatten(1, 2)[None]
+
+
+def _total(values: Iterator[Tensor]) -> Tensor:
+    return torch.stack(list(values)).sum()

@@ -1,0 +1,207 @@
+"""What was learnt of paintings and groups: kept, found, listed and forgotten.
+
+Every function runs inside a transaction of `Gallery`.
+"""
+
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, insert, select
+from sqlalchemy.orm import Session
+
+from adain.errors import WeightsError
+from adain.styles.adapter import Adapter
+from gallery.database.paintings import Painting
+from gallery.database.queries import Group
+from gallery.database.tables import AdapterRow, ArtistRow, PaintingRow, StyleRow
+from gallery.errors import StylesError
+
+COLUMNS = {"painting": AdapterRow.painting_id, "artist": AdapterRow.artist_id,
+           "style": AdapterRow.style_id}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """An adapter as it is listed.
+
+    Attributes:
+        kind: `painting`, `artist` or `style`.
+        number: Of the painting or the group.
+        name: How one names it as a style, such as `irises` or `artist:claude-monet`.
+        base: The decoder that it was learnt for.
+        size: Bytes.
+        steps: How long it was learnt.
+        losses: Terms of the last step's loss.
+        learnt_at: When.
+    """
+
+    kind: str
+    number: int
+    name: str
+    base: str
+    size: int
+    steps: int
+    losses: dict[str, float]
+    learnt_at: datetime
+
+
+def target_key(target: Painting | Group) -> tuple[str, int]:
+    """Return kind and number of what adapters are learnt of."""
+    if isinstance(target, Group):
+        return target.kind, target.id
+    assert target.id is not None
+    return "painting", target.id
+
+
+def keep_adapter(
+    session: Session, target: Painting | Group, adapter: Adapter, now: datetime
+) -> None:
+    """Keep an adapter in the place of the one that was learnt before for the same decoder."""
+    kind, number = target_key(target)
+    session.execute(delete(AdapterRow).where(_of(kind, number), AdapterRow.base == adapter.base))
+    _insert(session, kind, number, adapter, now)
+
+
+def _insert(session: Session, kind: str, number: int, adapter: Adapter, now: datetime) -> None:
+    data = adapter.to_bytes()
+    row: dict[str, Any] = {COLUMNS[kind].key: number}
+    session.execute(
+        insert(AdapterRow).values(
+            base=adapter.base,
+            data=data,
+            checksum=zlib.crc32(data),
+            facts=json.dumps(dict(adapter.facts)),
+            learnt_at=now,
+            **row,
+        )
+    )
+
+
+def find_adapter(session: Session, target: Painting | Group, base: str) -> Adapter | None:
+    """Return what was learnt of a painting or a group for a decoder, if anything.
+
+    Raises:
+        StylesError: If it is damaged.
+    """
+    kind, number = target_key(target)
+    query = select(AdapterRow.data, AdapterRow.checksum)
+    row = session.execute(query.where(_of(kind, number), AdapterRow.base == base)).first()
+    return None if row is None else read_adapter(*row, target.slug)
+
+
+def read_adapter(data: bytes, checksum: int, slug: str) -> Adapter:
+    """Return the adapter of a row. Raises `StylesError` if it is damaged."""
+    try:
+        if zlib.crc32(data) != checksum:
+            raise WeightsError("its checksum is wrong")
+        return Adapter.from_bytes(data, slug)
+    except WeightsError as error:
+        raise StylesError(
+            f"what was learnt of {slug} is damaged ({error}); 'adain gallery repair' removes it, "
+            "--no-adapter paints without"
+        ) from error
+
+
+def list_adapters(session: Session) -> list[Learnt]:
+    """Return all adapters, in the order in which they were learnt."""
+    query = (
+        select(AdapterRow, PaintingRow.slug, ArtistRow.slug, StyleRow.slug)
+        .outerjoin(PaintingRow, AdapterRow.painting_id == PaintingRow.id)
+        .outerjoin(ArtistRow, AdapterRow.artist_id == ArtistRow.id)
+        .outerjoin(StyleRow, AdapterRow.style_id == StyleRow.id)
+        .order_by(AdapterRow.id)
+    )
+    return [_listed(row, *slugs) for row, *slugs in session.execute(query)]
+
+
+def all_adapters(session: Session) -> dict[str, list[Adapter]]:
+    """Return what was learnt of paintings, by the digests of their pictures.
+
+    Raises:
+        StylesError: If something is damaged.
+    """
+    query = select(PaintingRow.sha256, AdapterRow.data, AdapterRow.checksum, PaintingRow.slug)
+    found: dict[str, list[Adapter]] = {}
+    for sha256, *columns in session.execute(query.join(AdapterRow).order_by(AdapterRow.id)):
+        found.setdefault(sha256, []).append(read_adapter(*columns))
+    return found
+
+
+def import_adapters(
+    session: Session, adapters: Mapping[str, Sequence[Adapter]], now: datetime
+) -> None:
+    """Keep what was learnt of paintings elsewhere, by the digests of their pictures.
+
+    What was learnt here stays.
+    """
+    if not adapters:
+        return
+    there = set(session.execute(select(AdapterRow.painting_id, AdapterRow.base)).all())
+    numbers = select(PaintingRow.sha256, PaintingRow.id)
+    for sha256, number in session.execute(numbers.where(PaintingRow.sha256.in_(adapters))).all():
+        for adapter in adapters[sha256]:
+            if (number, adapter.base) not in there:
+                _insert(session, "painting", number, adapter, now)
+
+
+def learnt_paintings(session: Session, base: str) -> set[int]:
+    """Return the numbers of the paintings that were learnt for a decoder."""
+    query = select(AdapterRow.painting_id).where(
+        AdapterRow.base == base, AdapterRow.painting_id.is_not(None)
+    )
+    return {number for number in session.scalars(query) if number is not None}
+
+
+def forget_adapters(session: Session, target: Painting | Group) -> int:
+    """Forget what was learnt of a painting or a group; return how many there were."""
+    kind, number = target_key(target)
+    return _delete(session, session.scalars(select(AdapterRow.id).where(_of(kind, number))))
+
+
+def damaged_adapters(session: Session) -> list[int]:
+    """Return the rows whose content is damaged."""
+    return [number for number, damaged in _checked(session) if damaged]
+
+
+def drop_damaged_adapters(session: Session) -> int:
+    """Delete the rows whose content is damaged; return how many there were."""
+    return _delete(session, damaged_adapters(session))
+
+
+def _checked(session: Session) -> Iterable[tuple[int, bool]]:
+    query = select(AdapterRow.id, AdapterRow.data, AdapterRow.checksum)
+    for number, data, checksum in session.execute(query.execution_options(yield_per=50)):
+        try:
+            read_adapter(data, checksum, "")
+            yield number, False
+        except StylesError:
+            yield number, True
+
+
+def _delete(session: Session, numbers: Iterable[int]) -> int:
+    found = list(numbers)
+    session.execute(delete(AdapterRow).where(AdapterRow.id.in_(found)))
+    return len(found)
+
+
+def _of(kind: str, number: int) -> ColumnElement[bool]:
+    return COLUMNS[kind] == number
+
+
+def _listed(row: AdapterRow, painting: str | None, artist: str | None, style: str | None) -> Learnt:
+    kind = "painting" if painting else "artist" if artist else "style"
+    facts = json.loads(row.facts)
+    return Learnt(
+        kind,
+        row.painting_id or row.artist_id or row.style_id or 0,
+        painting or (f"artist:{artist}" if artist else f"style:{style}"),
+        row.base,
+        len(row.data),
+        int(facts.get("steps", 0)),
+        dict(facts.get("losses", {})),
+        row.learnt_at,
+    )
