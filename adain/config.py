@@ -1,9 +1,14 @@
-"""Settings with their limits and defaults, and the constants that rooms share; quick to import."""
+"""Settings with their limits, defaults and help, and the constants that rooms share.
+
+A setting is one entry, a field of a frozen dataclass made by `setting`: command line, HTTP
+parameters, client, batch journal and checks read it from there. Quick to import.
+"""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 """Layers whose statistics make a style."""
@@ -20,26 +25,95 @@ STRIDE = 8
 MIN_SIDE = 16
 """Smallest side in pixels: relu4_1 then has two positions a side, which reflection needs."""
 
-ALPHA_RANGE = (-1.0, 3.0)
-"""Strengths that still give a picture; the network was trained at 1."""
-
 STYLE_SIDE = 512
 """Paintings are measured at this shorter side in pixels, smaller ones as they are.
 
 Strokes have a size in pixels, so one rule for all makes styles comparable.
 """
 
-MAX_STYLE_SIDE = 4096
-"""Paintings are measured in one piece, in memory."""
-
 COLOR_MODES = ("none", "luminance", "linear", "histogram")
 """Ways to keep the photo's colours (`adain.imaging.color`)."""
 
-STROKE_RANGE = (0.125, 8.0)
-"""Sizes of strokes, besides 0; beyond, a picture falls apart or takes the memory."""
-
 PictureFile = Path | bytes
 """A picture that goes with a photo: a file or its content."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Limits and help of a setting; its name and default are those of its field.
+
+    Attributes:
+        help: A sentence for users, in which `{low}`, `{high}` and `{choices}` are filled in.
+        low: Least value.
+        high: Greatest value.
+        choices: All values there are; empty if there are limits or none.
+        or_zero: Whether 0 is a value, too, below the least one.
+        unit: Of the limits.
+        metavar: What stands for the value in help; None takes the type.
+        option: Its name for users where that is not the field's.
+        added: Whether it came after results were first kept: where it has its default it is no
+            part of their recipes, so that those of earlier versions still count.
+    """
+
+    help: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[Any, ...] = ()
+    or_zero: bool = False
+    unit: str = ""
+    metavar: str | None = None
+    option: str | None = None
+    added: bool = False
+
+    @property
+    def text(self) -> str:
+        """Return the help with its values."""
+        low, high = (each if each is None else f"{each:g}" for each in (self.low, self.high))
+        return self.help.format(low=low, high=high, choices=", ".join(map(str, self.choices)))
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise `ValueError` unless a value is within the limits, or one of the choices."""
+        if self.choices:
+            if value not in self.choices:
+                one = alternatives([str(choice) for choice in self.choices])
+                raise ValueError(f"{name} must be {one}, got {value!r}")
+            return
+        low = -math.inf if self.low is None else self.low
+        high = math.inf if self.high is None else self.high
+        if (self.or_zero and value == 0) or (low <= value <= high and abs(value) < math.inf):
+            return
+        zero, unit = "0 or " if self.or_zero else "", f" {self.unit}" if self.unit else ""
+        limits = f"{zero}from {low:g} to {high:g}" if high < math.inf else f"at least {low:g}"
+        raise ValueError(f"{name} must be {limits}{unit}, got {value}")
+
+
+def setting(default: Any, help: str, low: float | None = None, **rest: Any) -> Any:
+    """Return a field of a dataclass that is a setting; for the rest see `Setting`."""
+    return field(default=default, metadata={"setting": Setting(help, low, **rest)})
+
+
+def same(config: type, name: str) -> Any:
+    """Return a field that is the same setting as that of another dataclass."""
+    return field(default=getattr(config, name), metadata={"setting": settings_of(config)[name]})
+
+
+def settings_of(config: Any) -> dict[str, Setting]:
+    """Return the settings of a dataclass, or of one of its instances, by the names of fields."""
+    found = ((each.name, each.metadata.get("setting")) for each in fields(config))
+    return {name: rule for name, rule in found if rule is not None}
+
+
+def check_settings(config: Any) -> None:
+    """Raise `ValueError` unless every setting of a dataclass has a value it can have.
+
+    None stands for a setting that is not made, and passes where the default is None, too.
+    """
+    for name, rule in settings_of(config).items():
+        value = getattr(config, name)
+        if isinstance(value, bool | str) and not rule.choices:
+            continue
+        if value is not None or getattr(type(config), name) is not None:
+            rule.check((rule.option or name).replace("_", "-"), value)
 
 
 @dataclass(frozen=True)
@@ -56,44 +130,88 @@ class Controls:
             (`adain.painting.strokes`), 2 twice as large; 0 is the finest, whatever the size.
         preserve_color: What of the photo's colours is kept, one of `COLOR_MODES`.
         photorealistic: Whether only colours change, and edges stay those of the photo.
-        smooth: From 0 to 1: how far faint strokes and noise are evened out.
-        sharpen: From 0 to 3: how much edges and strokes are stressed.
+        smooth: How far faint strokes and noise are evened out.
+        sharpen: How much edges and strokes are stressed.
     """
 
     strength: PictureFile | None = None
     masks: tuple[PictureFile, ...] = ()
-    feather: float = 8.0
-    stroke: float = 1.0
-    preserve_color: str = "none"
-    photorealistic: bool = False
-    smooth: float = 0.0
-    sharpen: float = 0.0
+    feather: float = setting(
+        8.0, "Pixels over which the regions of masks blend.", 0, high=1000, metavar="PX"
+    )
+    # Beyond, a picture falls apart or takes the memory.
+    stroke: float = setting(
+        1.0,
+        "Size of the strokes: 2 doubles it, 0.5 halves it, 0 is the finest.",
+        0.125,
+        high=8,
+        or_zero=True,
+        metavar="FACTOR",
+    )
+    preserve_color: str = setting(
+        "none", "Keep the photo's colours: {choices}.", choices=COLOR_MODES, metavar="MODE"
+    )
+    photorealistic: bool = setting(False, "Change colours only, not edges.")
+    smooth: float = setting(
+        0.0, "{low} to {high}: even out faint strokes and noise.", 0, high=1, metavar="S"
+    )
+    sharpen: float = setting(
+        0.0, "{low} to {high}: stress edges and strokes.", 0, high=3, metavar="S"
+    )
 
     def __post_init__(self) -> None:
-        if self.preserve_color not in COLOR_MODES:
-            raise ValueError(
-                f"preserve-color must be {alternatives(COLOR_MODES)}, got {self.preserve_color!r}"
-            )
-        low, high = STROKE_RANGE
-        if self.stroke != 0 and not low <= self.stroke <= high:
-            raise ValueError(f"stroke must be 0 or from {low:g} to {high:g}, got {self.stroke}")
-        for name, value, top in (
-            ("feather", self.feather, 1000),
-            ("smooth", self.smooth, 1),
-            ("sharpen", self.sharpen, 3),
-        ):
-            if not 0 <= value <= top:
-                raise ValueError(f"{name} must be from 0 to {top}, got {value}")
+        check_settings(self)
 
 
-def check_alpha(alpha: float) -> float:
-    """Return a strength that gives a picture. Raises `ValueError` if it is beyond `ALPHA_RANGE`."""
-    low, high = ALPHA_RANGE
-    if not (math.isfinite(alpha) and low <= alpha <= high):
-        raise ValueError(f"alpha must be a number from {low:g} to {high:g}, got {alpha}")
-    return alpha
+@dataclass(frozen=True)
+class Repainting:
+    """How a photo is repainted, with its strength and sizes.
+
+    Attributes:
+        alpha: Strength: 0 keeps the photo, 1 is the full style; values beyond extrapolate. The
+            network was trained at 1.
+        max_side: Longest side of the result in pixels; larger photos are made smaller.
+            None keeps the photo's size.
+        style_side: Shorter side in pixels at which paintings are measured; smaller ones as they
+            are. They are measured in one piece, in memory.
+        controls: The rest.
+    """
+
+    alpha: float = setting(
+        1.0,
+        "Strength: 0 keeps the photo, 1 is the full style.",
+        -1,
+        high=3,
+        metavar="A",
+    )
+    max_side: int | None = setting(
+        None,
+        "Longest side; larger photos are made smaller.",
+        MIN_SIDE,
+        unit="pixels",
+        metavar="PX",
+    )
+    style_side: int = setting(
+        STYLE_SIDE,
+        "Shorter side at which paintings are measured.",
+        MIN_SIDE,
+        high=4096,
+        unit="pixels",
+        metavar="PX",
+        option="style_size",
+    )
+    controls: Controls = Controls()
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 def alternatives(words: Sequence[str]) -> str:
     """Return words as a choice: `a, b or c`."""
     return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def check_alpha(alpha: float) -> float:
+    """Return a strength that gives a picture. Raises `ValueError` if it is beyond its limits."""
+    settings_of(Repainting)["alpha"].check("alpha", alpha)
+    return alpha

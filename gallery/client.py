@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 import requests
 
-from adain.config import Controls, PictureFile
+from adain.config import Controls, PictureFile, settings_of
+from gallery.config import StylizeConfig
 from gallery.errors import GalleryError
 from gallery.web.documents import (
     ROOT,
@@ -85,10 +86,10 @@ class Client:
         *,
         painting: bytes | None = None,
         painting_weight: float = 1.0,
-        alpha: float = 1.0,
-        max_side: int | None = None,
+        alpha: float = StylizeConfig.alpha,
+        max_side: int | None = StylizeConfig.max_side,
         format: str = "png",
-        quality: int = 95,
+        quality: int = StylizeConfig.jpeg_quality,
         controls: Controls = Controls(),
     ) -> bytes:
         """Repaint a photo.
@@ -115,8 +116,7 @@ class Client:
             "quality": quality,
             "painting_weight": painting_weight,
         }
-        for name in ("feather", "stroke", "preserve_color", "photorealistic", "smooth", "sharpen"):
-            query[name] = getattr(controls, name)
+        query |= {name: getattr(controls, name) for name in settings_of(controls)}
         parts = [("photo", photo)]
         parts += [] if painting is None else [("painting", painting)]
         parts += [("mask", _content(mask)) for mask in controls.masks]

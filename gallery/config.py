@@ -1,19 +1,18 @@
 """Settings of the use cases, each validated in one place; importing this is quick."""
 
-import math
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from adain.config import (
-    ALPHA_RANGE,
-    MAX_STYLE_SIDE,
     MIN_SIDE,
-    STYLE_SIDE,
     Controls,
-    alternatives,
-    check_alpha,
+    Repainting,
+    check_settings,
+    same,
+    setting,
+    settings_of,
 )
 
 DATABASE_VARIABLE = "ADAIN_DATABASE"
@@ -23,21 +22,15 @@ QUALITIES = ("fast", "auto", "best")
 
 
 @dataclass(frozen=True)
-class StylizeConfig:
+class StylizeConfig(Repainting):
     """How photos are stylized and written.
 
     Attributes:
-        alpha: Strength: 0 keeps the photo, 1 is the full style; values beyond extrapolate.
-        max_side: Longest side of the result in pixels; larger photos are made smaller.
-            None keeps the photo's size.
         model: Name of a shipped model, or the path of a decoder file.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         format: Format of the result, by the name of its suffix; None goes by the file name.
-        jpeg_quality: 1 to 100.
+        jpeg_quality: Of JPEG, WebP and AVIF.
         overwrite: Whether a result may replace a file.
-        controls: How the photo is repainted.
-        style_side: Shorter side in pixels at which paintings are measured; smaller ones as they
-            are.
         bits: Bits of a channel of the result: 8, or 16 for PNG and TIFF.
         keep_metadata: Whether the facts of the photo go into the result, never its place.
         provenance: Whether the result says what made it.
@@ -45,36 +38,36 @@ class StylizeConfig:
         quality: One of `QUALITIES`. All but `fast` leave out what a render has no place for.
     """
 
-    alpha: float = 1.0
-    max_side: int | None = None
-    model: str = "compact"
-    device: str = "auto"
-    format: str | None = None
-    jpeg_quality: int = 95
-    overwrite: bool = False
-    controls: Controls = Controls()
-    style_side: int = STYLE_SIDE
-    bits: int = 8
-    keep_metadata: bool = False
-    provenance: bool = True
-    memory: int | None = None
-    quality: str = "fast"
+    model: str = setting(
+        "compact", "A shipped or imported model, or a decoder file.", metavar="NAME|PATH"
+    )
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps.", metavar="D")
+    format: str | None = setting(
+        None, "jpg, png, webp, tiff, bmp or avif; by default that of the photo.", metavar="F"
+    )
+    jpeg_quality: int = setting(
+        95, "{low} to {high}; for WebP and AVIF too.", 1, high=100, metavar="Q"
+    )
+    overwrite: bool = setting(False, "Replace files that exist.")
+    bits: int = setting(
+        8, "Bits of a channel; 16 in PNG and TIFF.", choices=(8, 16), metavar="8|16"
+    )
+    keep_metadata: bool = setting(
+        False, "Copy date, camera, author and rights of the photo; never GPS."
+    )
+    provenance: bool = setting(True, "Do not write into the file what made it.")
+    memory: int | None = setting(
+        None, "Most memory to use, as 2G or 512M; by default half of what is free.", metavar="SIZE"
+    )
+    quality: str = setting(
+        "fast",
+        "fast: one pass; best: optimised, slow; auto: optimised where one pass is not good enough.",
+        choices=QUALITIES,
+        metavar="Q",
+    )
 
     def __post_init__(self) -> None:
-        check_alpha(self.alpha)
-        if self.max_side is not None and self.max_side < MIN_SIDE:
-            raise ValueError(f"max-side must be at least {MIN_SIDE} pixels, got {self.max_side}")
-        if not 1 <= self.jpeg_quality <= 100:
-            raise ValueError(f"jpeg-quality must be from 1 to 100, got {self.jpeg_quality}")
-        if not MIN_SIDE <= self.style_side <= MAX_STYLE_SIDE:
-            raise ValueError(
-                f"style-size must be from {MIN_SIDE} to {MAX_STYLE_SIDE} pixels, "
-                f"got {self.style_side}"
-            )
-        if self.bits not in (8, 16):
-            raise ValueError(f"bits must be 8 or 16, got {self.bits}")
-        if self.quality not in QUALITIES:
-            raise ValueError(f"quality must be {alternatives(QUALITIES)}, got {self.quality!r}")
+        super().__post_init__()
         if self.quality != "fast" and (name := self._one_pass_only()):
             raise ValueError(
                 f"--{name} works with one pass only; leave it out, or use --quality fast"
@@ -87,7 +80,7 @@ class StylizeConfig:
             ("alpha", has_strength(self.alpha, controls.strength)),
             ("mask", bool(controls.masks)),
             ("stroke", controls.stroke != Controls.stroke),
-            ("style-size", self.style_side != STYLE_SIDE),
+            ("style-size", self.style_side != Repainting.style_side),
             ("memory", self.memory is not None),
         ):
             if used:
@@ -127,24 +120,27 @@ class RenderConfig:
         max_side: Longest side of the result in pixels; larger photos are made smaller first.
         save_every: Steps between saves of the picture and the checkpoint; None saves at the end.
         resume: Whether to go on from the checkpoint beside the result.
-        jpeg_quality: 1 to 100.
+        jpeg_quality: Of JPEG, WebP and AVIF.
         overwrite: Whether the result may replace a file.
     """
 
-    init: str = "one-pass"
-    max_side: int = 1024
-    save_every: int | None = None
-    resume: bool = False
-    jpeg_quality: int = 95
-    overwrite: bool = False
+    init: str = setting("one-pass", "one-pass, photo, noise, or a picture.", metavar="START")
+    max_side: int = setting(
+        1024,
+        "Longest side; larger photos are shrunk first.",
+        MIN_SIDE,
+        unit="pixels",
+        metavar="PX",
+    )
+    save_every: int | None = setting(
+        None, "Save picture and checkpoint every N steps.", 1, metavar="N"
+    )
+    resume: bool = setting(False, "Go on from the checkpoint beside the result.")
+    jpeg_quality: int = same(StylizeConfig, "jpeg_quality")
+    overwrite: bool = same(StylizeConfig, "overwrite")
 
     def __post_init__(self) -> None:
-        if self.max_side < MIN_SIDE:
-            raise ValueError(f"max-side must be at least {MIN_SIDE} pixels, got {self.max_side}")
-        if self.save_every is not None and self.save_every < 1:
-            raise ValueError(f"save-every must be at least 1, got {self.save_every}")
-        if not 1 <= self.jpeg_quality <= 100:
-            raise ValueError(f"jpeg-quality must be from 1 to 100, got {self.jpeg_quality}")
+        check_settings(self)
 
 
 @dataclass(frozen=True)
@@ -188,10 +184,8 @@ class CompareConfig:
     max_side: int = 512
 
     def __post_init__(self) -> None:
-        low, high = ALPHA_RANGE
         for alpha in self.alphas:
-            if not (math.isfinite(alpha) and low <= alpha <= high):
-                raise ValueError(f"alphas must be from {low:g} to {high:g}, got {alpha}")
+            settings_of(Repainting)["alpha"].check("alphas", alpha)
         for steps in self.steps:
             if not 1 <= steps <= 10_000:
                 raise ValueError(f"steps must be from 1 to 10000, got {steps}")

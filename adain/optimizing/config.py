@@ -1,11 +1,11 @@
-"""How a picture is optimised, and what for."""
+"""How a picture is optimised, and what for: plain values, read without torch."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from adain.config import LOSS_LAYERS, MIN_SIDE
-from adain.optimizing.optimizers import OPTIMIZERS
+from adain.config import LOSS_LAYERS, MIN_SIDE, Setting, check_settings, setting
+
+OPTIMIZERS = ("pyramid", "pyramid-lbfgs", "lbfgs", "adam", "gradient-descent")
+"""Names of those of `adain.optimizing.optimizers`."""
 
 STYLE_LOSSES = ("wasserstein", "gram", "statistics")
 
@@ -14,6 +14,9 @@ POOLINGS = ("max", "average")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 MAX_WEIGHT = 1e6
+
+STORED_CONTENT_WEIGHT = 0.02
+"""For styles of which only statistics are at hand: their loss is smaller than that of pictures."""
 
 
 @dataclass(frozen=True)
@@ -40,47 +43,48 @@ class LossConfig:
             where the device is fast at it.
     """
 
-    content_weight: float = 0.5
-    style_weight: float = 1.0
-    tv_weight: float = 0.0
+    content_weight: float = setting(
+        0.5,
+        f"Keeps what the photo shows. By default 0.5, or {STORED_CONTENT_WEIGHT} where only "
+        "statistics of a painting are at hand.",
+        0,
+        high=MAX_WEIGHT,
+    )
+    style_weight: float = setting(1.0, "Takes the painting's style.", 0, high=MAX_WEIGHT)
+    tv_weight: float = setting(0.0, "Smooths.", 0, high=MAX_WEIGHT)
     layer_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0)
-    content_layer: str = "relu4_1"
-    style_loss: str = "wasserstein"
-    style_scale: float = 1.0
-    pooling: str = "max"
-    precision: str = "auto"
+    content_layer: str = setting(
+        "relu4_1",
+        "Where content is compared; deeper is freer.",
+        choices=LOSS_LAYERS,
+        metavar="LAYER",
+    )
+    style_loss: str = setting(
+        "wasserstein",
+        "wasserstein, gram or statistics; by default the first, or the last for styles without a "
+        "picture.",
+        choices=STYLE_LOSSES,
+        metavar="LOSS",
+    )
+    style_scale: float = setting(
+        1.0, "Size of the painting over that of the photo: larger strokes.", 0.05, high=20
+    )
+    pooling: str = setting("max", "max or average.", choices=POOLINGS)
+    precision: str = setting("auto", "auto, float32 or bfloat16.", choices=PRECISIONS)
 
     def __post_init__(self) -> None:
-        for name in ("content_weight", "style_weight", "tv_weight"):
-            check_range(name, getattr(self, name), 0, MAX_WEIGHT)
+        check_settings(self)
         if self.content_weight == self.style_weight == 0:
-            raise ValueError("content_weight and style_weight cannot both be 0")
+            raise ValueError("content-weight and style-weight cannot both be 0")
         if len(self.layer_weights) != len(LOSS_LAYERS):
             raise ValueError(
-                f"layer_weights needs a weight for each of {', '.join(LOSS_LAYERS)}, "
+                f"layer-weights needs a weight for each of {', '.join(LOSS_LAYERS)}, "
                 f"got {len(self.layer_weights)}"
             )
         for weight in self.layer_weights:
-            check_range("each of layer_weights", weight, 0, MAX_WEIGHT)
+            Setting("", 0, MAX_WEIGHT).check("each of layer-weights", weight)
         if not sum(self.layer_weights):
-            raise ValueError("layer_weights cannot all be 0")
-        check_choice("content_layer", self.content_layer, LOSS_LAYERS)
-        check_choice("style_loss", self.style_loss, STYLE_LOSSES)
-        check_choice("pooling", self.pooling, POOLINGS)
-        check_choice("precision", self.precision, PRECISIONS)
-        check_range("style_scale", self.style_scale, 0.05, 20)
-
-
-def check_range(name: str, value: float, low: float, high: float) -> None:
-    """Raise `ValueError` unless a setting is a finite number within its range."""
-    if not (math.isfinite(value) and low <= value <= high):
-        raise ValueError(f"{name} must be from {low:g} to {high:g}, got {value}")
-
-
-def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """Raise `ValueError` unless a setting is one of its choices."""
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+            raise ValueError("layer-weights cannot all be 0")
 
 
 @dataclass(frozen=True)
@@ -103,26 +107,24 @@ class GatysConfig:
     """
 
     loss: LossConfig = LossConfig()
-    optimizer: str = "pyramid"
-    learning_rate: float = 0.015
-    averaging: float = 0.5
-    min_side: int = 256
-    first_iterations: int = 40
-    iterations: int = 180
-    tolerance: float = 0.003
-    patience: int = 20
-    time_limit: float | None = None
-    seed: int = 0
+    optimizer: str = setting(
+        "pyramid",
+        "pyramid, pyramid-lbfgs, lbfgs, adam or gradient-descent.",
+        choices=OPTIMIZERS,
+    )
+    learning_rate: float = setting(0.015, "Mean or first length of steps.", 1e-6, high=1)
+    averaging: float = setting(0.5, "Decay of the average over steps.", 0, high=0.9999)
+    min_side: int = setting(
+        256, "Side of the first scale.", 2 * MIN_SIDE, high=65_535, metavar="PX"
+    )
+    first_iterations: int = setting(40, "Steps at the first scale.", 1, high=100_000)
+    iterations: int = setting(180, "Steps at each other scale.", 1, high=100_000)
+    tolerance: float = setting(0.003, "Smaller progress than this part ends a scale.", 0, high=1)
+    patience: int = setting(20, "Steps that progress is measured over.", 1, high=100_000)
+    time_limit: float | None = setting(
+        None, "For all scales together.", 0, high=1e9, metavar="SECONDS"
+    )
+    seed: int = setting(0, "Decides the noise of --init noise.", 0, high=2**63 - 1)
 
     def __post_init__(self) -> None:
-        check_choice("optimizer", self.optimizer, tuple(OPTIMIZERS))
-        check_range("learning_rate", self.learning_rate, 1e-6, 1)
-        check_range("averaging", self.averaging, 0, 0.9999)
-        check_range("min_side", self.min_side, 2 * MIN_SIDE, 65_535)
-        check_range("first_iterations", self.first_iterations, 1, 100_000)
-        check_range("iterations", self.iterations, 1, 100_000)
-        check_range("tolerance", self.tolerance, 0, 1)
-        check_range("patience", self.patience, 1, 100_000)
-        check_range("seed", self.seed, 0, 2**63 - 1)
-        if self.time_limit is not None:
-            check_range("time_limit", self.time_limit, 0, 1e9)
+        check_settings(self)

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import cast
 
-from adain.config import MIN_SIDE, STYLE_SIDE, Controls, PictureFile, check_alpha
+from adain.config import STYLE_SIDE, Controls, PictureFile, Repainting
 from adain.engine.loading import load_model
 from adain.engine.model import Model
 from adain.imaging.picture import Picture
@@ -26,16 +26,16 @@ def stylize(
     photo: PictureSource,
     style: Style | Sequence[Style],
     *,
-    alpha: float = 1.0,
-    stroke: float = 1.0,
-    preserve_color: str = "none",
-    photorealistic: bool = False,
-    smooth: float = 0.0,
-    sharpen: float = 0.0,
+    alpha: float = Repainting.alpha,
+    stroke: float = Controls.stroke,
+    preserve_color: str = Controls.preserve_color,
+    photorealistic: bool = Controls.photorealistic,
+    smooth: float = Controls.smooth,
+    sharpen: float = Controls.sharpen,
     masks: Sequence[PictureSource] = (),
     strength: PictureSource | None = None,
-    feather: float = 8.0,
-    max_side: int | None = None,
+    feather: float = Controls.feather,
+    max_side: int | None = Repainting.max_side,
     memory: int | None = None,
     style_size: int = STYLE_SIDE,
     model: str | Path | Model = DEFAULT_MODEL,
@@ -75,8 +75,6 @@ def stylize(
         WeightsError: If there is no such model.
         ValueError: If a number is out of its range.
     """
-    if max_side is not None and max_side < MIN_SIDE:
-        raise ValueError(f"max_side must be at least {MIN_SIDE} pixels, got {max_side}")
     controls = Controls(
         strength=None if strength is None else _mask_file(strength),
         masks=tuple(map(_mask_file, masks)),
@@ -87,6 +85,7 @@ def stylize(
         smooth=smooth,
         sharpen=sharpen,
     )
+    Repainting(alpha, max_side, style_size)  # Refuses what is out of range.
     several = isinstance(style, Sequence) and not isinstance(style, str | bytes)
     styles = cast("Sequence[Style]", style if several else [style])
     if not styles or (len(styles) > 1 and not masks):
@@ -103,7 +102,7 @@ def stylize(
         network,
         picture,
         stack_styles(measured),
-        alpha=check_alpha(alpha),
+        alpha=alpha,
         max_side=max_side,
         controls=controls,
         memory=memory,

@@ -1,15 +1,8 @@
-"""How to train, and what the terms of the loss weigh: plain values, read without torch.
+"""How to train, and what the terms of the loss weigh: plain values, read without torch."""
 
-Each field that a command offers has its help, and its limit, in its metadata.
-"""
+from dataclasses import dataclass
 
-from dataclasses import dataclass, field
-from typing import Any
-
-
-def _setting(default: Any, help: str, min: float | None = None) -> Any:
-    """Return a field that a command offers as an option; `min` is its least value."""
-    return field(default=default, metadata={"help": help, "min": min})
+from adain.config import check_settings, setting
 
 
 @dataclass(frozen=True)
@@ -31,28 +24,27 @@ class TrainingConfig:
         workers: Processes that decode pictures; 0 decodes in the training process.
     """
 
-    steps: int = _setting(9000, "Optimiser steps of the whole run.", 1)
-    batch_size: int = _setting(8, "Photos, and paintings, in a step.", 2)
-    crop: int = _setting(160, "Side of the crops in pixels, a multiple of 8.", 64)
-    learning_rate: float = _setting(2e-3, "Peak learning rate of Adam.", 0)
-    matrix_learning_rate: float = _setting(
-        1e-2, "Peak learning rate of Muon (3x3 convolutions).", 0
-    )
+    steps: int = setting(9000, "Optimiser steps of the whole run.", 1)
+    batch_size: int = setting(8, "Photos, and paintings, in a step.", 2)
+    crop: int = setting(160, "Side of the crops in pixels, a multiple of 8.", 64)
+    learning_rate: float = setting(2e-3, "Peak learning rate of Adam.", 0)
+    matrix_learning_rate: float = setting(1e-2, "Peak learning rate of Muon (3x3 convolutions).", 0)
     gradient_clip: float = 2.0
-    seed: int = _setting(0, "Decides the first weights and every crop.")
-    precision: str = _setting("auto", "auto, float32 or bfloat16.")
+    seed: int = setting(0, "Decides the first weights and every crop.")
+    precision: str = setting(
+        "auto", "auto, float32 or bfloat16.", choices=("auto", "float32", "bfloat16")
+    )
     checkpoint_every: int = 500
     evaluate_every: int = 500
-    workers: int = _setting(0, "Processes that decode pictures; 0 decodes in place.", 0)
+    workers: int = setting(0, "Processes that decode pictures; 0 decodes in place.", 0)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "checkpoint_every", "evaluate_every"):
+        check_settings(self)
+        for name in ("checkpoint_every", "evaluate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.crop < 64 or self.crop % 8:
-            raise ValueError(f"crop must be a multiple of 8, at least 64 pixels, got {self.crop}")
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise ValueError(f"precision must be auto, float32 or bfloat16, got {self.precision!r}")
+        if self.crop % 8:
+            raise ValueError(f"crop must be a multiple of 8, got {self.crop}")
 
 
 ENCODER_TRAINING = TrainingConfig(crop=96, learning_rate=5e-3, matrix_learning_rate=2e-2)
@@ -82,20 +74,23 @@ class DecoderLosses:
         identities: Photos of each batch that are painted in their own style.
     """
 
-    content_weight: float = _setting(2.4, "Keeps what the photo shows.", 0)
-    style_weight: float = _setting(32.0, "Takes the painting's style.", 0)
-    covariance_weight: float = _setting(18.0, "Takes colours and textures that go together.", 0)
-    structure_weight: float = _setting(
+    content_weight: float = setting(2.4, "Keeps what the photo shows.", 0)
+    style_weight: float = setting(32.0, "Takes the painting's style.", 0)
+    covariance_weight: float = setting(18.0, "Takes colours and textures that go together.", 0)
+    structure_weight: float = setting(
         0.9, "Keeps light, dark and flat where the photo has them.", 0
     )
-    coarse_structure_weight: float = _setting(3.2, "Keeps areas light or dark as a whole.", 0)
-    identity_weight: float = _setting(30.0, "Gives a photo back in its own style.", 0)
-    tv_weight: float = _setting(300.0, "Smooths what the photo has flat.", 0)
-    coarse_tv_weight: float = _setting(450.0, "Keeps blots out of what the photo has flat.", 0)
-    ragged_edge_weight: float = _setting(7500.0, "Keeps combs and ragged halos away from edges.", 0)
-    chroma_weight: float = _setting(1500.0, "Keeps coloured dots and fringes away.", 0)
-    stray_color_weight: float = _setting(
+    coarse_structure_weight: float = setting(3.2, "Keeps areas light or dark as a whole.", 0)
+    identity_weight: float = setting(30.0, "Gives a photo back in its own style.", 0)
+    tv_weight: float = setting(300.0, "Smooths what the photo has flat.", 0)
+    coarse_tv_weight: float = setting(450.0, "Keeps blots out of what the photo has flat.", 0)
+    ragged_edge_weight: float = setting(7500.0, "Keeps combs and ragged halos away from edges.", 0)
+    chroma_weight: float = setting(1500.0, "Keeps coloured dots and fringes away.", 0)
+    stray_color_weight: float = setting(
         700.0, "Keeps away colours that nothing in the photo explains.", 0
     )
-    palette_weight: float = _setting(300.0, "Takes the painting's colours and contrast.", 0)
+    palette_weight: float = setting(300.0, "Takes the painting's colours and contrast.", 0)
     identities: int = 1
+
+    def __post_init__(self) -> None:
+        check_settings(self)

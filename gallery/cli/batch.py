@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ import typer
 from adain.config import Controls
 from gallery.cli import options
 from gallery.cli.exits import debugging, describe, exit_code, usage
+from gallery.cli.fields import spread
 from gallery.cli.streams import complain, emit, progress
 from gallery.config import BatchConfig, StylizeConfig, database_url, threads_each
 from gallery.errors import OutputError
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from gallery.use_cases.journal import Journal
 
 DEFAULTS = StylizeConfig()
-LOOK = Controls()
 BATCH = BatchConfig()
 
 EXAMPLES = """\b
@@ -38,6 +39,7 @@ Examples:
 """
 
 
+@spread(without=("feather", "memory", "quality"))
 def batch(
     ctx: typer.Context,
     source: Annotated[Path, typer.Argument(metavar="IN_DIR", help="Folder of photos.")],
@@ -85,32 +87,15 @@ def batch(
         str | None,
         typer.Option(metavar="ADDRESS", help="Run on a Ray cluster; 'local' is this machine."),
     ] = None,
-    alpha: Annotated[
-        float, typer.Option(metavar="A", help="Strength: 0 keeps the photo, 1 is the full style.")
-    ] = DEFAULTS.alpha,
-    stroke: options.Stroke = LOOK.stroke,
-    style_size: options.StyleSize = DEFAULTS.style_side,
-    preserve_color: options.PreserveColor = LOOK.preserve_color,
-    photorealistic: options.Photorealistic = LOOK.photorealistic,
-    smooth: options.Smooth = LOOK.smooth,
-    sharpen: options.Sharpen = LOOK.sharpen,
-    max_side: Annotated[
-        int | None, typer.Option(metavar="PX", help="Longest side; larger photos are shrunk first.")
-    ] = DEFAULTS.max_side,
-    format: options.Format = DEFAULTS.format,
-    jpeg_quality: options.JpegQuality = DEFAULTS.jpeg_quality,
-    bits: options.Bits = DEFAULTS.bits,
-    keep_metadata: options.KeepMetadata = DEFAULTS.keep_metadata,
-    no_provenance: options.NoProvenance = not DEFAULTS.provenance,
+    config: StylizeConfig = DEFAULTS,
+    look: Controls = DEFAULTS.controls,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that are not from a batch, too.")
     ] = DEFAULTS.overwrite,
-    model: options.Model = DEFAULTS.model,
     jobs: Annotated[
         int | None,
         typer.Option(metavar="N", help="Photos at the same time; by default one for each core."),
     ] = BATCH.jobs,
-    device: options.Device = DEFAULTS.device,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object for each result, not the path.")
     ] = False,
@@ -123,7 +108,7 @@ def batch(
     and two runs on one folder share the work.
     """
     with usage():
-        config = options.stylize_config(ctx.params)
+        config = replace(config, overwrite=overwrite, controls=look)
         chosen = assign or ("random" if style == [options.RANDOM] else BATCH.assign)
         batch = BatchConfig(
             recursive,
@@ -143,12 +128,11 @@ def batch(
     from gallery.use_cases.journal import Journal
 
     with usage():
-        result_path("photo.png", "style", format, bits)
+        result_path("photo.png", "style", config.format, config.bits)
     threads = threads_each(jobs or default_jobs())
     network = options.load_network(config.model, config.device, threads)
-    plan = BatchPlan(
-        source, output, _find_styles(style, database, network, style_size), config, batch
-    )
+    styles = _find_styles(style, database, network, config.style_side)
+    plan = BatchPlan(source, output, styles, config, batch)
     with ExitStack() as stack:
         # First: nothing is made if there is no place for it.
         file = stack.enter_context(_opened(report, None if dry_run else output))

@@ -1,16 +1,18 @@
 """Options that several commands share."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adain.config import COLOR_MODES, Controls
+from adain.config import Controls
 from adain.errors import ImageExistsError
 from gallery.cli.exits import usage
-from gallery.config import StylizeConfig, parse_memory
+from gallery.cli.fields import help_of
+from gallery.config import RenderConfig, StylizeConfig, parse_memory
 from gallery.errors import OutputError
 
 if TYPE_CHECKING:
@@ -35,10 +37,9 @@ Styles = Annotated[
         "'artist:NAME' or 'style:NAME'; repeat to mix, with NAME=WEIGHT.",
     ),
 ]
-MaxSide = Annotated[
-    int, typer.Option(metavar="PX", help="Longest side; larger photos are shrunk first.")
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+MaxSide = Annotated[int, typer.Option(metavar="PX", help=help_of(RenderConfig, "max_side"))]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help=help_of(StylizeConfig, "overwrite"))]
+Memory = Annotated[str | None, typer.Option(metavar="SIZE", help=help_of(StylizeConfig, "memory"))]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress bar, no notes and no summary.")
 ]
@@ -54,16 +55,16 @@ Contact = Annotated[
     ),
 ]
 
-Model = Annotated[
-    str, typer.Option(metavar="NAME|PATH", help="A shipped or imported model, or a decoder file.")
-]
-Device = Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")]
+Model = Annotated[str, typer.Option(metavar="NAME|PATH", help=help_of(StylizeConfig, "model"))]
+Device = Annotated[str, typer.Option(metavar="D", help=help_of(StylizeConfig, "device"))]
+
+Format = Annotated[str | None, typer.Option(metavar="F", help=help_of(StylizeConfig, "format"))]
 
 Alpha = Annotated[
     str,
     typer.Option(
         metavar="A|PICTURE",
-        help="Strength: 0 keeps the photo, 1 is the full style; or a grey picture of it.",
+        help=f"{help_of(StylizeConfig, 'alpha')[:-1]}; or a grey picture of it.",
     ),
 ]
 Masks = Annotated[
@@ -75,47 +76,7 @@ Masks = Annotated[
         "colour for each, from dark to bright.",
     ),
 ]
-Feather = Annotated[
-    float, typer.Option(metavar="PX", help="Pixels over which the regions of masks blend.")
-]
-Stroke = Annotated[
-    float,
-    typer.Option(
-        metavar="FACTOR",
-        help="Size of the strokes: 2 doubles it, 0.5 halves it, 0 is the finest.",
-    ),
-]
-StyleSize = Annotated[
-    int, typer.Option(metavar="PX", help="Shorter side at which paintings are measured.")
-]
-PreserveColor = Annotated[
-    str, typer.Option(metavar="MODE", help=f"Keep the photo's colours: {', '.join(COLOR_MODES)}.")
-]
-Photorealistic = Annotated[
-    bool, typer.Option("--photorealistic", help="Change colours only, not edges.")
-]
-Smooth = Annotated[
-    float, typer.Option(metavar="S", help="0 to 1: even out faint strokes and noise.")
-]
-Sharpen = Annotated[float, typer.Option(metavar="S", help="0 to 3: stress edges and strokes.")]
-Bits = Annotated[int, typer.Option(metavar="8|16", help="Bits of a channel; 16 in PNG and TIFF.")]
-KeepMetadata = Annotated[
-    bool,
-    typer.Option(
-        "--keep-metadata", help="Copy date, camera, author and rights of the photo; never GPS."
-    ),
-]
-NoProvenance = Annotated[
-    bool, typer.Option("--no-provenance", help="Do not write into the file what made it.")
-]
 
-Format = Annotated[
-    str | None,
-    typer.Option(
-        metavar="F", help="jpg, png, webp, tiff, bmp or avif; by default that of the photo."
-    ),
-]
-JpegQuality = Annotated[int, typer.Option(metavar="Q", help="1 to 100; for WebP and AVIF too.")]
 Seed = Annotated[
     int | None, typer.Option(metavar="S", help="With styles at random: what chance begins with.")
 ]
@@ -149,31 +110,26 @@ def read_key(file: Path | None) -> str | None:
         raise OutputError(f"{file}: cannot be read as a key; check the path") from error
 
 
-def stylize_config(options: Mapping[str, Any]) -> StylizeConfig:
-    """Return the settings of a command, of whose options all here have the same names.
+def complete_config(
+    config: StylizeConfig,
+    look: Controls,
+    alpha: str,
+    masks: Sequence[Path] | None,
+    memory: str | None,
+) -> StylizeConfig:
+    """Return settings with what a command reads by itself.
 
     Raises:
         ValueError: If one of them makes no sense.
     """
-    alpha, strength = parse_alpha(str(options["alpha"]))
-    memory = options.get("memory")
-    looks = ("stroke", "preserve_color", "photorealistic", "smooth", "sharpen")
-    rest = ("max_side", "model", "device", "format", "jpeg_quality", "overwrite", "bits")
-    return StylizeConfig(
-        alpha=alpha,
-        controls=Controls(
-            strength=strength,
-            masks=tuple(options.get("mask") or ()),
-            feather=options.get("feather", Controls.feather),
-            **{name: options[name] for name in looks},
-        ),
-        style_side=options["style_size"],
-        keep_metadata=options["keep_metadata"],
-        provenance=not options["no_provenance"],
-        memory=None if memory is None else parse_memory(memory),
-        quality=options.get("quality", StylizeConfig.quality),
-        **{name: options[name] for name in rest},
-    )
+    number, strength = parse_alpha(alpha)
+    controls = replace(look, strength=strength, masks=tuple(masks or ()))
+    return replace(config, alpha=number, memory=read_memory(memory), controls=controls)
+
+
+def read_memory(text: str | None) -> int | None:
+    """Return the bytes of `--memory`. Raises `ValueError` if it is no size."""
+    return None if text is None else parse_memory(text)
 
 
 def load_network(name: str, device: str, threads: int | None = None) -> "Network":

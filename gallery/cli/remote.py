@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from adain.config import settings_of
 from gallery.cli.exits import usage
 from gallery.cli.photos import paint_each
 from gallery.cli.streams import emit
@@ -62,7 +63,7 @@ def _references(styles: Sequence[str], config: StylizeConfig) -> "list[Reference
 
     for name in LOCAL:
         if getattr(config, name) != getattr(StylizeConfig(), name):
-            option = {"style_side": "style-size"}.get(name, name.replace("_", "-"))
+            option = (settings_of(config)[name].option or name).replace("_", "-")
             raise ValueError(f"--{option} does not go with --server, which decides on it")
     references = parse_references(styles)
     files = [reference for reference in references if reference.is_file]

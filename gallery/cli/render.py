@@ -3,18 +3,21 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adain.config import Controls
+from adain.config import Controls, Setting
 from adain.engine.torch_extra import require_torch
+from adain.optimizing.config import GatysConfig, LossConfig
 from gallery.cli import options
 from gallery.cli.exits import ExitCode, usage
+from gallery.cli.fields import help_of, spread
 from gallery.cli.options import Database
 from gallery.cli.streams import complain, emit
-from gallery.config import RenderConfig, database_url, parse_memory
+from gallery.config import RenderConfig, StylizeConfig, database_url
 from gallery.errors import OutputError
 from gallery.signals import stop_on_interrupt
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 DEFAULTS = RenderConfig()
 LOOK = Controls()
+OPTIMISATION = GatysConfig()
 
 EXAMPLES = """\b
 Examples:
@@ -35,6 +39,7 @@ Examples:
 """
 
 
+@spread(without=("stroke",))
 def render(
     photo: Annotated[str, typer.Argument(metavar="PHOTO", help="A picture.")],
     style: options.Styles,
@@ -47,42 +52,21 @@ def render(
             help="A file or a folder; by default PHOTO.STYLE.render.SUFFIX beside the photo.",
         ),
     ] = None,
-    init: Annotated[
-        str, typer.Option(metavar="START", help="one-pass, photo, noise, or a picture.")
-    ] = DEFAULTS.init,
+    config: RenderConfig = DEFAULTS,
     content_weight: Annotated[
         float | None,
-        typer.Option(
-            help="Keeps what the photo shows. By default 0.5, or 0.02 where only statistics of a "
-            "painting are at hand.",
-            show_default=False,
-        ),
+        typer.Option(help=help_of(LossConfig, "content_weight"), show_default=False),
     ] = None,
-    style_weight: Annotated[float, typer.Option(help="Takes the painting's style.")] = 1.0,
-    mask: options.Masks = None,
-    feather: options.Feather = LOOK.feather,
-    preserve_color: options.PreserveColor = LOOK.preserve_color,
-    photorealistic: options.Photorealistic = LOOK.photorealistic,
-    smooth: options.Smooth = LOOK.smooth,
-    sharpen: options.Sharpen = LOOK.sharpen,
-    tv_weight: Annotated[float, typer.Option(help="Smooths.")] = 0.0,
+    style_loss: Annotated[
+        str | None, typer.Option(metavar="LOSS", help=help_of(LossConfig, "style_loss"))
+    ] = None,
     layer_weights: Annotated[
         str, typer.Option(metavar="W,W,W,W,W", help="Shares of relu1_1 ... relu5_1 in the style.")
     ] = "1,1,1,1,1",
-    content_layer: Annotated[
-        str, typer.Option(metavar="LAYER", help="Where content is compared; deeper is freer.")
-    ] = "relu4_1",
-    style_loss: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LOSS",
-            help="wasserstein, gram or statistics; by default the first, or the last for styles "
-            "without a picture.",
-        ),
-    ] = None,
-    style_scale: Annotated[
-        float, typer.Option(help="Size of the painting over that of the photo: larger strokes.")
-    ] = 1.0,
+    loss: LossConfig = OPTIMISATION.loss,
+    gatys: GatysConfig = OPTIMISATION,
+    mask: options.Masks = None,
+    look: Controls = LOOK,
     network: Annotated[
         str | None,
         typer.Option(
@@ -91,51 +75,17 @@ def render(
             "('adain weights'); by default that of the model.",
         ),
     ] = None,
-    pooling: Annotated[str, typer.Option(help="max or average.")] = "max",
-    optimizer: Annotated[
-        str, typer.Option(help="pyramid, pyramid-lbfgs, lbfgs, adam or gradient-descent.")
-    ] = "pyramid",
-    learning_rate: Annotated[float, typer.Option(help="Mean or first length of steps.")] = 0.015,
-    averaging: Annotated[float, typer.Option(help="Decay of the average over steps.")] = 0.5,
-    min_side: Annotated[int, typer.Option(metavar="PX", help="Side of the first scale.")] = 256,
-    first_iterations: Annotated[int, typer.Option(help="Steps at the first scale.")] = 40,
-    iterations: Annotated[int, typer.Option(help="Steps at each other scale.")] = 180,
-    tolerance: Annotated[
-        float, typer.Option(help="Smaller progress than this part ends a scale.")
-    ] = 0.003,
-    patience: Annotated[int, typer.Option(help="Steps that progress is measured over.")] = 20,
-    time_limit: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="For all scales together.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Decides the noise of --init noise.")] = 0,
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    max_side: options.MaxSide = DEFAULTS.max_side,
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE",
-            help="Most memory to use, as 2G or 512M; by default half of what is free.",
-        ),
-    ] = None,
-    save_every: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Save picture and checkpoint every N steps."),
-    ] = DEFAULTS.save_every,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the checkpoint beside the result.")
-    ] = DEFAULTS.resume,
+    memory: options.Memory = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the losses; needs matplotlib.")
     ] = None,
     animate: Annotated[
         Path | None, typer.Option(metavar="FILE.webp", help="Make an animation of the steps.")
     ] = None,
-    format: options.Format = None,
-    jpeg_quality: options.JpegQuality = DEFAULTS.jpeg_quality,
-    overwrite: options.Overwrite = DEFAULTS.overwrite,
-    model: options.Model = "compact",
+    format: options.Format = StylizeConfig.format,
+    model: options.Model = StylizeConfig.model,
+    device: options.Device = StylizeConfig.device,
     database: Database = None,
-    device: options.Device = "auto",
     as_json: options.JsonObject = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -145,35 +95,26 @@ def render(
     """
     require_torch("rendering")
     with usage():
-        config = RenderConfig(init, max_side, save_every, resume, jpeg_quality, overwrite)
-        controls = Controls(
-            masks=tuple(mask or ()),
-            feather=feather,
-            preserve_color=preserve_color,
-            photorealistic=photorealistic,
-            smooth=smooth,
-            sharpen=sharpen,
-        )
+        controls = replace(look, masks=tuple(mask or ()))
         shares = _numbers(layer_weights)
-        limit = None if memory is None else parse_memory(memory)
+        limit = options.read_memory(memory)
     found = _find_style(style, database, controls)
     slug, files = found.slug, found.pictures
     target = _plan(photo, f"{slug}.render", output, format)
     _refuse_suffixes(plot, animate)
-    _refuse_existing([None if resume else target, plot, animate], overwrite)
+    _refuse_existing([None if config.resume else target, plot, animate], config.overwrite)
     if plot:
         _refuse_to_draw()
     if files is None and not quiet:
         complain(f"{slug}: no picture of it is at hand; its stored statistics have to do")
 
     from adain.network.pretrained import NETWORKS
-    from adain.optimizing.config import GatysConfig, LossConfig, check_choice
     from gallery.use_cases.checkpoints import checkpoint_path, load_checkpoint
     from gallery.use_cases.render import STORED_LOSS, Recorder, prepare_render, render_job
 
     with usage():
         if network:
-            check_choice("network", network, NETWORKS)
+            Setting("", choices=tuple(NETWORKS)).check("network", network)
             if files is None:
                 raise ValueError(f"network {network} needs a picture of {slug}; give one")
         default = LossConfig() if files else STORED_LOSS
@@ -182,21 +123,17 @@ def render(
             raise ValueError(f"style-loss {chosen_loss} needs a picture of {slug}; give one")
         if content_weight is None:
             content_weight = default.content_weight
-        loss = LossConfig(
-            content_weight, style_weight, tv_weight, shares, content_layer, chosen_loss,
-            style_scale, pooling, precision,
-        )  # fmt: skip
-        gatys = GatysConfig(
-            loss, optimizer, learning_rate, averaging, min_side, first_iterations, iterations,
-            tolerance, patience, time_limit, seed,
-        )  # fmt: skip
+        loss = replace(
+            loss, content_weight=content_weight, style_loss=chosen_loss, layer_weights=shares
+        )
+        gatys = replace(gatys, loss=loss)
     painter = options.load_network(model, device)
     job = prepare_render(
-        painter, Path(photo), found, gatys, init, max_side, network, controls,
+        painter, Path(photo), found, gatys, config.init, config.max_side, network, controls,
         limit,
     )  # fmt: skip
     checkpoint = None
-    if resume:
+    if config.resume:
         checkpoint = load_checkpoint(checkpoint_path(target), job.run, painter.device)
     recorder = Recorder(job, target, config, plot, animate)
     with stop_on_interrupt() as stopped, _progress(job, hidden=quiet) as show:

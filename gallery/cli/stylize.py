@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from adain.config import Controls
 from adain.engine.torch_extra import require_torch
 from adain.errors import ImageExistsError
 from gallery.cli import options
 from gallery.cli.exits import usage
+from gallery.cli.fields import spread
 from gallery.cli.photos import paint_each
 from gallery.cli.streams import complain, emit
 from gallery.config import StylizeConfig, database_url
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from gallery.use_cases.styles import FoundStyle, ResolvedStyle
 
 DEFAULTS = StylizeConfig()
-LOOK = DEFAULTS.controls
 
 MEMORY_SHARE = 0.95
 """Share of the limit of memory that is planned with: code is loaded and blocks leave gaps."""
@@ -48,6 +49,7 @@ Examples:
 """
 
 
+@spread()
 def stylize(
     ctx: typer.Context,
     photos: Annotated[
@@ -74,41 +76,11 @@ def stylize(
     ] = None,
     alpha: options.Alpha = f"{DEFAULTS.alpha:g}",
     mask: options.Masks = None,
-    feather: options.Feather = LOOK.feather,
-    stroke: options.Stroke = LOOK.stroke,
-    style_size: options.StyleSize = DEFAULTS.style_side,
-    quality: Annotated[
-        str,
-        typer.Option(
-            metavar="Q",
-            help="fast: one pass; best: optimised, slow; auto: optimised where one pass is not "
-            "good enough.",
-        ),
-    ] = DEFAULTS.quality,
-    preserve_color: options.PreserveColor = LOOK.preserve_color,
-    photorealistic: options.Photorealistic = LOOK.photorealistic,
-    smooth: options.Smooth = LOOK.smooth,
-    sharpen: options.Sharpen = LOOK.sharpen,
-    max_side: Annotated[
-        int | None, typer.Option(metavar="PX", help="Longest side; larger photos are made smaller.")
-    ] = DEFAULTS.max_side,
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE",
-            help="Most memory to use, as 2G or 512M; by default half of what is free.",
-        ),
-    ] = None,
-    format: options.Format = DEFAULTS.format,
-    jpeg_quality: options.JpegQuality = DEFAULTS.jpeg_quality,
-    bits: options.Bits = DEFAULTS.bits,
+    look: Controls = DEFAULTS.controls,
+    config: StylizeConfig = DEFAULTS,
+    memory: options.Memory = None,
     seed: options.Seed = None,
-    keep_metadata: options.KeepMetadata = DEFAULTS.keep_metadata,
-    no_provenance: options.NoProvenance = not DEFAULTS.provenance,
-    overwrite: options.Overwrite = DEFAULTS.overwrite,
-    model: options.Model = DEFAULTS.model,
     database: options.Database = None,
-    device: options.Device = DEFAULTS.device,
     server: options.Server = None,
     key_file: options.KeyFile = None,
     as_json: Annotated[
@@ -121,7 +93,7 @@ def stylize(
     Prints the paths of the results.
     """
     with usage():
-        config = options.stylize_config(ctx.params)
+        config = options.complete_config(config, look, alpha, mask, memory)
         options.refuse_seed(seed, style == [options.RANDOM])
     if [*style, *photos].count("-") > 1:
         raise typer.BadParameter("'-' can be one photo or one style, not both")
@@ -134,12 +106,12 @@ def stylize(
         stylize_remotely(ctx, server, key, photos, style, output, config, as_json, quiet)
     if style == [options.RANDOM]:
         style = [_draw_style(database, seed)]
-    if quality != "fast":
-        require_torch(f"--quality {quality}")
+    if config.quality != "fast":
+        require_torch(f"--quality {config.quality}")
     found = _find_style(style, database, config)
     outputs = _plan(photos, found.slug, output, config, as_json)
     network = options.load_network(config.model, config.device)
-    paintings = None if quality == "fast" else _load_paintings(found.pictures)
+    paintings = None if config.quality == "fast" else _load_paintings(found.pictures)
     work = _Work(network, found.resolve(network), paintings, config, quiet)
     paint_each(ctx, outputs, partial(_stylize_one, work), as_json, quiet)
 

@@ -37,7 +37,7 @@ DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda
 
 
 @app.command()
-@spread
+@spread()
 def encoder(
     photos: Source,
     paintings: Source,
@@ -77,7 +77,7 @@ def encoder(
 
 
 @app.command()
-@spread
+@spread()
 def decoder(
     photos: Source,
     paintings: Source,

@@ -23,6 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from adain.config import Controls, settings_of
 from adain.engine.device import release_memory, resident_memory
 from adain.engine.model import Model
 from adain.errors import ImageError, ImageExistsError
@@ -290,7 +291,7 @@ class BatchWorker:
         self._plan = plan
         self._model = model
         self._journal = journal
-        self._settings = _settings(plan.config)
+        self._settings = recipe_settings(plan.config)
         # Once, or what the batch itself has come to hold would count as not free.
         jobs = plan.batch.jobs or default_jobs()
         self._memory = memory_limit(model, plan.config.memory) // jobs
@@ -444,11 +445,20 @@ def _sized(step: BatchStep, entry: JournalEntry) -> BatchStep:
     return replace(step, width=entry.width, height=entry.height)
 
 
-def _settings(config: StylizeConfig) -> dict[str, Any]:
+def recipe_settings(config: StylizeConfig) -> dict[str, Any]:
     """Return what a result depends on, with the digests of pictures in place of their paths."""
-    values = {name: value for name, value in asdict(config).items() if name not in OUTSIDE}
+    values = {name: value for name, value in _values(config).items() if name not in OUTSIDE}
+    values["controls"] = _values(config.controls)
     settings: dict[str, Any] = json.loads(json.dumps(values, default=_content))
     return settings
+
+
+def _values(config: StylizeConfig | Controls) -> dict[str, Any]:
+    """Return all settings but those of later versions that have their default."""
+    values, rules = asdict(config), settings_of(config)
+    later = [name for name, rule in rules.items() if rule.added]
+    usual = {name for name in later if values[name] == getattr(type(config), name)}
+    return {name: value for name, value in values.items() if name not in usual}
 
 
 def _content(value: object) -> str:

@@ -26,7 +26,7 @@ from adain.network import pretrained
 from adain.network.loading import load_network
 from adain.network.statistics import to_pixels, to_tensor
 from adain.optimizing.checkpoint import Checkpoint
-from adain.optimizing.config import GatysConfig, LossConfig
+from adain.optimizing.config import STORED_CONTENT_WEIGHT, GatysConfig, LossConfig
 from adain.optimizing.gatys import Rendering, Step, optimize_image
 from adain.optimizing.pyramid import scale_sizes, scale_steps
 from adain.optimizing.targets import Paintings, resize_pixels
@@ -48,7 +48,7 @@ FRAME_SIDE = 512
 
 FRAME_MILLISECONDS = 80
 
-STORED_LOSS = LossConfig(content_weight=0.02, style_loss="statistics")
+STORED_LOSS = LossConfig(content_weight=STORED_CONTENT_WEIGHT, style_loss="statistics")
 """For styles of which only statistics are at hand.
 
 Their loss is smaller than that of pictures: at the content weight for those, a render is hardly

@@ -1,12 +1,19 @@
 """What to make of a photo: the parameters of a request, checked."""
 
 import math
+from dataclasses import fields
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
-from adain.config import ALPHA_RANGE, MIN_SIDE, STROKE_RANGE, Controls
-from gallery.config import has_strength
+from adain.config import Controls, Repainting, Setting, settings_of
+from gallery.config import StylizeConfig, has_strength
 from gallery.use_cases.references import MAX_STYLES, Reference, parse_reference
 from gallery.web.problems import Problem
 from gallery.web.uploads import Upload
@@ -16,13 +23,33 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 NAME = r"^[^\x00-\x1f]+$"
 
-LOOK = Controls()
+
+def _parameter(config: type, name: str) -> tuple[Any, Any]:
+    """Return the type of a setting as a parameter, and its default, limits and help."""
+    (field,) = (each for each in fields(config) if each.name == name)
+    rule = settings_of(config)[name]
+    kind: Any = Literal[rule.choices] if rule.choices else field.type
+    return kind, Field(field.default, description=rule.text, **_limits(rule))
 
 
-class StylizeParameters(BaseModel):
-    """What to make of a photo; each limit is that of `gallery.config`."""
+def _limits(rule: Setting) -> dict[str, Any]:
+    low = 0 if rule.or_zero else rule.low
+    limits = {"ge": low, "le": rule.high}
+    return {key: limit for key, limit in limits.items() if limit is not None}
 
-    model_config = ConfigDict(frozen=True)
+
+_Controls = create_model(  # type: ignore[call-overload]
+    "_Controls",
+    __config__=ConfigDict(frozen=True),
+    **{name: _parameter(Controls, name) for name in settings_of(Controls)},
+)
+"""The settings of `adain.config.Controls`, each a parameter."""
+
+_JPEG = settings_of(StylizeConfig)["jpeg_quality"]
+
+
+class StylizeParameters(_Controls):  # type: ignore[valid-type, misc]
+    """What to make of a photo: the settings of a repainting, its styles and the format."""
 
     style: tuple[Annotated[str, Field(max_length=200, pattern=NAME)], ...] = Field(
         (),
@@ -34,39 +61,10 @@ class StylizeParameters(BaseModel):
     painting_weight: float = Field(
         1.0, description="Weight of the part `painting` in the mixture.", allow_inf_nan=False
     )
-    alpha: float = Field(
-        1.0,
-        description="Strength: 0 keeps the photo, 1 is the full style.",
-        ge=ALPHA_RANGE[0],
-        le=ALPHA_RANGE[1],
-        allow_inf_nan=False,
-    )
-    stroke: float = Field(
-        LOOK.stroke,
-        description="Size of the strokes: 2 doubles it, 0.5 halves it, 0 is the finest.",
-        ge=0,
-        le=STROKE_RANGE[1],
-    )
-    preserve_color: Literal["none", "luminance", "linear", "histogram"] = Field(
-        "none", description="What of the photo's colours is kept."
-    )
-    photorealistic: bool = Field(
-        LOOK.photorealistic, description="Whether only colours change, not edges."
-    )
-    smooth: float = Field(
-        LOOK.smooth, description="How far faint strokes and noise are evened out.", ge=0, le=1
-    )
-    sharpen: float = Field(
-        LOOK.sharpen, description="How much edges and strokes are stressed.", ge=0, le=3
-    )
-    feather: float = Field(
-        LOOK.feather, description="Pixels over which the regions of masks blend.", ge=0, le=1000
-    )
-    max_side: int | None = Field(
-        None, description="Longest side of the result in pixels; never enlarges.", ge=MIN_SIDE
-    )
+    alpha: float = _parameter(Repainting, "alpha")[1]
+    max_side: int | None = _parameter(Repainting, "max_side")[1]
     format: Format = "jpeg"
-    quality: int = Field(90, description="Of JPEG, WebP and AVIF.", ge=1, le=100)
+    quality: int = Field(90, description="Of JPEG, WebP and AVIF.", **_limits(_JPEG))
 
     @field_validator("style", mode="before")
     @classmethod
@@ -75,7 +73,7 @@ class StylizeParameters(BaseModel):
 
     @model_validator(mode="after")
     def _checked(self) -> "StylizeParameters":
-        self.controls()
+        Repainting(self.alpha, self.max_side, controls=self.controls())
         return self
 
     @property
@@ -93,8 +91,8 @@ class StylizeParameters(BaseModel):
         Raises:
             ValueError: If a value is out of its range.
         """
-        names = ("feather", "stroke", "preserve_color", "photorealistic", "smooth", "sharpen")
-        return Controls(strength, masks, **{name: getattr(self, name) for name in names})
+        values = {name: getattr(self, name) for name in settings_of(Controls)}
+        return Controls(strength, masks, **values)
 
     def weights(self, upload: Upload) -> list[float]:
         """Return the weights of the named styles and of the painting that was sent along.
@@ -149,7 +147,7 @@ class JobParameters(StylizeParameters):
             if has_strength(self.alpha, upload.strength):
                 name = "strength" if upload.strength else "alpha"
                 raise Problem("invalid-parameter", f"{name}: a render takes none")
-            if self.stroke != LOOK.stroke:
+            if self.controls().stroke != Controls.stroke:
                 raise Problem("invalid-parameter", "stroke: a render takes none")
             if min(weights) <= 0:
                 raise Problem("invalid-parameter", "style: weights of a render must be positive")

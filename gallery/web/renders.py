@@ -116,7 +116,7 @@ def _prepare(
     regions = None
     if upload.masks:
         masks = [state.load(mask, f"mask {i + 1}") for i, mask in enumerate(upload.masks)]
-        feather = parameters.feather * photo.width / original.width
+        feather = parameters.controls().feather * photo.width / original.width
         regions = place_styles(masks, len(styles), photo, feather)
     start = one_pass(model, photo.pixels, mixture, regions)
     controls = parameters.controls()

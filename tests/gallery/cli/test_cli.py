@@ -461,7 +461,7 @@ def test_damaged_weights_give_one_line(run: Run, folder: Path, shipped: Path) ->
 def test_contradictions_and_wrong_values_are_usage_errors(run: Run, folder: Path) -> None:
     before = files(folder)
     for options, part in [
-        (["--alpha", "nan"], "alpha must be a number from -1 to 3, got nan"),
+        (["--alpha", "nan"], "alpha must be from -1 to 3, got nan"),
         (["--alpha", "inf"], "alpha"),
         (["--alpha", "3.1"], "alpha"),
         (["--alpha", "gone.png"], "alpha must be a number or a picture file, got 'gone.png'"),

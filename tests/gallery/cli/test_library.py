@@ -99,7 +99,7 @@ def test_transparency_of_an_array_stays() -> None:
         (7, {}, TypeError, "expected a path"),
         ("photo.jpg", {"alpha": 9}, ValueError, "alpha must be"),
         ("photo.jpg", {"stroke": 90}, ValueError, "stroke must be"),
-        ("photo.jpg", {"max_side": 1}, ValueError, "max_side must be"),
+        ("photo.jpg", {"max_side": 1}, ValueError, "max-side must be"),
         ("photo.jpg", {"masks": ["painting.jpg"]}, adain.MaskError, "shape"),
         ("photo.jpg", {"model": "nobody"}, adain.WeightsError, "no model"),
     ],
