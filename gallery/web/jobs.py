@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future, wait
 from functools import partial
 from typing import Annotated, Any
 
@@ -30,6 +31,9 @@ POLL_SECONDS = 1.0
 
 RENEW_SECONDS = 1.0
 """How often what is known of a running job is written down; its lease lasts ten times as long."""
+
+PATIENCE_SECONDS = 60.0
+"""How long a result is kept for a database that is away."""
 
 EVENT_SECONDS = 0.25
 """How often a stream of events looks whether something changed."""
@@ -84,6 +88,8 @@ class JobRunner:
                     continue
             except GalleryError as error:
                 _log.error("%s", error)
+            except Exception:  # The next job is another matter.
+                _log.exception("jobs")
             self._wake.wait(POLL_SECONDS)
 
     def _work(self, task: Task) -> None:
@@ -100,35 +106,69 @@ class JobRunner:
         except Exception as error:
             self._refuse(task, error)
             return
+        try:
+            if self._is_done(task, future, watched):
+                self._settle(task, future, watched)
+        finally:
+            # Whatever failed here: what nobody waits for does not go on.
+            future.cancel()
+            watched.stop()
+
+    def _is_done(self, task: Task, future: Future[Painted], watched: Watched) -> bool:
+        """Wait for the work while the job is ours; return whether it ended."""
         renewed = time.monotonic()
+        while not wait((future,), RENEW_SECONDS).done:
+            try:
+                held = self._renew(task, watched)
+                renewed = time.monotonic()
+            except GalleryError as error:
+                # A database that is away for a moment does not end the work; the lease does.
+                _log.error("%s", error)
+                held = time.monotonic() - renewed < LEASE_SECONDS
+            if not held:
+                return False
+            if self.is_stopping:
+                watched.stop()
+        return True
+
+    def _settle(self, task: Task, future: Future[Painted], watched: Watched) -> None:
+        """Keep what came of the work."""
+        try:
+            painted = future.result()
+        except Interrupted as error:
+            watched.keep("checkpoint", error.checkpoint)
+            self._insist(partial(self._renew, task, watched))
+            self._insist(partial(self._jobs.give_back, task.id))
+        except Exception as error:
+            self._refuse(task, error)
+        else:
+            watched.progress = 1.0
+            self._insist(partial(self._renew, task, watched))
+            self._insist(partial(self._jobs.finish, task.id, painted.data, painted.media_type))
+
+    def _renew(self, task: Task, watched: Watched) -> bool:
+        with watched.news() as news:
+            return self._jobs.renew(task.id, watched.progress, news)
+
+    def _insist(self, write: Callable[[], object]) -> None:
+        """Write, once more as long as the database is away for a while.
+
+        The job stays ours meanwhile unless another process has begun it anew.
+
+        Raises:
+            GalleryError: If it stays away.
+        """
+        begun = time.monotonic()
         while True:
             try:
-                painted = future.result(RENEW_SECONDS)
-            except TimeoutError:
-                try:
-                    held = self._jobs.renew(task.id, watched.progress, watched.news())
-                    renewed = time.monotonic()
-                except GalleryError as error:
-                    # A database that is away for a moment does not end the work; the lease does.
-                    _log.error("%s", error)
-                    held = time.monotonic() - renewed < LEASE_SECONDS
-                if not held:
-                    future.cancel()
-                    watched.stop()
-                    return
-                if self.is_stopping:
-                    watched.stop()
-            except Interrupted as error:
-                self._jobs.renew(task.id, watched.progress, {"checkpoint": error.checkpoint})
-                self._jobs.give_back(task.id)
+                write()
                 return
-            except Exception as error:
-                self._refuse(task, error)
-                return
-            else:
-                self._jobs.renew(task.id, 1.0, watched.news())
-                self._jobs.finish(task.id, painted.data, painted.media_type)
-                return
+            except GalleryError as error:
+                patience = LEASE_SECONDS if self.is_stopping else PATIENCE_SECONDS
+                if time.monotonic() - begun >= patience:
+                    raise
+                _log.error("%s", error)
+            time.sleep(RENEW_SECONDS)
 
     def _rendering(
         self, task: Task, parameters: JobParameters, upload: Upload, watched: Watched
@@ -145,12 +185,12 @@ class JobRunner:
     def _refuse(self, task: Task, error: Exception) -> None:
         problem = translate(error)
         if problem.code in ("busy", "gallery-unavailable"):
-            self._jobs.give_back(task.id)
+            self._insist(partial(self._jobs.give_back, task.id))
             self._stopped.wait(POLL_SECONDS)
             return
         if problem.code == "internal-error":
             _log.error("job %s", task.id, exc_info=error)
-        self._jobs.fail(task.id, problem.code, problem.detail)
+        self._insist(partial(self._jobs.fail, task.id, problem.code, problem.detail))
 
 
 def create_job_api(state: AppState, jobs: Jobs, runner: JobRunner) -> APIRouter:

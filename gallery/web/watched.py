@@ -2,6 +2,8 @@
 
 import json
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -53,9 +55,18 @@ class Watched:
         with self._lock:
             self._files[name] = data
 
-    def news(self) -> dict[str, bytes]:
-        """Return the files that are new, and the losses once there are some."""
+    @contextmanager
+    def news(self) -> Iterator[dict[str, bytes]]:
+        """Give the files that are new, and the losses once there are some, to whoever keeps them.
+
+        If that fails they stay new, unless newer ones have come.
+        """
         with self._lock:
             files, self._files = self._files, {}
             losses = {"losses": json.dumps(self._losses).encode()} if self._losses else {}
-        return files | losses
+        try:
+            yield files | losses
+        except BaseException:
+            with self._lock:
+                self._files = files | self._files
+            raise

@@ -25,6 +25,7 @@ from gallery.database.jobs import Jobs
 from gallery.errors import DatabaseError
 from gallery.web.app import create_app
 from gallery.web.settings import ServeConfig
+from gallery.web.watched import Watched
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +162,70 @@ def test_a_database_that_is_away_ends_a_render_only_with_its_lease(
         wait_for(lambda: "adain_painting 0.0" in requests.get(metrics).text)
         assert len(calls) == 1
         slow.set()
+
+
+def test_what_cannot_be_kept_now_is_kept_later() -> None:
+    watched = Watched()
+    watched.keep("preview", b"1")
+    watched.keep("checkpoint", b"1")
+    watched.tell(0.5, 0, {"loss": 1, "content": 1, "style": 1})
+    with pytest.raises(DatabaseError), watched.news() as news:
+        watched.keep("preview", b"2")
+        assert news.keys() == {"preview", "checkpoint", "losses"}
+        raise DatabaseError("the disk is away")
+    with watched.news() as news:
+        assert (news["preview"], news["checkpoint"]) == (b"2", b"1")
+    with watched.news() as news:
+        assert news.keys() == {"losses"}
+
+
+def test_a_result_waits_for_a_database_that_is_away(
+    serving: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, _ = serving()
+    monkeypatch.setattr("gallery.web.jobs.RENEW_SECONDS", 0.1)
+    calls: list[str] = []
+
+    def failing(name: str) -> Callable[..., Any]:
+        method = getattr(Jobs, name)
+
+        def away(self: Jobs, *arguments: Any) -> Any:
+            calls.append(name)
+            if calls.count(name) <= 2:
+                raise DatabaseError("the disk is away")
+            return method(self, *arguments)
+
+        return away
+
+    for name in ("renew", "finish", "fail"):
+        monkeypatch.setattr(Jobs, name, failing(name))
+    for photo, state in ((picture(), "done"), (b"no picture", "failed")):
+        answer = requests.post(f"{root}/api/v1/jobs?style=irises", files={"photo": photo})
+        where = root + answer.headers["Location"]
+        wait_for(lambda: requests.get(where).json()["state"] == state)  # noqa: B023
+    assert (calls.count("finish"), calls.count("fail")) == (3, 3)
+
+
+def test_a_fault_while_a_render_is_watched_ends_it_and_no_other_job(
+    serving: Callable[[], Any], slow: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, _ = serving()
+    monkeypatch.setattr("gallery.web.jobs.RENEW_SECONDS", 0.1)
+    where = submit(root)
+    wait_for(lambda: requests.get(where).json()["preview"] is not None)
+    with monkeypatch.context() as broken:
+        broken.setattr(Jobs, "renew", lambda *arguments: 1 / 0)
+        metrics = f"{root}/api/v1/metrics"
+        wait_for(lambda: "adain_painting 0.0" in requests.get(metrics).text)
+    requests.delete(where)
+    slow.set()
+    other = (
+        root
+        + requests.post(f"{root}/api/v1/jobs?style=irises", files={"photo": picture()}).headers[
+            "Location"
+        ]
+    )
+    wait_for(lambda: requests.get(other).json()["state"] == "done")
 
 
 def test_a_server_that_stops_leaves_a_render_to_the_next_one(
