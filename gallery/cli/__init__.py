@@ -14,9 +14,12 @@ from typer.main import get_command
 
 from adain import __version__
 from gallery.cli.exits import Commands
+from gallery.cli.hints import DEFAULT_STYLE, as_command, explain
 
 COMMANDS = {
     "stylize": "stylize:stylize",
+    "sheet": "sheet:sheet",
+    "learn": "learn:learn",
     "render": "render:render",
     "compare": "compare:compare",
     "inspect": "inspect:inspect",
@@ -31,6 +34,22 @@ COMMANDS = {
     "key": "serve:keys",
 }
 """Module and name of what runs each command, in the order of `--help`."""
+
+SECTIONS = {
+    "Paint": ("stylize", "batch", "video", "render", "compare"),
+    "Choose among paintings, and add some": ("sheet", "gallery", "ingest", "manifest", "db"),
+    "Use the page, or the service": ("serve", "key"),
+    "Teach it, and look inside": ("learn", "inspect", "weights", "train"),
+}
+"""The commands by what one wants to do; others come last."""
+
+HELP = f"""Repaint photos in the style of any painting.
+
+\b
+  adain photo.jpg                                  paint it like {DEFAULT_STYLE}
+  adain stylize photo.jpg --style 'starry night'   choose the painting
+  adain serve                                      do it on a page in the browser
+"""
 
 # Plain help and plain tracebacks: they pipe, and rich takes a while to import.
 PLAIN: dict[str, Any] = {
@@ -56,9 +75,32 @@ class LazyCommands(Commands):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that is asked for, or fail with those that come close."""
         if args[0] not in COMMANDS:
+            args = as_command(args, COMMANDS, ctx)
+        if args[0] not in COMMANDS:
             for name in COMMANDS:
                 self.get_command(ctx, name)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except typer.TyperException as error:
+            explain(error, COMMANDS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands, by what one wants to do."""
+        grouped = {name for names in SECTIONS.values() for name in names}
+        more = tuple(name for name in COMMANDS if name not in grouped)
+        longest = max(map(len, COMMANDS))
+        for title, names in (SECTIONS | {"More": more}).items():
+            commands = [self.get_command(ctx, name) for name in names if name in COMMANDS]
+            room = formatter.width - 6 - longest
+            # As wide in every section.
+            rows = [(each.name.ljust(longest), each.get_short_help_str(room)) for each in commands]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
 
 def _load_command(name: str) -> Any:
@@ -79,7 +121,6 @@ app = typer.Typer(
     **PLAIN,
     name="adain",
     cls=LazyCommands,
-    help="Repaint photos in the style of any painting.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -91,7 +132,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=HELP)
 def common(
     version: Annotated[
         bool,
@@ -101,7 +142,7 @@ def common(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
 ) -> None:
-    """Repaint photos in the style of any painting."""
+    """Take what goes before every command."""
 
 
 def main() -> None:

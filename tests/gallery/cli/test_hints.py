@@ -1,0 +1,75 @@
+"""The first words of the command: what is meant is done, or named."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from gallery.cli import COMMANDS, SECTIONS, app
+from gallery.cli.hints import DEFAULT_STYLE, EXAMPLE_STYLES, MEANT
+from gallery.database.gallery import starter_gallery
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+    Image.linear_gradient("L").resize((48, 32)).convert("RGB").save("photo.jpg")
+    return lambda *arguments: CliRunner().invoke(app, arguments)
+
+
+def test_a_photo_alone_is_painted_and_the_style_is_said(run: Run) -> None:
+    result = run("photo.jpg")
+    assert (result.exit_code, result.stdout) == (0, f"photo.{DEFAULT_STYLE}.jpg\n")
+    assert f"adain: in the style of {DEFAULT_STYLE}; for another one: --style" in result.stderr
+    chosen = run("photo.jpg", "--style", "senecio")
+    assert (chosen.stdout, chosen.stderr) == ("photo.senecio.jpg\n", "")
+    quiet = run("photo.jpg", "-q", "-o", "quiet.jpg")
+    assert (quiet.stdout, quiet.stderr) == ("quiet.jpg\n", "")
+
+
+def test_a_photo_that_is_missing_is_what_is_wrong(run: Run) -> None:
+    result = run("phto.jpg")
+    assert result.exit_code == 4 and "phto.jpg: cannot be read" in result.stderr
+
+
+def test_a_folder_alone_leads_to_batch(run: Run) -> None:
+    Path("my photos").mkdir()
+    result = run("my photos")
+    assert result.exit_code == 2
+    assert f"adain batch 'my photos' painted/ --style {DEFAULT_STYLE}" in result.stderr
+
+
+def test_a_missing_style_names_three_paintings(run: Run) -> None:
+    for command in (["stylize", "photo.jpg"], ["batch", "in", "out"]):
+        result = run(*command)
+        assert result.exit_code == 2
+        assert all(name in result.stderr for name in EXAMPLE_STYLES)
+    for name in (DEFAULT_STYLE, *EXAMPLE_STYLES):
+        assert starter_gallery().find(name.strip("'"))
+
+
+@pytest.mark.parametrize("word", MEANT)
+def test_other_words_lead_to_the_command(run: Run, word: str) -> None:
+    result = run(word)
+    assert result.exit_code == 2
+    for meant in MEANT[word].split("|"):
+        assert f"'adain {meant}'" in result.stderr
+        assert run(*meant.split(), "--help").exit_code == 0
+
+
+def test_a_word_that_is_nearly_a_command_still_leads_there(run: Run) -> None:
+    assert "Did you mean 'stylize'?" in run("sytlize").stderr
+    assert run("gallry", "list").exit_code == 2
+
+
+def test_the_help_has_three_examples_and_every_command_once(run: Run) -> None:
+    text = run("--help").stdout
+    assert text.count("\n    adain ") == 3
+    for name in COMMANDS:
+        assert text.count(f"\n  {name} ") == 1
+    shown = [title for title, names in SECTIONS.items() if set(names) & set(COMMANDS)]
+    assert [line[:-1] for line in text.splitlines() if line[:-1] in SECTIONS] == shown
