@@ -4,6 +4,7 @@ GalleryError
 ├── StyleNotFound   neither a painting of the gallery nor a picture
 ├── StylesError     style statistics are missing, damaged or of another encoder
 ├── MaskError       a mask does not fit the photo or the styles
+├── FilmError       a film cannot be read
 ├── OutputError     a result cannot be put where it was asked for
 ├── CheckpointError a checkpoint is damaged or belongs to another run
 ├── ManifestError   a list of pictures, or a line of it, cannot be used
@@ -26,6 +27,10 @@ class StyleNotFound(GalleryError):
 
 class StylesError(GalleryError):
     """Style statistics are missing, damaged or of another encoder."""
+
+
+class FilmError(GalleryError):
+    """A film cannot be read."""
 
 
 class OutputError(GalleryError):

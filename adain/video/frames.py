@@ -232,6 +232,12 @@ class FilmPainter:
                 shape = shape or frame.pixels.shape
                 if frame.pixels.shape != shape:
                     raise ValueError(f"frames differ in shape: {shape}, {frame.pixels.shape}")
+            if look is not None and look is (state and state.look):
+                # Masks are read again, not kept.
+                frame = window.frames[0]
+                style = look.style
+                assert isinstance(style, StyleStatistics)
+                look = replace(look, style=self._style(frame, self._working(frame), style))
             for part in self._turns(window):
                 if part.begins:
                     look, seen = None, None

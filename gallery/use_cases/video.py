@@ -1,0 +1,393 @@
+"""Films: read, painted and written at the same time, in segments that no kill can harm.
+
+    film ── frames ── FilmPainter ── segments, each with the state behind it ── joined
+
+A segment counts when its state is there. The same command finds the segments, takes up the state
+behind the last one and goes on with the frame after it: the result is that of one run.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adain import __version__
+from adain.config import Controls
+from adain.engine.model import Model
+from adain.files import new_file
+from adain.imaging.color import ColorStatistics
+from adain.painting.looks import Look
+from adain.painting.matching import Match
+from adain.painting.tiling import Maps
+from adain.styles.statistics import StyleStatistics
+from adain.video.direction import Direction
+from adain.video.frames import FilmPainter, Painted, Shown, State
+from adain.video.shots import Glance
+from gallery.errors import FilmError, OutputError
+from gallery.files import make_folder
+from gallery.use_cases.film_reading import Film, MovieFilm
+from gallery.use_cases.film_writing import Joining, Segment, Target, writing
+from gallery.use_cases.journal import Journal
+
+SEGMENT_SECONDS = 15.0
+"""Seconds of work after which a segment ends: what a kill costs at most, and a window."""
+
+SEGMENT_FRAMES = 2000
+"""Most frames of a segment."""
+
+MISSING = 0.05
+"""Part of a film that may be missing at its end: what files say of their length is not exact."""
+
+
+@dataclass(frozen=True)
+class VideoConfig:
+    """Which part of a film is painted, and how.
+
+    Attributes:
+        start: Seconds from its beginning where to start.
+        end: Seconds from its beginning where to end; None for its end.
+        every: Only one of so many frames is painted, without sound: a preview.
+        stable: Whether each result also follows the last one along the optical flow.
+        jobs: Frames that are worked on at the same time.
+        memory: Bytes that may be used; None for half of what is free.
+        overwrite: Whether the result may replace a file.
+        segment_seconds: Seconds of work for a segment.
+    """
+
+    start: float = 0.0
+    end: float | None = None
+    every: int = 1
+    stable: bool = False
+    jobs: int = 1
+    memory: int | None = None
+    overwrite: bool = False
+    segment_seconds: float = SEGMENT_SECONDS
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < 1e6:
+            raise ValueError(f"from must be a time in the film, got {self.start:g}")
+        if self.end is not None and not self.start < self.end:
+            raise ValueError(f"to must be after from, got {self.end:g} and {self.start:g}")
+        if self.every < 1:
+            raise ValueError(f"preview must be one frame in 1 or more, got {self.every}")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was made.
+
+    Attributes:
+        frames: Frames of the film.
+        resumed: Frames of it that another run had made.
+        width: Width in pixels.
+        height: Height in pixels.
+        seconds: Time that it took.
+        notes: What a person should know.
+        incomplete: Whether the source was damaged or ended early.
+    """
+
+    frames: int
+    resumed: int
+    width: int
+    height: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+    incomplete: bool = False
+
+
+def expected_frames(film: Film, config: VideoConfig) -> int | None:
+    """Return how many frames there will be, nearly; None if that is not known."""
+    facts = film.facts
+    if facts.frames is None:
+        return None
+    if facts.seconds is None:
+        return -(-facts.frames // config.every)
+    end = min(config.end or facts.seconds, facts.seconds)
+    share = max(0.0, end - config.start) / max(facts.seconds, 1e-9)
+    return max(1, -(-round(facts.frames * share) // config.every))
+
+
+def paint_film(
+    model: Model,
+    film: Film,
+    target: Target,
+    direction: Direction,
+    controls: Controls,
+    config: VideoConfig,
+    recipe: dict[str, Any],
+    advance: Callable[[int], None],
+) -> Report:
+    """Paint a film, or go on with one.
+
+    Args:
+        model: The network.
+        film: What is painted.
+        target: Where it goes.
+        direction: What holds when, in seconds of the source.
+        controls: How frames are painted.
+        config: Which part of it.
+        recipe: What the result depends on besides film, model and direction.
+        advance: Told how many more frames are done.
+
+    Raises:
+        FilmError: If there is no frame in that part of the film.
+        OutputError: If the result cannot be written, or another run is making it.
+    """
+    began = time.perf_counter()
+    if target.pattern is not None:
+        make_folder(target.path)
+    make_folder(target.parts)
+    journal = Journal(target.parts)
+    try:
+        with journal.claim("film") as ours:
+            if not ours:
+                raise OutputError(f"{target.path}: another run is making it; wait for its end")
+            parts = _Parts(target, _digest(model, film, direction, config, recipe))
+            report = _Run(model, film, target, direction, controls, config, parts).paint(advance)
+    finally:
+        journal.close()
+    shutil.rmtree(target.parts, ignore_errors=True)
+    return replace(report, seconds=round(time.perf_counter() - began, 3))
+
+
+@dataclass(frozen=True)
+class _Run:
+    model: Model
+    film: Film
+    target: Target
+    direction: Direction
+    controls: Controls
+    config: VideoConfig
+    parts: "_Parts"
+
+    def paint(self, advance: Callable[[int], None]) -> Report:
+        done = self.parts.find(self.direction)
+        advance(done.frames)
+        resumed = done.frames
+        number, at = done.count, done.frames
+        size = done.state.result.shape[:2] if done.state else (0, 0)
+        segment: Segment | None = None
+        opened = time.perf_counter()
+        try:
+            for painted in self._painted(done):
+                if segment is None:
+                    segment = self.parts.segment(number, at, self.film)
+                    opened = time.perf_counter()
+                segment.add(painted.pixels, painted.time - self.config.start)
+                at, size = at + 1, painted.pixels.shape[:2]
+                advance(1)
+                worked = time.perf_counter() - opened
+                if painted.state is not None and (
+                    worked >= self.config.segment_seconds or segment.count >= SEGMENT_FRAMES
+                ):
+                    self._close(segment, number, at, painted)
+                    segment, number = None, number + 1
+            if segment is not None:
+                segment.finish()
+                number += 1
+                segment = None
+        finally:
+            if segment is not None:
+                segment.abandon()
+        if at == 0:
+            raise FilmError(f"{self.film.path}: has no frames in that part of it")
+        notes, incomplete = self._damage()
+        notes += self._join(number)
+        return Report(at, resumed, size[1], size[0], 0.0, tuple(notes), incomplete)
+
+    def _painted(self, done: "_Done") -> Iterator[Painted]:
+        painter = FilmPainter(
+            self.model,
+            self.direction,
+            self.controls,
+            stable=self.config.stable,
+            jobs=self.config.jobs,
+            memory=self.config.memory,
+        )
+        yield from painter.paint(self._shown(done), done.state)
+
+    def _shown(self, done: "_Done") -> Iterator[Shown]:
+        """Yield the frames that are left to paint."""
+        config = self.config
+        after = done.last
+        start = config.start if after is None or config.every > 1 else after
+        for count, shown in enumerate(self.film.frames(start)):
+            if config.end is not None and shown.time >= config.end - 1e-6:
+                return
+            wanted = count % config.every == 0
+            if wanted and (after is None or shown.time > after + 1e-6):
+                pixels = shown.pixels
+                if pixels.shape[2] == 4 and not self.target.keeps_transparency:
+                    pixels = np.ascontiguousarray(pixels[..., :3])
+                yield Shown(pixels, shown.time)
+
+    def _close(self, segment: Segment, number: int, frames: int, painted: Painted) -> None:
+        assert painted.state is not None
+        segment.finish()
+        with writing(self.target.path):
+            self.parts.keep(number, frames, painted.time, painted.state)
+
+    def _damage(self) -> tuple[list[str], bool]:
+        """Return what to tell about what could not be read."""
+        damage, facts, notes = self.film.damage, self.film.facts, []
+        if damage.parts:
+            notes.append(
+                f"{self.film.path}: {damage.parts} damaged parts were left out ({damage.last})"
+            )
+        ends = facts.seconds
+        if damage.ended is not None and ends is not None and self.config.end is None:
+            missing = ends - damage.ended - 1 / float(facts.rate)
+            if missing > max(0.5, MISSING * ends):
+                notes.append(
+                    f"{self.film.path}: ends after {damage.ended:.1f} of {ends:.1f} seconds; "
+                    "it is damaged or not wholly downloaded"
+                )
+        return notes, bool(notes)
+
+    def _join(self, count: int) -> list[str]:
+        if self.target.pattern is not None:
+            return []
+        config, facts = self.config, self.film.facts
+        keeps = isinstance(self.film, MovieFilm) and config.every == 1
+        source = self.film if keeps and isinstance(self.film, MovieFilm) else None
+        joining = Joining(
+            self.target,
+            [self.parts.file(number) for number in range(count)],
+            facts,
+            source,
+            config.start,
+            config.end,
+        )
+        return joining.write(config.overwrite)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What other runs have made: segments, their frames, the time of the last and its state."""
+
+    count: int = 0
+    frames: int = 0
+    last: float | None = None
+    state: State | None = None
+
+
+class _Parts:
+    """The folder of segments beside a film."""
+
+    def __init__(self, target: Target, digest: str) -> None:
+        self._target, self._folder = target, target.parts
+        note = self._folder / "recipe.json"
+        same = False
+        with suppress(OSError, ValueError):
+            same = json.loads(note.read_text(encoding="utf-8")) == digest
+        with writing(target.path):
+            if not same:
+                for path in (*self._folder.glob("*.nut"), *self._folder.glob("*.npz")):
+                    path.unlink()
+                with new_file(note, overwrite=True) as file:
+                    file.write(json.dumps(digest).encode())
+            for path in self._folder.glob("*.partial"):
+                path.unlink()
+
+    def file(self, number: int) -> Path:
+        """Return the file of a segment."""
+        return self._folder / f"{number:06d}.nut"
+
+    def segment(self, number: int, frames: int, film: Film) -> Segment:
+        """Begin a segment."""
+        return Segment(self.file(number), self._target, film.facts, frames)
+
+    def keep(self, number: int, frames: int, last: float, state: State) -> None:
+        """Note that a segment is whole."""
+        path = self._folder / f"{number:06d}.npz"
+        with new_file(path, overwrite=True) as file:
+            np.savez(file, frames=frames, last=last, **_packed(state))
+
+    def find(self, direction: Direction) -> _Done:
+        """Return what is whole."""
+        done = _Done()
+        while True:
+            path = self._folder / f"{done.count:06d}.npz"
+            if self._target.pattern is None and not self.file(done.count).is_file():
+                return done
+            try:
+                with np.load(path) as values:
+                    state = _unpacked(values, direction.at(float(values["last"])).style)
+                    done = _Done(
+                        done.count + 1, int(values["frames"]), float(values["last"]), state
+                    )
+            except (OSError, ValueError, KeyError):
+                return done
+
+
+def _digest(
+    model: Model, film: Film, direction: Direction, config: VideoConfig, recipe: dict[str, Any]
+) -> str:
+    """Identify what a film depends on."""
+    digest = hashlib.sha256()
+    settings = asdict(config)
+    for name in ("jobs", "memory", "overwrite", "segment_seconds"):
+        del settings[name]
+    digest.update(json.dumps([__version__, recipe, settings, direction.fade], default=str).encode())
+    digest.update(repr(direction.strengths).encode())
+    for at, style in direction.styles:
+        digest.update(repr(at).encode() + style.to_vector().tobytes())
+    digest.update(model.digest)
+    for path in _sources(film.path):
+        status = os.stat(path)
+        digest.update(repr((str(path), status.st_size, status.st_mtime_ns)).encode())
+    return digest.hexdigest()
+
+
+def _sources(path: Path) -> Sequence[Path]:
+    if path.is_file():
+        return [path]
+    return sorted((path if path.is_dir() else path.parent).iterdir())
+
+
+def _packed(state: State) -> dict[str, Any]:
+    """Return a state as arrays; its style is known when it is read again."""
+    look = state.look
+    values: dict[str, Any] = {
+        "alpha": look.alpha,
+        "colors": look.maps.colors,
+        "features": look.maps.features,
+        "source": state.source,
+        "result": state.result,
+        "cells": np.stack([each.cells for each in (state.seen, *state.glances)]),
+        "reached": np.stack([each.reached for each in (state.seen, *state.glances)]),
+        "matrices": np.array([match.matrix for match in look.matches]),
+        "shifts": np.array([match.shift for match in look.matches]),
+    }
+    for number, colors in enumerate(look.finish or ()):
+        values |= {f"finish{number}_{name}": value for name, value in asdict(colors).items()}
+    return values
+
+
+def _unpacked(values: Any, style: StyleStatistics) -> State:
+    glances = [Glance(*pair) for pair in zip(values["cells"], values["reached"], strict=True)]
+    matches = zip(values["matrices"], values["shifts"], strict=True)
+    names = ("count", "total", "products", "histograms")
+    finish = None
+    if "finish0_count" in values:
+        first, second = (
+            ColorStatistics(*(values[f"finish{number}_{name}"] for name in names))
+            for number in range(2)
+        )
+        finish = (first, second)
+    look = Look(
+        style,
+        float(values["alpha"]),
+        Maps(values["colors"], values["features"]),
+        tuple(Match(*pair) for pair in matches),
+        finish,
+    )
+    return State(look, glances[0], tuple(glances[1:]), values["source"], values["result"])

@@ -1,0 +1,268 @@
+"""Films: read and written with their times and sound, and never lost."""
+
+import signal
+import struct
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+
+pytest.importorskip("av")
+
+from films import RATE, drawn, pictures_of, times_of, write_film
+
+from adain.config import Controls
+from adain.engine.model import Model
+from adain.painting.tiling import measure_pixels
+from adain.video import frames as frames_module
+from adain.video.direction import Direction
+from gallery.errors import FilmError, OutputError
+from gallery.use_cases import film_reading
+from gallery.use_cases.film_reading import MovieFilm, open_film
+from gallery.use_cases.film_writing import Target
+from gallery.use_cases.video import Report, VideoConfig, expected_frames, paint_film
+
+WHOLE = VideoConfig()
+
+
+def paint(
+    model: Model,
+    source: Path,
+    result: str | Path,
+    config: VideoConfig = WHOLE,
+    advance: Callable[[int], None] = lambda count: None,
+    **options: Any,
+) -> Report:
+    style = measure_pixels(model, drawn(7)[..., ::-1].astype(np.float32) / np.float32(255))
+    film = open_film(source, **options)
+    target, direction = Target.parse(str(result)), Direction(((0.0, style),))
+    return paint_film(model, film, target, direction, Controls(), config, {}, advance)
+
+
+def test_times_length_and_sound_are_kept(tiny_model: Model, tmp_path: Path) -> None:
+    source = write_film(tmp_path / "a.mp4")
+    report = paint(tiny_model, source, tmp_path / "b.mp4")
+    assert (report.frames, report.width, report.height) == (40, 64, 48)
+    assert times_of(tmp_path / "b.mp4") == pytest.approx(times_of(source), abs=1e-6)
+    sound = times_of(tmp_path / "b.mp4", "audio")
+    assert sound == pytest.approx(times_of(source, "audio"), abs=1e-3)
+    assert not (tmp_path / "b.mp4.parts").exists()
+
+
+def test_variable_rates_are_kept(tiny_model: Model, tmp_path: Path) -> None:
+    times = [0, 0.1, 0.15, 0.4, 0.5, 1.25, 1.3, 1.4]
+    source = write_film(tmp_path / "a.mp4", 8, times=times)
+    paint(tiny_model, source, tmp_path / "b.mp4")
+    assert times_of(tmp_path / "b.mp4") == pytest.approx(times, abs=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".mov"])
+def test_containers_take_the_sound_or_have_it_encoded(
+    tiny_model: Model, tmp_path: Path, suffix: str
+) -> None:
+    source = write_film(tmp_path / "a.mkv", 20, sound="pcm_s16le")
+    report = paint(tiny_model, source, tmp_path / f"b{suffix}")
+    assert report.frames == 20 and not report.notes
+    times = times_of(tmp_path / f"b{suffix}")
+    assert times == pytest.approx([i / float(RATE) for i in range(20)], abs=2e-3)
+    sound = times_of(tmp_path / f"b{suffix}", "audio")
+    assert sound[-1] == pytest.approx(20 / float(RATE), abs=0.1)
+
+
+def test_a_part_of_a_film_has_its_part_of_the_sound(tiny_model: Model, tmp_path: Path) -> None:
+    source = write_film(tmp_path / "a.mp4", 60)
+    config = VideoConfig(start=0.5, end=1.5)
+    report = paint(tiny_model, source, tmp_path / "b.mp4", config)
+    assert report.frames == 30 == expected_frames(open_film(source), config)
+    assert times_of(tmp_path / "b.mp4", "audio")[-1] == pytest.approx(1.0, abs=0.06)
+    preview = VideoConfig(every=10)
+    assert paint(tiny_model, source, tmp_path / "c.mp4", preview).frames == 6
+    with pytest.raises(FilmError, match="no frames in that part"):
+        paint(tiny_model, source, tmp_path / "d.mp4", VideoConfig(start=9))
+    assert not (tmp_path / "d.mp4").exists()
+
+
+def test_films_come_upright_square_and_smaller(tiny_model: Model, tmp_path: Path) -> None:
+    wide = write_film(tmp_path / "a.mp4", 3, sample_aspect_ratio=Fraction(2, 1))
+    assert open_film(wide).facts.width == 128
+    assert paint(tiny_model, wide, tmp_path / "b.mp4", max_side=64).width == 64
+    turned = write_film(tmp_path / "turned.mp4", 3)
+    data = turned.read_bytes()
+    upright = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 2**30)
+    quarter = struct.pack(">9i", 0, 65536, 0, -65536, 0, 0, 48 * 65536, 0, 2**30)
+    place = data.index(upright, data.index(b"tkhd"))
+    turned.write_bytes(data[:place] + quarter + data[place + 36 :])
+    film = open_film(turned)
+    assert (film.facts.width, film.facts.height) == (48, 64)
+    shown = next(iter(film.frames())).pixels
+    clockwise = np.rot90(drawn(0), -1)
+    assert np.abs(shown.astype(int) - clockwise).mean() < 12
+    assert paint(tiny_model, turned, tmp_path / "d.mp4").width == 48
+
+
+def test_odd_sizes_lose_a_pixel_in_films_and_none_in_pictures(
+    tiny_model: Model, tmp_path: Path
+) -> None:
+    source = write_film(tmp_path / "a.mkv", 3, 51, 33, codec="ffv1", pix_fmt="yuv444p")
+    paint(tiny_model, source, tmp_path / "b.mp4")
+    assert pictures_of(tmp_path / "b.mp4")[0].shape == (32, 50, 3)
+    paint(tiny_model, source, f"{tmp_path}/frames/")
+    names = sorted(path.name for path in (tmp_path / "frames").iterdir())
+    assert names == ["frame_000000.png", "frame_000001.png", "frame_000002.png"]
+    with Image.open(tmp_path / "frames" / names[0]) as image:
+        assert image.size == (51, 33)
+    paint(tiny_model, tmp_path / "frames", tmp_path / "c.mkv", rate=Fraction(12))
+    assert times_of(tmp_path / "c.mkv") == pytest.approx([0, 1 / 12, 2 / 12], abs=1e-3)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_animations_keep_times_loops_and_transparency(
+    tiny_model: Model, tmp_path: Path, suffix: str
+) -> None:
+    rows, columns = np.mgrid[:48, :64]
+    disc = np.where((rows - 24) ** 2 + (columns - 32) ** 2 < 500, 255, 0).astype(np.uint8)
+    images = [Image.fromarray(drawn(4 * i)).convert("RGBA") for i in range(4)]
+    for image in images:
+        image.putalpha(Image.fromarray(disc))
+    source = tmp_path / f"a{suffix}"
+    images[0].save(
+        source, save_all=True, append_images=images[1:], duration=[100, 200, 300, 100], loop=0,
+        disposal=0 if suffix == ".png" else 2,
+    )  # fmt: skip
+    for end in (".gif", ".webp"):
+        paint(tiny_model, source, tmp_path / f"b{end}")
+        with Image.open(tmp_path / f"b{end}") as result:
+            assert result.info.get("loop") == 0
+            durations = [frame.info["duration"] for frame in ImageSequence.all_frames(result)]
+            # The encoder of WebP joins frames that look alike, as those of a tiny network do.
+            assert durations == [100, 200, 300, 300] or end == ".webp"
+            assert sum(durations) in (800, 900)
+            shown = np.asarray(result.convert("RGBA"))
+            assert shown[0, 0, 3] == 0 and shown[24, 32, 3] == 255
+    paint(tiny_model, source, tmp_path / "b.mp4")
+    assert len(times_of(tmp_path / "b.mp4")) == 4
+
+
+def test_what_was_killed_goes_on_and_is_as_if_it_had_not(
+    tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames_module, "WINDOW", 8)
+    source = write_film(tmp_path / "a.mp4", 60)
+    config = VideoConfig(segment_seconds=0, stable=True)
+    paint(tiny_model, source, tmp_path / "whole.mp4", config)
+
+    done = 0
+
+    def interrupt(count: int) -> None:
+        nonlocal done
+        done += count
+        if done >= 30:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        paint(tiny_model, source, tmp_path / "b.mp4", config, interrupt)
+    assert not (tmp_path / "b.mp4").exists()
+    assert len(list((tmp_path / "b.mp4.parts").glob("*.npz"))) == 3
+    (tmp_path / "b.mp4.parts" / "000007.partial").write_bytes(b"half")
+    report = paint(tiny_model, source, tmp_path / "b.mp4", config)
+    assert (report.frames, report.resumed) == (60, 24)
+    assert times_of(tmp_path / "b.mp4") == times_of(tmp_path / "whole.mp4")
+    sound = (times_of(tmp_path / name, "audio") for name in ("b.mp4", "whole.mp4"))
+    assert next(sound) == next(sound)
+    for one, other in zip(
+        pictures_of(tmp_path / "b.mp4"), pictures_of(tmp_path / "whole.mp4"), strict=True
+    ):
+        assert np.abs(one.astype(int) - other).mean() < 1
+
+
+def test_other_settings_begin_anew(tiny_model: Model, tmp_path: Path) -> None:
+    source = write_film(tmp_path / "a.mp4", 20)
+
+    def interrupt(count: int) -> None:
+        if count:
+            raise KeyboardInterrupt
+
+    for config in (VideoConfig(segment_seconds=0), VideoConfig(segment_seconds=0, end=0.5)):
+        with pytest.raises(KeyboardInterrupt):
+            paint(tiny_model, source, tmp_path / "b.mp4", config, interrupt)
+    report = paint(tiny_model, source, tmp_path / "b.mp4", VideoConfig(end=0.5))
+    assert report.resumed == 0 and report.frames == 15
+
+
+def test_bad_films_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = tmp_path / "text.mp4"
+    text.write_text("not a film\n" * 100)
+    good = write_film(tmp_path / "good.mp4", 10)
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(good.read_bytes()[: good.stat().st_size // 3])
+    still = tmp_path / "still.png"
+    Image.new("RGB", (32, 32)).save(still)
+    (tmp_path / "empty").mkdir()
+    small = write_film(tmp_path / "small.mkv", 2, 8, 8, codec="ffv1", pix_fmt="yuv444p")
+    hdr = write_film(tmp_path / "hdr.mkv", 2, color_trc=16)
+    for path, words in (
+        (text, "not a film"),
+        (cut, "not wholly downloaded"),
+        (tmp_path / "none.mp4", "no such file"),
+        (still, "adain stylize"),
+        (tmp_path / "empty", "no pictures"),
+        (small, "at least 16"),
+        (hdr, "HDR"),
+    ):
+        with pytest.raises(FilmError, match=words) as caught:
+            open_film(path)
+        assert "\n" not in str(caught.value)
+
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    with pytest.raises(FilmError, match=r"pip install 'adain\[video\]'"):
+        film_reading.import_av()
+
+
+def test_sound_alone_is_no_film(tmp_path: Path) -> None:
+    import av
+
+    with av.open(str(tmp_path / "sound.mp4"), "w") as output:
+        stream = output.add_stream("aac", rate=22050)
+        tone = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1024), np.float32), format="flt", layout="mono"
+        )
+        tone.sample_rate = 22050
+        output.mux(stream.encode(tone))
+        output.mux(stream.encode())
+    with pytest.raises(FilmError, match="no video stream"):
+        MovieFilm(tmp_path / "sound.mp4")
+
+
+def test_what_ends_early_or_is_damaged_is_painted_and_told(
+    tiny_model: Model, tmp_path: Path
+) -> None:
+    source = write_film(tmp_path / "a.mkv", 90, sound=None, gop_size=10)
+    whole = source.read_bytes()
+    source.write_bytes(whole[: len(whole) * 6 // 10])
+    report = paint(tiny_model, source, tmp_path / "b.mp4")
+    assert report.incomplete and 20 < report.frames < 80
+    broken = bytearray(whole)
+    broken[len(whole) // 2 : len(whole) // 2 + 300] = bytes(300)
+    source.write_bytes(broken)
+    report = paint(tiny_model, source, tmp_path / "c.mp4")
+    assert report.frames > 50
+
+
+def test_a_second_run_waits_its_turn_and_names_are_checked(
+    tiny_model: Model, tmp_path: Path
+) -> None:
+    source = write_film(tmp_path / "a.mp4", 4)
+    (tmp_path / "b.mp4").write_bytes(b"mine")
+    with pytest.raises(OutputError, match="--overwrite"):
+        paint(tiny_model, source, tmp_path / "b.mp4")
+    assert (tmp_path / "b.mp4").read_bytes() == b"mine"
+    paint(tiny_model, source, tmp_path / "b.mp4", VideoConfig(overwrite=True))
+    assert len(times_of(tmp_path / "b.mp4")) == 4
+    for name in ("b.avi", "b", "b_%04d.mp4"):
+        with pytest.raises(OutputError, match="use"):
+            Target.parse(str(tmp_path / name))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
