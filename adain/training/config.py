@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from adain.config import check_settings, setting
+from adain.config import PRECISIONS, check_settings, setting
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,7 @@ class TrainingConfig:
     matrix_learning_rate: float = setting(1e-2, "Peak learning rate of Muon (3x3 convolutions).", 0)
     gradient_clip: float = 2.0
     seed: int = setting(0, "Decides the first weights and every crop.")
-    precision: str = setting(
-        "auto", "auto, float32 or bfloat16.", choices=("auto", "float32", "bfloat16")
-    )
+    precision: str = setting("auto", "{choices}.", choices=PRECISIONS)
     checkpoint_every: int = 500
     evaluate_every: int = 500
     workers: int = setting(0, "Processes that decode pictures; 0 decodes in place.", 0)
@@ -94,3 +92,47 @@ class DecoderLosses:
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How to learn a painting.
+
+    Attributes:
+        steps: The learning rate rises and falls with them.
+        seconds: The run ends after so many, its rate having fallen by then; None for no limit.
+        strength: Factor of what pulls towards the painting.
+        stroke: Size at which the painting is shown: 2 teaches strokes twice as large.
+        seed: Decides the first differences and every crop.
+        batch_size: Crops of photos in a step.
+        crop: Side of a crop in pixels.
+        learning_rate: Peak of Adam's.
+        gradient_clip: Largest norm of the gradient.
+        content_weight: Distance of the result's embedded features to the photo's.
+        style_weight: Distance of channel statistics to the painting's, embedded.
+        covariance_weight: Distance of all features together to the painting's.
+        structure_weight: Structural dissimilarity to the photo.
+        tv_weight: Total variation where the photo is flat.
+    """
+
+    steps: int = setting(120, "Most steps; about one a second on two cores.", 1, high=100_000)
+    seconds: float | None = None
+    strength: float = setting(1.0, "How far to go towards the painting.", 0.1, high=10)
+    stroke: float = setting(1.0, "Size of the strokes to learn: 2 doubles it.", 0.25, high=4)
+    seed: int = setting(0, "Decides the first differences and every crop.")
+    batch_size: int = 4
+    crop: int = 256
+    learning_rate: float = 2.5e-3
+    gradient_clip: float = 5.0
+    content_weight: float = 2.2
+    style_weight: float = 40.0
+    covariance_weight: float = 60.0
+    structure_weight: float = 1.0
+    tv_weight: float = 60.0
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.seconds is not None and not self.seconds > 0:
+            raise ValueError(f"the time must be more than 0 seconds, got {self.seconds}")
+        if self.crop < 64 or self.crop % 8:
+            raise ValueError(f"crop must be a multiple of 8, at least 64 pixels, got {self.crop}")

@@ -41,6 +41,9 @@ from adain.styles.adapter import PROJECTION_RANK, RANK, Adapter, decoder_digest
 from adain.styles.colors import ColorDistribution
 from adain.styles.recoloring import color_transfer
 from adain.styles.statistics import EPS
+from adain.training.config import Learning
+
+LEARNING = Learning()
 
 LOSS_LAYERS = (*STYLE_LAYERS, "relu5_1")
 
@@ -50,47 +53,11 @@ STYLE_SHARES = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.2, "relu4_1": 1.5, 
 WARM_UP, COOL_DOWN = 0.05, 0.4
 """Shares of the steps in which the learning rate rises, and falls."""
 
+CHECKPOINT_EVERY = 20
+"""Steps, about as many seconds."""
+
 PATIENCE = 150
 """Steps without a better loss after which the learning rate falls, to end."""
-
-
-@dataclass(frozen=True)
-class Learning:
-    """How to learn a painting.
-
-    Attributes:
-        steps: Most steps; the learning rate rises and falls with them.
-        seconds: Time after which the run ends, its rate having fallen; None for no limit.
-        batch_size: Crops of photos in a step.
-        crop: Side of a crop in pixels.
-        learning_rate: Peak of Adam's.
-        gradient_clip: Largest norm of the gradient.
-        seed: Decides the first differences and every crop.
-        content_weight: Distance of the result's embedded features to the photo's.
-        style_weight: Distance of channel statistics to the painting's, embedded.
-        covariance_weight: Distance of all features together to the painting's.
-        structure_weight: Structural dissimilarity to the photo.
-        tv_weight: Total variation where the photo is flat.
-    """
-
-    steps: int = 120
-    seconds: float | None = None
-    batch_size: int = 4
-    crop: int = 256
-    learning_rate: float = 2.5e-3
-    gradient_clip: float = 5.0
-    seed: int = 0
-    content_weight: float = 2.2
-    style_weight: float = 40.0
-    covariance_weight: float = 60.0
-    structure_weight: float = 1.0
-    tv_weight: float = 60.0
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}")
-        if self.crop < 64 or self.crop % 8:
-            raise ValueError(f"crop must be a multiple of 8, at least 64 pixels, got {self.crop}")
 
 
 @dataclass(frozen=True)
@@ -233,10 +200,11 @@ def learn(
     decoder: Decoder,
     target: Target,
     photos: Callable[[int], Tensor],
-    config: Learning = Learning(),
+    config: Learning = LEARNING,
     *,
     start: Adapter | None = None,
     on_step: Callable[[Lesson], None] = lambda lesson: None,
+    on_checkpoint: Callable[[Adapter], None] = lambda adapter: None,
     should_stop: Callable[[], bool] = lambda: False,
     mixed: bool = False,
 ) -> Adapter:
@@ -248,8 +216,9 @@ def learn(
         target: From `learn_target`.
         photos: Gives the crops `(N, 3, S, S)` of a step.
         config: How to learn.
-        start: Adapter to go on from.
+        start: Adapter to go on from, after the steps that its facts tell.
         on_step: Told what each step did.
+        on_checkpoint: Gets the adapter so far, every `CHECKPOINT_EVERY` steps.
         should_stop: Asked after each step; a true answer keeps what there is.
         mixed: Whether the network runs in bfloat16.
 
@@ -271,8 +240,8 @@ def learn(
     losses: dict[str, float] = {}
     began, best, best_step, ends = time.monotonic(), math.inf, 0, config.steps
     smooth = math.nan
-    done = 0
-    for step in range(config.steps):
+    done = first = 0 if start is None else int(start.facts.get("steps", 0))
+    for step in range(first, config.steps):
         share = step / ends
         if config.seconds is not None:
             share = max(share, (time.monotonic() - began) / config.seconds)
@@ -297,6 +266,8 @@ def learn(
         elif step - best_step > PATIENCE and share < 1 - COOL_DOWN:
             ends = round(step / (1 - COOL_DOWN))  # The rate begins to fall now.
         on_step(Lesson(done, min(1.0, max(done / ends, share)), losses))
+        if done % CHECKPOINT_EVERY == 0:
+            on_checkpoint(Adapter(digest, kept, {"steps": step, "losses": losses}))
         if should_stop():
             break
     final = low_rank.to_arrays()
@@ -359,7 +330,12 @@ def _losses(
         "structure": 1 - structural_similarity(result, photos).mean(),
         "tv": total_variation_loss(result, guide=photos),
     }
-    loss = _total(getattr(config, f"{name}_weight") * value for name, value in terms.items())
+    loss = _total(
+        getattr(config, f"{name}_weight")
+        * (config.strength if name in ("style", "covariance") else 1.0)
+        * value
+        for name, value in terms.items()
+    )
     return {"loss": loss, **terms}
 
 

@@ -1,0 +1,221 @@
+"""Learn paintings: pictures found, the decoder fine-tuned for them, the adapter kept.
+
+target ── find_lesson ── run_lesson ── Adapter, kept in the gallery
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from adain.config import MIN_SIDE, STYLE_SIDE
+from adain.engine.device import fast_bfloat16
+from adain.engine.model import Model
+from adain.errors import ImageError, WeightsError
+from adain.imaging.reading import load_image
+from adain.imaging.resizing import resize_shorter_side
+from adain.imaging.writing import save_image
+from adain.network.loading import load_network
+from adain.network.statistics import to_tensor
+from adain.network.weights import ASSETS, models_folder
+from adain.painting.measuring import measure_style
+from adain.painting.stylize import stylize_picture
+from adain.styles.adapter import Adapter
+from adain.styles.statistics import pool_styles, stack_styles
+from adain.training.config import Learning
+from adain.training.data import CropBatches, Pictures, find_pictures
+from adain.training.learn import learn, learn_target
+from gallery.database.paintings import Painting
+from gallery.errors import StylesError
+from gallery.files import make_folder, write_file
+
+if TYPE_CHECKING:
+    from gallery.database.gallery import Gallery
+    from gallery.database.queries import Group
+
+PHOTOS = ASSETS / "photos"
+"""Photos that ship, for those who give none."""
+
+MAX_PICTURES = 16
+"""Paintings of a group that are shown, evenly over all: each is measured in memory."""
+
+
+MIN_LEARNT = 32
+"""Least side of a picture in pixels: relu5_1 of a smaller one is a single position."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What is to be learnt, and how.
+
+    Attributes:
+        gallery: Where it is kept.
+        model: Whose decoder is the base.
+        target: What is learnt.
+        pictures: Its pictures, one or more.
+        photos: What it is learnt with.
+        config: How.
+        start: What was learnt before and is gone on from.
+    """
+
+    gallery: "Gallery"
+    model: Model
+    target: "Painting | Group"
+    pictures: tuple[Path, ...]
+    photos: Pictures
+    config: Learning
+    start: Adapter | None
+
+    @property
+    def checkpoint(self) -> Path:
+        """Return where what is learnt so far is kept, until it is in the gallery."""
+        kind = "" if isinstance(self.target, Painting) else f"{self.target.kind}-"
+        name = f"{kind}{self.target.slug}.{self.model.base}.safetensors"
+        return models_folder() / "learning" / name
+
+
+def find_lesson(
+    gallery: "Gallery",
+    model: Model,
+    target: "Painting | Group",
+    photos: Pictures,
+    config: Learning,
+    resume: bool = False,
+) -> Lesson:
+    """Find the pictures of a painting, or of all paintings of an artist or a style.
+
+    Args:
+        gallery: Where it is.
+        model: Whose decoder is the base.
+        target: What is to be learnt.
+        photos: From `find_photos`.
+        config: How.
+        resume: Whether to go on from what was learnt so far, if anything was.
+
+    Raises:
+        StylesError: If no picture is at hand.
+        WeightsError: If what was learnt so far is damaged.
+    """
+    lesson = Lesson(gallery, model, target, _pictures(gallery, target), photos, config, None)
+    if not resume:
+        return lesson
+    path = lesson.checkpoint
+    if path.is_file():
+        return replace(lesson, start=Adapter.from_bytes(path.read_bytes(), path.name))
+    return replace(lesson, start=gallery.adapter(target, model.base))
+
+
+def _pictures(gallery: "Gallery", target: "Painting | Group") -> tuple[Path, ...]:
+    if isinstance(target, Painting):
+        paintings: Sequence[Painting] = [target]
+    else:
+        paintings = gallery.page(group=target, limit=target.paintings)
+    found = [Path(each.path) for each in paintings if each.path and Path(each.path).is_file()]
+    if not found:
+        raise StylesError(
+            f"{target.slug}: its picture is not here, and numbers alone teach no strokes; give a "
+            "picture of it"
+        )
+    step, count = max(1, len(found) / MAX_PICTURES), min(len(found), MAX_PICTURES)
+    return tuple(found[int(i * step)] for i in range(count))
+
+
+def find_photos(folder: Path | None) -> Pictures:
+    """Return the photos to learn with: those of a folder, else those that ship.
+
+    Raises:
+        ImageError: If the folder holds none.
+    """
+    return find_pictures(folder or PHOTOS)
+
+
+def run_lesson(
+    lesson: Lesson,
+    on_share: Callable[[float], None] = lambda share: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    preview: Path | None = None,
+) -> Adapter:
+    """Learn, and keep what was learnt in the gallery.
+
+    Args:
+        lesson: From `find_lesson`.
+        on_share: Told the share of the work that is done.
+        should_stop: Asked after each step; a true answer keeps what there is.
+        preview: File into which a photo is painted on the way.
+
+    Raises:
+        ImageError: If a picture cannot be read.
+        OutputError: If a file cannot be written.
+        WeightsError: If the model cannot learn, or what was learnt before does not belong to it.
+    """
+    network = load_network(lesson.model)
+    if not network.encoder.config.embed_widths:
+        raise WeightsError(f"{lesson.model.name}: its encoder has no heads for losses")
+    device, config = lesson.model.device, lesson.config
+    crops = CropBatches(lesson.photos, config.batch_size, config.crop, seed=config.seed + 1)
+    target = learn_target(network.encoder, [each.to(device) for each in _shown(lesson)])
+
+    def keep(adapter: Adapter) -> None:
+        make_folder(lesson.checkpoint.parent)
+        write_file(lesson.checkpoint, adapter.to_bytes())
+        if preview is not None:
+            _paint(lesson, adapter, preview)
+
+    adapter = learn(
+        network.encoder,
+        network.decoder,
+        target,
+        lambda step: crops[step][0].to(device),
+        config,
+        start=lesson.start,
+        on_step=lambda step: on_share(step.share),
+        on_checkpoint=keep,
+        should_stop=should_stop,
+        mixed=fast_bfloat16(device),
+    )
+    lesson.gallery.keep_adapter(lesson.target, adapter)
+    lesson.checkpoint.unlink(missing_ok=True)
+    if preview is not None:
+        _paint(lesson, adapter, preview)
+    return adapter
+
+
+def _shown(lesson: Lesson) -> list[Tensor]:
+    """Return the pictures at the size at which their strokes are learnt."""
+    side = max(MIN_SIDE, round(STYLE_SIDE * lesson.config.stroke))
+    shown = []
+    for path in lesson.pictures:
+        picture = resize_shorter_side(load_image(path), side)
+        if min(picture.width, picture.height) < MIN_LEARNT:
+            raise ImageError(
+                f"{path.name}: too small to learn from; its sides must be at least {MIN_LEARNT} "
+                "pixels"
+            )
+        shown.append(to_tensor(picture.pixels))
+    return shown
+
+
+def _paint(lesson: Lesson, adapter: Adapter, preview: Path) -> None:
+    """Paint the first of the photos as far as it was learnt."""
+    model = lesson.model
+    if isinstance(lesson.target, Painting):
+        style = measure_style(model, lesson.pictures[0])
+    else:
+        styles = [measure_style(model, path) for path in lesson.pictures]
+        style = pool_styles(stack_styles(styles))
+    photo = load_image(lesson.photos.paths[0])
+    painted = stylize_picture(model, photo, replace(style, adapters=(adapter,)))
+    save_image(painted, preview, overwrite=True)
+
+
+def unlearnt(gallery: "Gallery", base: str) -> Sequence[Painting]:
+    """Return the paintings whose picture is at hand and that were not learnt, by number."""
+    done = gallery.learnt(base)
+    found: list[Painting] = []
+    after = 0
+    while page := gallery.page(after=after, limit=1000):
+        after = page[-1].id or 0
+        found += [p for p in page if p.id not in done and p.path and Path(p.path).is_file()]
+    return found
