@@ -50,9 +50,17 @@ class Client:
         url: Such as `http://127.0.0.1:8110`.
         key: A key of the service, where it needs one.
         timeout: Seconds to wait for an answer.
+
+    Raises:
+        ServiceError: If `url` is no address of the web.
     """
 
     def __init__(self, url: str, key: str | None = None, timeout: float = 90) -> None:
+        if not url.lower().startswith(("http://", "https://")):
+            host = url.rpartition("://")[2].partition("/")[0] or "127.0.0.1"
+            meant = f"http://{host}" if ":" in host else f"http://{host}:8110"
+            message = f"{url!r:.100} is no address of a service; give one such as {meant}"
+            raise ServiceError(message, "unreachable", 0)
         self._url, self._timeout = url.rstrip("/"), timeout
         self._session = requests.Session()
         # Else a password file of the user's would take the place of the key.

@@ -116,6 +116,10 @@ def _folder(output: str | None, several: bool) -> Path | None:
 
 
 def _format_of(path: Path, format: str | None) -> str:
+    if format is None and not path.suffix:
+        raise OutputError(
+            f"{path}: a folder? then give {path}/; a file ends in .png or .jpg, or give --format"
+        )
     if format is None and path.suffix.lower() not in WRITABLE:
         raise OutputError(f"{path}: no format has this suffix; use .png or .jpg, or give --format")
     return format or path.suffix[1:]

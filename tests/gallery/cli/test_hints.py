@@ -73,3 +73,15 @@ def test_the_help_has_three_examples_and_every_command_once(run: Run) -> None:
         assert text.count(f"\n  {name} ") == 1
     shown = [title for title, names in SECTIONS.items() if set(names) & set(COMMANDS)]
     assert [line[:-1] for line in text.splitlines() if line[:-1] in SECTIONS] == shown
+
+
+@pytest.mark.parametrize(
+    ("server", "meant"),
+    [("foo", "http://foo:8110"), ("host:9000", "http://host:9000"), ("ftp://x/", "http://x:8110")],
+)
+def test_a_server_that_is_no_address_has_a_line_of_its_own(
+    run: Run, server: str, meant: str
+) -> None:
+    result = run("stylize", "photo.jpg", "--style", "irises", "--server", server)
+    assert result.exit_code == 4 and result.stderr.count("\n") == 1
+    assert "is no address of a service" in result.stderr and meant in result.stderr

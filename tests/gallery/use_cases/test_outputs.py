@@ -60,6 +60,7 @@ def test_contradictions_are_refused_before_any_work(tmp_path: Path) -> None:
         (["a.jpg", "b.jpg"], str(file), None, "several photos need a folder"),
         (["a.jpg", "b.jpg"], "new.jpg", None, "such as new/"),
         (["a.jpg"], "out.gif", None, "out.gif: no format has this suffix"),
+        (["a.jpg"], "painted", None, "painted: a folder. then give painted/;"),
         (["a.jpg"], "out", None, "give --format"),
         (["a.jpg"], None, "psd", "no output format 'psd'; use one of avif, bmp"),
         (["a/x.jpg", "b/x.jpg"], f"{tmp_path}/", None, "a/x.jpg and b/x.jpg would both become"),
