@@ -27,6 +27,9 @@ from gallery.ingest.wikiart import is_wikiart, read_genres, read_name, style_fol
 
 SCHEMA = "adain-manifest/1"
 
+PATHS = ("path", "file", "filename", "image")
+"""What the column of the paths may be called."""
+
 MAX_LINE = 2**20
 """Characters of a line of a manifest, and of a sidecar; more is no list of paintings."""
 
@@ -212,7 +215,10 @@ def csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | Exception]]:
     """
     # File names need not be valid text; facts lose what is not.
     with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        rows = csv.DictReader(file)
+        header = file.readline(MAX_LINE)
+        file.seek(0)
+        # Where a comma stands in numbers, spreadsheets write semicolons.
+        rows = csv.DictReader(file, delimiter=max(",;\t", key=header.count))
         while True:
             try:
                 row = next(rows)
@@ -230,7 +236,7 @@ def csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | Exception]]:
 RowReader = Callable[[Path], Iterator[tuple[int, Mapping[str, Any] | Exception]]]
 
 ROWS: dict[str, RowReader] = {".csv": csv_rows, ".jsonl": json_rows, ".xlsx": excel_rows}
-"""What reads a manifest, by the end of its name."""
+"""The reader of a manifest, by the end of its name."""
 
 
 def _read_start(path: Path) -> str:
@@ -252,13 +258,14 @@ def _read_row(name: str, row: Mapping[str, Any], folder: Path, remote: Remote | 
     schema = row.get("schema") or SCHEMA
     if schema != SCHEMA:
         raise ManifestError(f"of schema {schema!r:.50}; this program reads {SCHEMA}")
-    path, url = row.get("path"), row.get("url")
+    path = next((row[name] for name in PATHS if row.get(name)), None)
+    url = row.get("url")
     if not path and url:
         if not isinstance(url, str):
             raise ManifestError("url must be text")
         return _read_remote(name, row, url, remote)
     if not path or not isinstance(path, str) or "\0" in path:
-        raise ManifestError("no path of a picture")
+        raise ManifestError("no path of a picture, in a column path")
     if not _is_inside(folder / path, folder):
         raise ManifestError(
             f"{path!r:.200} is not in the folder of the manifest, {folder.resolve()}; put the "

@@ -152,6 +152,16 @@ def test_what_is_not_understood_is_left_out_and_noted(tmp_path: Path) -> None:
     assert (dated.painting.year, dated.notes) == (1900, ())
 
 
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_table_of_a_spreadsheet_is_taken_as_it_is(tmp_path: Path, mark: str) -> None:
+    manifest = tmp_path / "m.csv"
+    manifest.write_text(f"Title{mark}Filename{mark}Date\nSun, Rise{mark}a.png{mark}1872\n")
+    (found,) = find_candidates(manifest)
+    assert found.painting is not None
+    assert (found.painting.title, found.painting.year) == ("Sun, Rise", 1872)
+    assert found.painting.path == str(tmp_path / "a.png")
+
+
 def write_sheet(path: Path, *rows: list[Any]) -> None:
     book = Workbook()
     for row in rows:
