@@ -34,6 +34,9 @@ Strokes have a size in pixels, so one rule for all makes styles comparable.
 COLOR_MODES = ("none", "luminance", "linear", "histogram")
 """Ways to keep the photo's colours (`adain.imaging.color`)."""
 
+PRECISIONS = ("auto", "float32", "bfloat16")
+"""Of numbers; auto is bfloat16 where the device is fast at it."""
+
 PictureFile = Path | bytes
 """A picture that goes with a photo: a file or its content."""
 
@@ -69,7 +72,8 @@ class Setting:
     def text(self) -> str:
         """Return the help with its values."""
         low, high = (each if each is None else f"{each:g}" for each in (self.low, self.high))
-        return self.help.format(low=low, high=high, choices=", ".join(map(str, self.choices)))
+        choices = alternatives([str(choice) for choice in self.choices]) if self.choices else ""
+        return self.help.format(low=low, high=high, choices=choices)
 
     def check(self, name: str, value: Any) -> None:
         """Raise `ValueError` unless a value is within the limits, or one of the choices."""

@@ -17,6 +17,9 @@ from adain.config import (
 
 DATABASE_VARIABLE = "ADAIN_DATABASE"
 
+MAX_THREADS = 64
+"""Threads that may be asked for."""
+
 QUALITIES = ("fast", "auto", "best")
 """One pass; one pass that is optimised further where it is not good enough; always optimised."""
 
@@ -145,7 +148,7 @@ class RenderConfig:
 
 @dataclass(frozen=True)
 class InspectConfig:
-    """What `adain inspect` shows.
+    """Options of `adain inspect`.
 
     Attributes:
         layer: Whose feature maps and Gram matrix.
@@ -154,19 +157,15 @@ class InspectConfig:
         iterations: Steps for each reconstruction.
     """
 
-    layer: str = "relu3_1"
-    maps: int = 32
-    max_side: int = 512
-    iterations: int = 100
+    layer: str = setting("relu3_1", "Whose maps are shown: relu1_1 ... relu5_1.", metavar="LAYER")
+    maps: int = setting(32, "Feature maps, at most.", 1, high=512, metavar="N")
+    max_side: int = setting(
+        512, "Longest side; larger photos are shrunk first.", 32, high=2048, metavar="PX"
+    )
+    iterations: int = setting(100, "Steps for each reconstruction.", 1, high=10_000, metavar="N")
 
     def __post_init__(self) -> None:
-        for name, value, low, high in (
-            ("maps", self.maps, 1, 512),
-            ("max-side", self.max_side, 32, 2048),
-            ("iterations", self.iterations, 1, 10_000),
-        ):
-            if not low <= value <= high:
-                raise ValueError(f"{name} must be from {low} to {high}, got {value}")
+        check_settings(self)
 
 
 @dataclass(frozen=True)
@@ -207,13 +206,14 @@ class IngestConfig:
     """
 
     recursive: bool = False
-    jobs: int = min(os.cpu_count() or 2, 8)
-    device: str = "auto"
+    jobs: int = setting(
+        min(os.cpu_count() or 2, 8), "Threads that decode and measure.", 1, high=MAX_THREADS
+    )
+    device: str = same(StylizeConfig, "device")
     dry_run: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= self.jobs <= 64:
-            raise ValueError(f"jobs must be from 1 to 64, got {self.jobs}")
+        check_settings(self)
 
 
 ASSIGNMENTS = ("every", "round-robin", "random", "nearest")
@@ -241,10 +241,17 @@ class BatchConfig:
     assign: str = "every"
     per_photo: int = 1
     seed: int = 0
-    jobs: int | None = None
+    jobs: int | None = setting(
+        None,
+        "Photos at the same time; by default one for each core.",
+        1,
+        high=MAX_THREADS,
+        metavar="N",
+    )
     dry_run: bool = False
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if self.assign not in ASSIGNMENTS:
             known = ", ".join(ASSIGNMENTS)
             raise ValueError(f"assign must be one of {known}, got {self.assign!r}")
@@ -253,18 +260,12 @@ class BatchConfig:
                 f"per-photo must be at least 1, and 1 unless styles are assigned at random, "
                 f"got {self.per_photo}"
             )
-        if self.jobs is not None and not 1 <= self.jobs <= 64:
-            raise ValueError(f"jobs must be from 1 to 64, got {self.jobs}")
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def threads_each(jobs: int) -> int:
     """Return the threads of a pass when so many pictures are worked on at the same time."""
+    from adain.engine.device import cores
+
     return max(1, cores() // jobs)
 
 

@@ -1,6 +1,7 @@
 """The device that the network runs on, and its memory."""
 
 import ctypes
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,6 +9,9 @@ from pathlib import Path
 import psutil
 
 from adain.engine.torch_extra import require_torch
+
+CPUS = Path("/sys/devices/system/cpu")
+"""Where Linux shows which processors share a core."""
 
 CGROUPS = Path("/sys/fs/cgroup")
 """Where Linux shows the limits of containers."""
@@ -53,6 +57,21 @@ def _accelerated() -> bool:
         return False
     drivers = map(Path, ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd"))
     return sys.platform in ("darwin", "win32") or any(driver.exists() for driver in drivers)
+
+
+def cores() -> int:
+    """Return how many cores of the CPU this process may use; two threads of one count once."""
+    if not hasattr(os, "sched_getaffinity"):
+        return psutil.cpu_count(logical=False) or os.cpu_count() or 1
+    return len({_sharing(processor) for processor in os.sched_getaffinity(0)})
+
+
+def _sharing(processor: int) -> str:
+    """Return the processors of one core, as a list of numbers."""
+    try:
+        return (CPUS / f"cpu{processor}/topology/thread_siblings_list").read_text().strip()
+    except OSError:
+        return str(processor)
 
 
 def fast_bfloat16(device: str) -> bool:

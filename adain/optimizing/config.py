@@ -2,18 +2,18 @@
 
 from dataclasses import dataclass
 
-from adain.config import LOSS_LAYERS, MIN_SIDE, Setting, check_settings, setting
+from adain.config import LOSS_LAYERS, MIN_SIDE, PRECISIONS, Setting, check_settings, setting
 
 OPTIMIZERS = ("pyramid", "pyramid-lbfgs", "lbfgs", "adam", "gradient-descent")
-"""Names of those of `adain.optimizing.optimizers`."""
+"""Names, in the order of the classes in `adain.optimizing.optimizers`."""
 
 STYLE_LOSSES = ("wasserstein", "gram", "statistics")
 
 POOLINGS = ("max", "average")
 
-PRECISIONS = ("auto", "float32", "bfloat16")
-
 MAX_WEIGHT = 1e6
+
+CONTENT_WEIGHT = 0.5
 
 STORED_CONTENT_WEIGHT = 0.02
 """For styles of which only statistics are at hand: their loss is smaller than that of pictures."""
@@ -21,7 +21,7 @@ STORED_CONTENT_WEIGHT = 0.02
 
 @dataclass(frozen=True)
 class LossConfig:
-    """What a picture is optimised for.
+    """The aim of an optimisation.
 
     Every term is relative to the power of its target, so that weights mean the same for every
     photo and painting.
@@ -44,9 +44,9 @@ class LossConfig:
     """
 
     content_weight: float = setting(
-        0.5,
-        f"Keeps what the photo shows. By default 0.5, or {STORED_CONTENT_WEIGHT} where only "
-        "statistics of a painting are at hand.",
+        CONTENT_WEIGHT,
+        f"Keeps what the photo shows. By default {CONTENT_WEIGHT}, or {STORED_CONTENT_WEIGHT} "
+        "where only statistics of a painting are at hand.",
         0,
         high=MAX_WEIGHT,
     )
@@ -61,16 +61,15 @@ class LossConfig:
     )
     style_loss: str = setting(
         "wasserstein",
-        "wasserstein, gram or statistics; by default the first, or the last for styles without a "
-        "picture.",
+        "{choices}; by default the first, or the last for styles without a picture.",
         choices=STYLE_LOSSES,
         metavar="LOSS",
     )
     style_scale: float = setting(
         1.0, "Size of the painting over that of the photo: larger strokes.", 0.05, high=20
     )
-    pooling: str = setting("max", "max or average.", choices=POOLINGS)
-    precision: str = setting("auto", "auto, float32 or bfloat16.", choices=PRECISIONS)
+    pooling: str = setting("max", "{choices}.", choices=POOLINGS)
+    precision: str = setting("auto", "{choices}.", choices=PRECISIONS)
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -109,7 +108,7 @@ class GatysConfig:
     loss: LossConfig = LossConfig()
     optimizer: str = setting(
         "pyramid",
-        "pyramid, pyramid-lbfgs, lbfgs, adam or gradient-descent.",
+        "{choices}.",
         choices=OPTIMIZERS,
     )
     learning_rate: float = setting(0.015, "Mean or first length of steps.", 1e-6, high=1)

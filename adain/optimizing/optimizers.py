@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from adain.optimizing import config
+
 State = Mapping[str, Tensor]
 
 
@@ -253,13 +255,9 @@ class PyramidLbfgs(Lbfgs):
 
 Optimizer = GradientDescent | Adam | Lbfgs
 
-OPTIMIZERS: Mapping[str, type[Optimizer]] = {
-    "pyramid": PyramidAdam,
-    "pyramid-lbfgs": PyramidLbfgs,
-    "lbfgs": Lbfgs,
-    "adam": Adam,
-    "gradient-descent": GradientDescent,
-}
+_CLASSES = (PyramidAdam, PyramidLbfgs, Lbfgs, Adam, GradientDescent)
+
+OPTIMIZERS: Mapping[str, type[Optimizer]] = dict(zip(config.OPTIMIZERS, _CLASSES, strict=True))
 
 
 def _pairs(state: State) -> State:

@@ -15,7 +15,7 @@ import typer
 from adain.config import Controls
 from gallery.cli import options
 from gallery.cli.exits import debugging, describe, exit_code, usage
-from gallery.cli.fields import spread
+from gallery.cli.fields import help_of, spread
 from gallery.cli.streams import complain, emit, progress
 from gallery.config import BatchConfig, StylizeConfig, database_url, threads_each
 from gallery.errors import OutputError
@@ -93,8 +93,7 @@ def batch(
         bool, typer.Option("--overwrite", help="Replace files that are not from a batch, too.")
     ] = DEFAULTS.overwrite,
     jobs: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Photos at the same time; by default one for each core."),
+        int | None, typer.Option(metavar="N", help=help_of(BatchConfig, "jobs"))
     ] = BATCH.jobs,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object for each result, not the path.")

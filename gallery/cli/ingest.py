@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gallery.cli.exits import describe, exit_code, usage
+from gallery.cli.fields import help_of
 from gallery.cli.options import Contact, Database, Device, Fetch, Quiet, load_network
 from gallery.cli.streams import complain, emit, progress
 from gallery.config import IngestConfig, StylizeConfig, database_url, threads_each
@@ -42,7 +43,7 @@ def ingest(
         bool, typer.Option("--recursive", "-r", help="Look into the folders of a folder too.")
     ] = DEFAULTS.recursive,
     jobs: Annotated[
-        int, typer.Option(metavar="N", help="Threads that decode and measure.")
+        int, typer.Option(metavar="N", help=help_of(IngestConfig, "jobs"))
     ] = DEFAULTS.jobs,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Say what would be added; write nothing.")

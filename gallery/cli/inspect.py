@@ -9,10 +9,10 @@ import typer
 
 from adain.engine.torch_extra import require_torch
 from gallery.cli.exits import usage
+from gallery.cli.fields import spread
 from gallery.cli.options import (
     Device,
     JsonObject,
-    MaxSide,
     Model,
     Overwrite,
     Quiet,
@@ -31,11 +31,9 @@ Examples:
 """
 
 
+@spread()
 def inspect(
     photo: Annotated[str, typer.Argument(metavar="PHOTO", help="A picture.")],
-    layer: Annotated[
-        str, typer.Option(metavar="LAYER", help="Whose maps are shown: relu1_1 ... relu5_1.")
-    ] = DEFAULTS.layer,
     output: Annotated[
         str | None,
         typer.Option(
@@ -45,11 +43,7 @@ def inspect(
             help="A file or a folder; by default PHOTO.LAYER.png beside the photo.",
         ),
     ] = None,
-    maps: Annotated[int, typer.Option(metavar="N", help="Feature maps, at most.")] = DEFAULTS.maps,
-    max_side: MaxSide = DEFAULTS.max_side,
-    iterations: Annotated[
-        int, typer.Option(metavar="N", help="Steps for each reconstruction.")
-    ] = DEFAULTS.iterations,
+    config: InspectConfig = DEFAULTS,
     overwrite: Overwrite = False,
     model: Model = "compact",
     device: Device = "auto",
@@ -66,8 +60,7 @@ def inspect(
 
     start = time.perf_counter()
     with usage():
-        config = InspectConfig(layer, maps, max_side, iterations)
-        target = plan_sheet(photo, layer, output)
+        target = plan_sheet(photo, config.layer, output)
     refuse_existing(target, overwrite)
 
     from adain.imaging.reading import load_image
@@ -83,7 +76,7 @@ def inspect(
     facts = {
         "photo": photo,
         "output": str(target),
-        "layer": layer,
+        "layer": config.layer,
         "seconds": round(time.perf_counter() - start, 3),
         "channels": seen.channels,
         "reconstructions": seen.reconstructions,

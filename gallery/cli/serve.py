@@ -2,18 +2,18 @@
 
 import signal
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from gallery.cli.exits import usage
+from gallery.cli.fields import spread
 from gallery.cli.options import Database, Device, Model, load_network
 from gallery.cli.streams import complain, emit
 from gallery.config import StylizeConfig, database_url
-
-if TYPE_CHECKING:
-    from gallery.web.settings import ServeConfig
+from gallery.web.settings import ServeConfig
 
 keys = typer.Typer(no_args_is_help=True, help="Keys for the web service.")
 
@@ -21,15 +21,15 @@ KeyFile = Annotated[
     Path | None,
     typer.Option("--keys", metavar="FILE", help="Where keys are; by default in your data folder."),
 ]
-HOST, PORT = "127.0.0.1", 8110
+DEFAULTS = ServeConfig()
 
 STATEMENT_SECONDS = 5
 """How long PostgreSQL may take for a question to the gallery."""
 
 
+@spread()
 def serve(
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = HOST,
-    port: Annotated[int, typer.Option(metavar="N", help="Port; 0 takes a free one.")] = PORT,
+    config: ServeConfig = DEFAULTS,
     name: Annotated[
         list[str] | None,
         typer.Option(metavar="HOST", help="Another name by which browsers call it; repeat."),
@@ -38,12 +38,7 @@ def serve(
         list[str] | None,
         typer.Option(metavar="URL", help="Another site whose pages may use it; repeat."),
     ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Let other machines in without a key.")
-    ] = False,
     key_file: KeyFile = None,
-    max_side: Annotated[int, typer.Option(metavar="PX", help="Longest side of a result.")] = 2048,
-    queue: Annotated[int, typer.Option(metavar="N", help="Pictures that may wait.")] = 32,
     model: Model = StylizeConfig.model,
     database: Database = None,
     device: Device = StylizeConfig.device,
@@ -52,18 +47,8 @@ def serve(
 
     Prints its address when it is ready. Only this machine can reach it, unless --host is given.
     """
-    from gallery.web.settings import ServeConfig
-
     with usage():
-        config = ServeConfig(
-            host=host,
-            port=port,
-            names=tuple(name or ()),
-            origins=tuple(origin or ()),
-            insecure=insecure,
-            max_side=max_side,
-            queue=queue,
-        )
+        config = replace(config, names=tuple(name or ()), origins=tuple(origin or ()))
     _serve(config, model, device, database, key_file or _default_keys())
 
 
@@ -124,7 +109,7 @@ def _hurried(url: str) -> str:
 
 
 def _serve(
-    config: "ServeConfig", model: str, device: str, database: str | None, key_file: Path
+    config: ServeConfig, model: str, device: str, database: str | None, key_file: Path
 ) -> None:
     from gallery.database.engine import open_database
     from gallery.database.gallery import Gallery, make_gallery

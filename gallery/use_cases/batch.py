@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from adain.config import Controls, settings_of
-from adain.engine.device import release_memory, resident_memory
+from adain.engine.device import cores, release_memory, resident_memory
 from adain.engine.model import Model
 from adain.errors import ImageError, ImageExistsError
 from adain.imaging.metadata import Notes
@@ -35,7 +35,7 @@ from adain.painting.measuring import measure_style
 from adain.painting.strokes import needed_side
 from adain.painting.stylize import stylize_picture
 from adain.painting.tiling import memory_limit
-from gallery.config import BatchConfig, StylizeConfig, cores
+from gallery.config import BatchConfig, StylizeConfig
 from gallery.database.similar import nearest
 from gallery.database.vectors import Vectors, pack_vector
 from gallery.errors import GalleryError, OutputError
@@ -146,7 +146,7 @@ class BatchJob:
 
 @dataclass(frozen=True)
 class BatchStep:
-    """What became of a job.
+    """The outcome of a job.
 
     Attributes:
         job: The job.
@@ -171,7 +171,7 @@ class BatchStep:
 
 
 Run = Callable[[Sequence[BatchJob]], Generator[BatchStep]]
-"""What carries jobs out, in any order: threads here, or Ray."""
+"""A function that carries jobs out, in any order: by threads here, or by Ray."""
 
 
 def find_photos(
@@ -524,7 +524,7 @@ def run_threads(
 
 @dataclass
 class Watch:
-    """What is known about a watched folder: which files changed when, and which were handled."""
+    """A watched folder: which files changed when, and which were handled."""
 
     source: Path
     output: Path

@@ -1,4 +1,4 @@
-"""What to make of a photo: the parameters of a request, checked."""
+"""The parameters of a request, checked."""
 
 import math
 from dataclasses import fields
@@ -13,6 +13,7 @@ from pydantic import (
 )
 
 from adain.config import Controls, Repainting, Setting, settings_of
+from adain.optimizing.config import LossConfig
 from gallery.config import StylizeConfig, has_strength
 from gallery.use_cases.references import MAX_STYLES, Reference, parse_reference
 from gallery.web.problems import Problem
@@ -49,7 +50,7 @@ _JPEG = settings_of(StylizeConfig)["jpeg_quality"]
 
 
 class StylizeParameters(_Controls):  # type: ignore[valid-type, misc]
-    """What to make of a photo: the settings of a repainting, its styles and the format."""
+    """Parameters of a repainting: its settings, the styles and the format."""
 
     style: tuple[Annotated[str, Field(max_length=200, pattern=NAME)], ...] = Field(
         (),
@@ -118,7 +119,7 @@ class StylizeParameters(_Controls):  # type: ignore[valid-type, misc]
 
 
 class JobParameters(StylizeParameters):
-    """What a job makes of a photo."""
+    """Parameters of a job."""
 
     method: Literal["stylize", "render"] = Field(
         "stylize",
@@ -127,12 +128,16 @@ class JobParameters(StylizeParameters):
     )
     content_weight: float | None = Field(
         None,
-        description="Of a render: keeps what the photo shows. By default 0.5, or 0.02 where of a "
-        "painting only statistics are at hand.",
+        description=f"Of a render. {settings_of(LossConfig)['content_weight'].text}",
         ge=0,
         le=1000,
     )
-    style_weight: float = Field(1.0, description="Of a render: takes the style.", gt=0, le=1000)
+    style_weight: float = Field(
+        LossConfig.style_weight,
+        description=f"Of a render. {settings_of(LossConfig)['style_weight'].text}",
+        gt=0,
+        le=1000,
+    )
     time_limit: float = Field(120, description="Of a render, in seconds.", ge=1, le=600)
 
     def weights(self, upload: Upload) -> list[float]:

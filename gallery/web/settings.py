@@ -3,8 +3,12 @@
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from adain.imaging.reading import ImageLimits
+from adain.config import check_settings, setting
+
+if TYPE_CHECKING:
+    from adain.imaging.reading import ImageLimits
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
@@ -32,16 +36,18 @@ class ServeConfig:
         paints_per_minute: Requests of one client that need the network.
     """
 
-    host: str = "127.0.0.1"
-    port: int = 8110
+    host: str = setting("127.0.0.1", "Address to listen on.", metavar="ADDRESS")
+    port: int = setting(8110, "Port; 0 takes a free one.", 0, high=65535, metavar="N")
     names: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
-    insecure: bool = False
+    insecure: bool = setting(False, "Let other machines in without a key.")
     max_body: int = 32 * 2**20
     max_bodies: int = 256 * 2**20
     max_pixels: int = 50_000_000
-    max_side: int = 2048
-    queue: int = 32
+    max_side: int = setting(
+        2048, "Longest side of a result.", 16, high=8192, unit="pixels", metavar="PX"
+    )
+    queue: int = setting(32, "Pictures that may wait.", 1, metavar="N")
     live: int = 4
     jobs: int = 32
     deadline: float = 60
@@ -50,14 +56,11 @@ class ServeConfig:
     paints_per_minute: int = 600
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise ValueError(f"port must be from 0 to 65535, got {self.port}")
-        for name in ("max_body", "max_bodies", "max_pixels", "queue", "live", "jobs", "deadline",
+        check_settings(self)
+        for name in ("max_body", "max_bodies", "max_pixels", "live", "jobs", "deadline",
                      "upload_seconds", "reads_per_minute", "paints_per_minute"):  # fmt: skip
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if not 16 <= self.max_side <= 8192:
-            raise ValueError(f"max-side must be from 16 to 8192 pixels, got {self.max_side}")
         if "*" in self.origins:
             raise ValueError("name the origins that may call the service; '*' is not accepted")
 
@@ -84,8 +87,10 @@ class ServeConfig:
             )
 
     @property
-    def photo_limits(self) -> ImageLimits:
+    def photo_limits(self) -> "ImageLimits":
         """Return what pictures are accepted."""
+        from adain.imaging.reading import ImageLimits
+
         return ImageLimits(max_bytes=self.max_body, max_pixels=self.max_pixels, max_side=16_384)
 
     def allows_host(self, name: str) -> bool:

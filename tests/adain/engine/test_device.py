@@ -1,4 +1,5 @@
 import ctypes
+import os
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,17 @@ def test_containers_of_the_first_version_count_too(groups: Path) -> None:
     values = ("1000000", 1_500_000, 0)
     fill(group, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", values)
     assert device_module._room(group) == 0
+
+
+def test_threads_of_one_core_count_once_and_cores_of_others_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for processor in range(8):  # Of four cores with two threads each.
+        folder = tmp_path / f"cpu{processor}" / "topology"
+        folder.mkdir(parents=True)
+        first = processor % 4
+        (folder / "thread_siblings_list").write_text(f"{first},{first + 4}\n")
+    monkeypatch.setattr(device_module, "CPUS", tmp_path)
+    for allowed, expected in ((range(8), 4), ((0, 4), 1), ((1, 2, 6), 2), ((9, 11), 2)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, allowed=allowed: set(allowed))
+        assert device_module.cores() == expected
