@@ -1,4 +1,4 @@
-"""What the library raises.
+"""Errors that the library raises.
 
 AdainError
 ├── ImageError     a picture that cannot be read, decoded, accepted or written
@@ -31,7 +31,7 @@ class ImageExistsError(ImageError):
 
 
 class EngineError(AdainError):
-    """What computes cannot be loaded or used on this machine."""
+    """ONNX Runtime or torch cannot be loaded or used on this machine."""
 
 
 class OptimizationError(AdainError):
@@ -39,7 +39,7 @@ class OptimizationError(AdainError):
 
 
 class TorchMissing(AdainError):
-    """What was asked for needs torch, which is not installed."""
+    """The work needs torch, which is not installed."""
 
 
 class WeightsError(AdainError):

@@ -11,7 +11,8 @@ from types import FrameType
 from typing import Any
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
-"""What stops a job on a cluster or a container ends like Ctrl-C: with a summary, and tidy."""
+"""Signals that stop a job on a cluster or a container; they end it like Ctrl-C: with a summary,
+and tidy."""
 
 RETRY_SECONDS = 0.02
 """How soon an interrupt is tried again that could not be raised."""

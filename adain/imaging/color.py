@@ -33,7 +33,7 @@ LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the luminance Y of YIQ, the luma of ITU-R BT.601."""
 
 ColorMap = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
-"""What takes photo and result, `(H, W, 3)` or a strip of both, and returns the new result."""
+"""A function of photo and result, `(H, W, 3)` or a strip of both, that returns the new result."""
 
 
 @dataclass(frozen=True, eq=False)

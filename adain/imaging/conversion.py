@@ -25,7 +25,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What turns a picture upright, by its EXIF orientation."""
+"""The turn that puts a picture upright, by its EXIF orientation."""
 
 
 def turn_upright(image: Image.Image) -> Image.Image:

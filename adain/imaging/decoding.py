@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError, _imaging
 from adain.errors import ImageError, ImageTooLargeError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
-"""What is read, decided by the content of a file; of animations the first frame."""
+"""The formats that are read, decided by the content of a file; of animations the first frame."""
 
 
 @contextmanager

@@ -15,15 +15,15 @@ LINES = 32
 """Old rows that are read at a time: those of a wide picture still fit the cache."""
 
 Kernel = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""What gives weights for distances."""
+"""A function that gives weights for distances."""
 
 Rows = Callable[[int, int], NDArray[np.float32]]
-"""What gives the rows of an image from one to before another."""
+"""A function that gives the rows of an image from one to before another."""
 
 
 @dataclass(frozen=True, eq=False)
 class Interpolation:
-    """What makes the positions along a side of an image: each is a weighted sum of old ones.
+    """A map to the new positions along a side of an image: each is a weighted sum of old ones.
 
     It is computed as matrix products of few positions each, several times faster than position by
     position.

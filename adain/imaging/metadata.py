@@ -1,4 +1,4 @@
-"""What a picture file says besides its pixels: facts about a photo, and what made a result.
+"""Metadata of picture files: facts about a photo, and what made a result.
 
 Facts are chosen by name, so that places (GPS), serial numbers, thumbnails of the original and
 the unknown blocks of camera makers never come along.
@@ -48,7 +48,7 @@ Facts = Mapping[int, str | int | IFDRational]
 
 @dataclass(frozen=True)
 class Notes:
-    """What is written into a file.
+    """Metadata to write into a file.
 
     Attributes:
         software: The program that made it.

@@ -20,7 +20,7 @@ LARGE_PIXELS = 2**24
 """A result of more pixels is kept in 16 bits a channel: half the memory, and as good as exact."""
 
 RowReader = Callable[[int, int], NDArray[np.float32]]
-"""What gives rows `(bottom - top, W, C)` of a picture for `top` and `bottom`, in [0, 1].
+"""A function that gives rows `(bottom - top, W, C)` of a picture for `top` and `bottom`, in [0, 1].
 
 Masks and alpha channels have no last axis: `(bottom - top, W)`."""
 

@@ -29,12 +29,12 @@ SUFFIXES = WRITABLE | {".gif", ".heic", ".heif"}
 """Suffixes that pictures usually have, in lower case: for searching folders."""
 
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
-"""What files of phones call themselves, at byte 8."""
+"""Names of formats of phones, at byte 8 of a file."""
 
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """What `load_image` accepts; all but `max_bytes` are checked on the header.
+    """Limits of `load_image`; all but `max_bytes` are checked on the header.
 
     Attributes:
         max_bytes: Size of the file.

@@ -13,7 +13,7 @@ from adain.imaging.metadata import KEPT, Notes
 from adain.imaging.picture import Strips
 
 PACKINGS = ("raw", "tiff_adobe_deflate", "tiff_deflate")
-"""What Pillow calls no compression, and that of zlib, now and formerly."""
+"""Pillow's names for no compression, and for that of zlib, now and formerly."""
 
 
 def read_tiff(image: TiffImageFile, data: bytes) -> NDArray[np.uint16] | None:

@@ -189,4 +189,4 @@ def load_state(module: torch.nn.Module, state: dict[str, Tensor], source: str) -
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 
 IMAGENET_STD = (0.229, 0.224, 0.225)
-"""What torchvision's networks expect to be subtracted from RGB in [0, 1], and to divide by."""
+"""Mean and deviation of RGB in [0, 1] by which torchvision's networks normalise."""

@@ -32,7 +32,7 @@ from adain.styles.recoloring import StyleColors
 
 
 class Model(Protocol):
-    """What `load_network` needs of an `adain.engine.model.Model`."""
+    """The part of an `adain.engine.model.Model` that `load_network` needs."""
 
     @property
     def files(self) -> ModelFiles: ...  # noqa: D102

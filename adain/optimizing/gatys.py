@@ -38,7 +38,7 @@ MAX_FAILURES = 5
 
 @dataclass(frozen=True)
 class Step:
-    """What one step did; the argument of the callback.
+    """Losses and picture of one step; the argument of the callback.
 
     Attributes:
         scale: Index of the scale, from 0.

@@ -1,4 +1,4 @@
-"""What the network sees in a photo: feature maps, channels that go together, what is kept.
+"""A look into the network: feature maps, channels that go together, what is kept.
 
 All of it is plain arrays of one photo `(H, W, 3)`, RGB in [0, 1], at one layer of an encoder.
 """
@@ -43,7 +43,7 @@ class FeatureMap:
 
 @dataclass(frozen=True)
 class ChannelProfile:
-    """What each channel of a layer does over the whole photo, each of shape `(C,)`.
+    """Figures of each channel of a layer over the whole photo, each of shape `(C,)`.
 
     Attributes:
         mean: Mean response; with `std` this is what a style is made of.

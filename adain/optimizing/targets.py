@@ -1,4 +1,4 @@
-"""What a style is in each layer, measured from paintings or taken from stored statistics."""
+"""Targets in each layer: a style measured from paintings, or taken from stored statistics."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ Paintings = Sequence[tuple[NDArray[np.float32], float]]
 
 @dataclass(frozen=True)
 class StyleTarget:
-    """What a layer of the result shall have, and the power that losses are relative to."""
+    """The target of one layer, and the power that losses are relative to."""
 
     target: Moments | NormalDistribution | FeatureStatistics
     power: float

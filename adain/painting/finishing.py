@@ -1,4 +1,4 @@
-"""What follows the network: colours and edges of the photo kept, smoothing, sharpening."""
+"""After the network: colours and edges of the photo kept, smoothing, sharpening."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,8 +25,8 @@ ColorPair = tuple[ColorStatistics, ColorStatistics]
 """Colours of a photo and of its result."""
 
 Step = Callable[[int, Pixels, Pixels], Pixels]
-"""What takes the number of a row, and from it on those of the photo and of the result, `(h, W, 3)`,
-and returns the new result."""
+"""A function of the number of a row, and of photo and result from it on, `(h, W, 3)`; it gives
+the new result."""
 
 
 def finishing_steps(

@@ -1,4 +1,4 @@
-"""What a style becomes for one photo: maps of its colours, its features and the decoder.
+"""Maps that carry a style to one photo: those of its colours, its features and the decoder.
 
 Each is affine, so that a strength is a blend with the identity, and styles that share a place are
 blended by their shares.

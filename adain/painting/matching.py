@@ -27,8 +27,8 @@ LOW, HIGH = -0.5, 1.5
 """Colours of the decoder beyond these count as these."""
 
 Shares = Callable[[int, int, int, int], Pixels]
-"""What gives the shares `(K, h, w)` of the styles, or what counts of them, between `top`, `bottom`,
-`left` and `right`."""
+"""A function that gives the shares `(K, h, w)` of the styles, or what counts of them, between
+`top`, `bottom`, `left` and `right`."""
 
 
 class Match(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a photo, a painting or a mask may be given as in Python, and the picture that it is."""
+"""Photos, paintings and masks as Python gives them: paths, bytes, Pillow images, arrays."""
 
 from pathlib import Path
 from typing import Any, BinaryIO

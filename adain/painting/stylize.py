@@ -30,7 +30,7 @@ from adain.styles.field import StyleField
 from adain.styles.statistics import StyleStatistics
 
 Painter = Callable[[Picture, StyleStatistics | StyleField, float], NDArray[np.generic]]
-"""What repaints a picture in a style to a degree: levels `(H, W, 3)` of the result."""
+"""A function that repaints a picture in a style to a degree: levels `(H, W, 3)` of the result."""
 
 UNTOUCHED = 0.1
 """Strength below which the photo itself fades in, to be whole at 0."""

@@ -33,7 +33,7 @@ COARSE_SCALES = (2, 4, 8, 16)
 
 @dataclass(frozen=True)
 class Reference:
-    """What results for one photo and one painting are measured against, on the judge's device.
+    """The target of results for one photo and one painting, on the judge's device.
 
     Attributes:
         photo: Shape `(1, 3, H, W)`, RGB in [0, 1].

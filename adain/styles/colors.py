@@ -9,7 +9,7 @@ VECTOR_SIZE = 9
 """Numbers of a vector of colours: three means and six second moments."""
 
 ROUNDING = 2.5e-3
-"""What a variance along any direction of colour can be off where a vector was kept in 16 bits:
+"""Greatest error of a variance along any direction of colour where a vector was kept in 16 bits:
 three times the error of a covariance, that is of one second moment and of two means."""
 
 STRIP_PIXELS = 2**13

@@ -14,7 +14,7 @@ REACH = 3.0
 """Spreads from the mean beyond which a style counts as this far from it."""
 
 GAIN = 0.1
-"""What the last layer's outputs are multiplied by: changes of channels are small."""
+"""Factor of the last layer's outputs: changes of channels are small."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -103,7 +103,7 @@ class StyleStatistics:
 
 @dataclass(frozen=True, eq=False)
 class ChannelMoments:
-    """What the statistics of a picture are put together from, piece by piece.
+    """Moments from which the statistics of a picture are put together, piece by piece.
 
     Attributes:
         count: Positions.

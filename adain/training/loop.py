@@ -27,7 +27,7 @@ from adain.training.run import Run
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """What one step did; the argument of the progress callback.
+    """Losses and times of one step; the argument of the progress callback.
 
     Attributes:
         losses: Terms of the loss at this step, by name; `loss` is their weighted sum.

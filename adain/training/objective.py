@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class Objective(nn.Module):
-    """What a run learns; `EncoderDistillation` and `DecoderTraining` are two."""
+    """The aim of a run; `EncoderDistillation` and `DecoderTraining` are two."""
 
     def forward(self, photos: Tensor, paintings: Tensor) -> dict[str, Tensor]:
         """Return the terms of the loss, with their weighted sum as `loss`.

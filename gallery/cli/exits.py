@@ -15,7 +15,7 @@ from gallery.signals import interruptible, was_interrupted
 
 
 class ExitCode(IntEnum):
-    """What the exit code of the command says; the table in `gallery/README.md` explains each."""
+    """Exit codes of the command; the table in `gallery/README.md` explains each."""
 
     DONE = 0
     UNEXPECTED = 1

@@ -92,7 +92,7 @@ def show(name: Name, as_json: Json = False, database: Database = None) -> None:
 @app.command()
 def similar(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="What --style of 'adain stylize' takes.")
+        str, typer.Argument(metavar="NAME", help="A style, as for 'adain stylize --style'.")
     ],
     limit: Limit = 10,
     sheet: Annotated[
@@ -118,7 +118,7 @@ def similar(
 @app.command("preview")
 def render_previews(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME", help="What --style of 'adain stylize' takes.")
+        list[str], typer.Argument(metavar="NAME", help="A style, as for 'adain stylize --style'.")
     ],
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="OUT", help="A .jpg file, or a folder.")
@@ -384,7 +384,7 @@ def _draw_sheet(
 
 
 class _Looks:
-    """What stands for styles on a sheet; the network is loaded when a preview is needed.
+    """The cells of styles on a sheet; the network is loaded when a preview is needed.
 
     Attributes:
         previews: Whether a preview was.

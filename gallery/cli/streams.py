@@ -1,4 +1,4 @@
-"""What the command prints: data on standard output, the rest on standard error."""
+"""Output of the command: data on standard output, the rest on standard error."""
 
 import os
 import sys

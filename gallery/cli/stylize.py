@@ -208,7 +208,7 @@ def _room(config: StylizeConfig, photo: "Picture") -> int | None:
 
 @dataclass(frozen=True)
 class _Work:
-    """What is the same for all photos."""
+    """All that is the same for every photo."""
 
     network: "Model"
     style: "ResolvedStyle"

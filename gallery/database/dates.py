@@ -14,7 +14,7 @@ _DASH = re.compile("\\s*[\u2010-\u2015\u2212/~]\\s*|\\s+(?:to|until|till|bis)\\s
 
 _NOT_KNOWN = re.compile(r"[\s?.-]*|[ns]\. ?d\.?|o\. ?j\.?|no date|undated|date unknown|unknown|"
                         r"not dated|undatiert|unbekannt|sans date|senza data|none|n/a")  # fmt: skip
-"""What says that there is no date."""
+"""Words that say that there is no date."""
 
 _FILLING = re.compile(
     r"\b(?:circa|ca|c|about|around|approximately|approx|probably|possibly|perhaps|presumably|"

@@ -26,7 +26,7 @@ CANDIDATES = 200
 """Paintings that the index compares; with its default of 40 it misses some of the nearest."""
 
 MAX_CANDIDATES = 1000
-"""What pgvector allows."""
+"""The limit of pgvector."""
 
 MAKE = (
     "CREATE EXTENSION IF NOT EXISTS vector",

@@ -81,7 +81,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Task:
-    """What the process that took a job needs to do it.
+    """A job with all that the process that took it needs.
 
     Attributes:
         files: What else belongs to it, by name: what was sent, and what was kept of an attempt.

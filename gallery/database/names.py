@@ -44,7 +44,7 @@ TELLING = 0.6
 """
 
 MISSPELT = 0.7
-"""What a word tells that is taken for another."""
+"""Evidence that a word is taken for another."""
 
 MAX_WORDS = 12
 

@@ -24,7 +24,7 @@ _BIDI_CONTROLS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 @dataclass(frozen=True)
 class Painting:
-    """What is known about a painting; empty where it is not known.
+    """The facts about a painting; empty where they are not known.
 
     Attributes:
         slug: Its name on the command line and in file names.

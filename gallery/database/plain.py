@@ -1,4 +1,4 @@
-"""What is known of the database without SQLAlchemy, whose import takes longer than a pass.
+"""Look-ups in the database without SQLAlchemy, whose import takes longer than a pass.
 
 The starter gallery ships as a database, `STARTER`, which `scripts/build_gallery` makes; and the
 statistics of one painting, named by its very slug, need no more than the driver.
@@ -40,7 +40,7 @@ ON adapter.painting_id = painting.id WHERE slug = ?"""
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a painting.
+    """The numbers of a painting.
 
     Attributes:
         vectors: Style vectors `(1, D)`, by the encoders that measured it.

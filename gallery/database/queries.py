@@ -1,4 +1,4 @@
-"""What the gallery reads: selections of paintings, groups and style vectors.
+"""Questions to the gallery: selections of paintings, groups and style vectors.
 
 Every function runs inside a transaction of `Gallery`; what it writes is in `writes`.
 """

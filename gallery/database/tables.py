@@ -223,7 +223,7 @@ class JobRow(Base):
 
 
 class JobFileRow(Base):
-    """What belongs to a job besides its photo: masks, and how far a render is."""
+    """A file of a job besides its photo: a mask, or how far a render is."""
 
     __tablename__ = "job_file"
 

@@ -57,7 +57,7 @@ WHERE = {
 
 @dataclass(frozen=True)
 class CatalogueEntry:
-    """What a record of a catalogue became.
+    """The outcome of a record of a catalogue.
 
     Attributes:
         name: File and line, or file and number of the record.

@@ -181,7 +181,7 @@ class Downloader:
 
 @dataclass
 class _Part:
-    """What has arrived of a file; `validator` tells whether the rest belongs to it."""
+    """The part of a file that has arrived; `validator` tells whether the rest belongs to it."""
 
     data: bytearray = field(default_factory=bytearray)
     validator: str = ""

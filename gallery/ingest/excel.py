@@ -9,7 +9,7 @@ from zipfile import BadZipFile, ZipFile
 from gallery.errors import ManifestError
 
 MAX_BYTES = 512 * 2**20
-"""What the parts of a file may be unpacked; a table of 100,000 paintings has some 50 MiB."""
+"""Most bytes of the parts of a file, unpacked; a table of 100,000 paintings has some 50 MiB."""
 
 
 def excel_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | Exception]]:

@@ -1,4 +1,4 @@
-"""What tells one picture from another: digests for equal ones, a hash for similar ones."""
+"""Fingerprints of pictures: digests for equal ones, a hash for similar ones."""
 
 import hashlib
 from functools import cache

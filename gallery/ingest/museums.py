@@ -1,4 +1,4 @@
-"""What a record of a museum's catalogue becomes: a line of a manifest.
+"""Records of museums' catalogues, turned into lines of a manifest.
 
 One function for each museum takes a record as the museum publishes it and gives the line, or says
 why there is none: only works whose picture the museum gives to the public domain are taken. What a

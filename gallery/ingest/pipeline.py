@@ -43,7 +43,7 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class IngestStep:
-    """What became of a picture; reported once that is in the database.
+    """The outcome of a picture; reported once that is in the database.
 
     Attributes:
         name: What the picture is called: its path, or a manifest and a line.

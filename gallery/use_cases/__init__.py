@@ -1,4 +1,4 @@
-"""What command line and web have in common: stylize, batch, render, compare, previews, repair.
+"""The work that command line and web share: stylize, batch, render, compare, previews, repair.
 
 May import `gallery.ingest` and `gallery.database`.
 """

@@ -21,7 +21,7 @@ SCALED = ("photo", "regions", "init")
 """Digests of a `Run` that such versions took of pixels whose last bits were those of torch."""
 
 Run = dict[str, Any]
-"""What a run is made of, by name: digests of its pictures and its settings, as JSON holds them."""
+"""The ingredients of a run, by name: digests of its pictures and settings, as JSON holds them."""
 
 
 def checkpoint_path(output: Path) -> Path:

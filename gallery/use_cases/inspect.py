@@ -38,7 +38,7 @@ INVERSION_PIXELS = 128 * 128
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was seen.
+    """The findings of a look into the network.
 
     Attributes:
         sheet: The sheet.

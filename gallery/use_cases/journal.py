@@ -1,4 +1,4 @@
-"""What a batch has made: a journal beside the results, and claims on what is being made.
+"""Results of a batch: a journal beside the results, and claims on what is being made.
 
 The journal is a file of JSON objects, one for each result; of several for one result the last
 holds. It is written before a result gets its name, so a result that fits its entry is complete,
@@ -39,12 +39,12 @@ PIECE = 2**20
 """Bytes of the journal, or of a file to digest, that are read at a time."""
 
 Stamp = tuple[int, ...]
-"""What tells that a file is still the same without reading it."""
+"""Facts that tell that a file is still the same without reading it."""
 
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """What a result was made of.
+    """A result and its ingredients.
 
     Attributes:
         output: Its path, relative to the journal, with `/`.

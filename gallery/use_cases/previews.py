@@ -34,12 +34,12 @@ VERSION = "adain-preview/3"
 """Part of every digest; to be changed with the example photo or the way a preview is made."""
 
 MAX_BYTES = 256 * 2**20
-"""What the cache may hold, some 15,000 previews; then a quarter goes, unused for longest."""
+"""Bytes that the cache may hold, some 15,000 previews; then a quarter goes, unused for longest."""
 
 
 @dataclass(frozen=True)
 class PreviewConfig:
-    """What previews look like and where they are kept.
+    """Size of previews, and where they are kept.
 
     Attributes:
         side: Longest side in pixels.

@@ -1,4 +1,4 @@
-"""What a result says about itself."""
+"""Provenance: the note in a result that says how it was made."""
 
 import json
 from dataclasses import fields

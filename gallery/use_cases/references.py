@@ -1,4 +1,4 @@
-"""What `--style` takes: names of paintings, artists and movements, files, and mixtures of them."""
+"""References, as `--style` takes them: paintings, artists, movements, files, and mixtures."""
 
 import math
 import mimetypes

@@ -1,4 +1,4 @@
-"""What is wrong in a gallery, and mending it.
+"""Faults of a gallery, found and mended.
 
     the file and its indexes ── pictures that moved ── statistics ── colours ── pools
 

@@ -166,7 +166,7 @@ def _add_paintings(api: APIRouter, state: AppState) -> None:
         responses=FIND,
     )
     async def painting(request: Request, slug: Slug) -> Response:
-        """What is known about a painting."""
+        """The facts about a painting."""
         found = await state.read(partial(gallery.find, slug))
         return _cached(request, painting_document(found))
 
@@ -229,7 +229,7 @@ def _add_pictures(api: APIRouter, state: AppState) -> None:
 
     @api.get(
         "/paintings/{slug}/preview",
-        summary="What its style does",
+        summary="A preview of its style",
         tags=["pictures"],
         response_class=Response,
         responses=responses | documented("style-not-measured", "busy", "too-late"),

@@ -1,4 +1,4 @@
-"""What the API answers with, as JSON."""
+"""Answers of the API, as JSON."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -76,7 +76,7 @@ class ModelsDocument(BaseModel):
 
 
 class LossDocument(BaseModel):
-    """What is left to gain after a step of a render, relative to its targets."""
+    """Losses after a step of a render, relative to its targets."""
 
     step: int
     scale: int = Field(description="Sizes from coarse to fine, from 0.")

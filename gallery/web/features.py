@@ -104,7 +104,7 @@ def create_feature_api(state: AppState) -> APIRouter:
 
     @api.post(
         "/features",
-        summary="What a layer sees",
+        summary="A look into a layer",
         response_class=Response,
         responses=ERRORS
         | documented("torch-missing")
@@ -142,7 +142,7 @@ def create_feature_api(state: AppState) -> APIRouter:
 
     @api.post(
         "/statistics",
-        summary="What a style replaces",
+        summary="Statistics that a style replaces",
         responses=ERRORS | documented("style-not-found"),
         openapi_extra={"requestBody": BODY},
     )

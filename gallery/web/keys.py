@@ -23,7 +23,7 @@ class KeysError(GalleryError):
 
 @dataclass(frozen=True)
 class Key:
-    """What is known about a key; the key itself is not.
+    """The facts about a key; the key itself is not kept.
 
     Attributes:
         name: Whose it is.

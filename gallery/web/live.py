@@ -36,7 +36,7 @@ MAX_SETTINGS = 16 * 1024
 """Characters of the settings."""
 
 MESSAGES_PER_SECOND = 60
-"""What a client may send in the long run; a minute's worth of it at once."""
+"""Messages that a client may send in the long run; a minute's worth of it at once."""
 
 IDLE_SECONDS = 60
 """A client that sends nothing for so long gives its place up."""

@@ -1,4 +1,4 @@
-"""What the service counts, for Prometheus; labels never hold what a user wrote."""
+"""Counters of the service, for Prometheus; labels never hold what a user wrote."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What stands before the handlers: who may come in, how much they may bring, what goes with it.
+"""The door before the handlers: who may come in, and how much they may bring.
 
     Envelope   request number, security headers, metrics; errors of the others become responses
       └─ Access   host name, origin, key and scope, rate
@@ -26,12 +26,12 @@ from gallery.web.settings import ServeConfig
 API = "/api/"
 
 PUBLIC = ("/api/v1/health", "/api/v1/ready")
-"""What answers without a key: it tells nothing."""
+"""Paths that answer without a key: they tell nothing."""
 
 ADMIN = ("/api/v1/metrics",)
 
 COLLECTION = "/api/v1/paintings"
-"""What only administrators change."""
+"""Paths that only administrators change."""
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (

@@ -27,7 +27,7 @@ UPLOAD = documented("bad-request", "upload-too-slow", "body-too-large", "not-a-p
 
 
 class PaintingFacts(BaseModel):
-    """What is known about a painting that is added."""
+    """The facts about a painting that is added."""
 
     title: Annotated[str, Field(min_length=1, max_length=MAX_TEXT, pattern=NAME)]
     artist: Text = ""

@@ -1,4 +1,4 @@
-"""What can go wrong with a request, as `application/problem+json` (RFC 9457) with stable codes."""
+"""Problems with a request, as `application/problem+json` (RFC 9457) with stable codes."""
 
 import logging
 from collections.abc import Mapping, Sequence

@@ -47,7 +47,7 @@ CHECKPOINT_SECONDS = 20.0
 """How much of a render is lost at most when its process dies."""
 
 RUN = {"job": "render"}
-"""What checkpoints belong to: to the job that they are kept with."""
+"""The run that checkpoints belong to: that of the job that they are kept with."""
 
 
 def render_photo(

@@ -1,4 +1,4 @@
-"""What the handlers share: the network behind its thread, and the gallery behind another."""
+"""The state that handlers share: the network behind its thread, the gallery behind another."""
 
 import asyncio
 import time

@@ -68,7 +68,7 @@ PICTURE_BODY: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Upload:
-    """What was sent.
+    """The parts that were sent.
 
     Attributes:
         photo: A picture file, not decoded yet.

@@ -1,4 +1,4 @@
-"""What a render of the web tells while it goes on, and how it is stopped."""
+"""News of a render of the web while it goes on, and the way to stop it."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ class Interrupted(Exception):
 
 
 class Watched:
-    """What a render on one thread tells another one that asks now and then."""
+    """A render on one thread, as another one that asks now and then knows it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

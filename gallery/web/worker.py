@@ -19,7 +19,7 @@ _Item = tuple[float, int, Callable[[], Any], Future[Any]]
 
 
 class Priority(IntEnum):
-    """What goes first: seconds that work may wait for work of a smaller number.
+    """The order of work: seconds that work may wait for work of a smaller number.
 
     Somebody looks at a photo while previews fill in; but whoever paints without a pause does not
     keep others off for ever.

@@ -1,4 +1,4 @@
-"""What Alembic runs: the migrations, in a transaction that is open already.
+"""The entry for Alembic: runs the migrations, in a transaction that is open already.
 
 `adain db upgrade` is the way in; to write a migration, see `alembic_config` in `engine`.
 """

@@ -1,4 +1,4 @@
-"""What belongs to a job besides its photo."""
+"""Files of a job besides its photo."""
 
 import sqlalchemy as sa
 from alembic import op
