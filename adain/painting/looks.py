@@ -5,7 +5,7 @@ share a look, so that what stays the same in them is painted the same.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from adain.config import Controls
 from adain.engine.model import Model
 from adain.imaging.color import ColorStatistics
-from adain.imaging.picture import Picture, to_unit
+from adain.imaging.picture import Picture, to_levels, to_unit
 from adain.painting.finishing import ColorPair, measure_pair
 from adain.painting.matching import (
     Match,
@@ -29,6 +29,7 @@ from adain.painting.matching import (
     seen_colors,
 )
 from adain.painting.tiling import Maps, measure_maps, paint_tiles
+from adain.styles.adapter import Adapter
 from adain.styles.colors import ColorDistribution, ColorMoments
 from adain.styles.field import StyleField
 from adain.styles.recoloring import style_colors
@@ -47,6 +48,8 @@ class Look:
         maps: Those of the colours and features of the frames.
         matches: What gives the result the colours of each style; none without recoloring.
         finish: Colours of the frames and their results, where some are kept.
+        toward: Another look and its share, where the two cannot be blended before painting:
+            what was learnt of their styles differs.
     """
 
     style: Style
@@ -54,6 +57,12 @@ class Look:
     maps: Maps
     matches: tuple[Match, ...]
     finish: ColorPair | None = None
+    toward: "tuple[Look, float] | None" = None
+
+    @property
+    def adapters(self) -> list[Adapter | None]:
+        """Return what was learnt of each style."""
+        return [style.adapter for style in _styles(self.style)]
 
     def blend(self, other: "Look", share: float) -> "Look":
         """Return a look between this one, at 0, and another of as many styles, at 1."""
@@ -72,6 +81,8 @@ class Look:
                 _blend(*pair, share) for pair in zip(self.finish, other.finish, strict=True)
             )
             finish = (first, second)
+        if self.adapters != other.adapters:
+            return replace(self, finish=finish, toward=(other, share))
         return Look(
             other.style,
             self.alpha + share * (other.alpha - self.alpha),
@@ -149,6 +160,14 @@ def paint_by_look(
         style: Unused, like `alpha`: a look has its own.
         alpha: Unused.
     """
+    if look.toward is not None:
+        other, share = look.toward
+        first, second = (
+            paint_by_look(model, memory, None, each, picture)
+            for each in (replace(look, toward=None), other)
+        )
+        mixed = to_unit(first) + np.float32(share) * (to_unit(second) - to_unit(first))
+        return to_levels(mixed, first.dtype)
     tiles = paint_tiles(
         model, picture, look.style, look.alpha, memory=memory, progress=progress, maps=look.maps
     )

@@ -342,6 +342,8 @@ def _paints(look: Look, moment: Moment) -> bool:
     if look.alpha != moment.alpha:
         return False
     styles = look.style.styles if isinstance(look.style, StyleField) else (look.style,)
+    if [style.adapter for style in styles] != [style.adapter for style in moment.style.split()]:
+        return False
     vectors = np.concatenate([style.to_vector() for style in styles])
     return np.array_equal(vectors, moment.style.to_vector(), equal_nan=True)
 

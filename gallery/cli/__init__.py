@@ -24,6 +24,7 @@ COMMANDS = {
     "compare": "compare:compare",
     "inspect": "inspect:inspect",
     "batch": "batch:batch",
+    "video": "video:video",
     "ingest": "ingest:ingest",
     "manifest": "manifest:manifest",
     "serve": "serve:serve",

@@ -265,14 +265,14 @@ class Joining:
             video.time_base = self.facts.ticks
             sources: list[Iterable[Any]] = [self._pictures(video)]
             lost: list[str] = []
+            if self.title:
+                output.metadata["comment"] = self.title
             if self.source is None:
                 _mux_in_order(output, sources)
                 return lost
             with self.source.opened() as source:
                 begin = beginning(source) + Fraction(self.start)
                 output.metadata.update(_titles(source.metadata))
-                if self.title:
-                    output.metadata["comment"] = self.title
                 others = list(_others(container, source, lost))
                 for kept in others:
                     sources.append(kept.packets(output, self.source, begin, self.end, self.start))

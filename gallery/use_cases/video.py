@@ -134,7 +134,8 @@ def paint_film(
         direction: What holds when, in seconds of the source.
         controls: How frames are painted.
         config: Which part of it.
-        recipe: What the result depends on besides film, model and direction.
+        recipe: What the result depends on besides film, model and direction; `title` is what it
+            says about itself.
         advance: Told how many more frames are done.
 
     Raises:
@@ -151,7 +152,9 @@ def paint_film(
             if not ours:
                 raise OutputError(f"{target.path}: another run is making it; wait for its end")
             parts = _Parts(target, _digest(model, film, direction, config, recipe))
-            report = _Run(model, film, target, direction, controls, config, parts).paint(advance)
+            title = str(recipe.get("title", ""))
+            run = _Run(model, film, target, direction, controls, config, parts, title)
+            report = run.paint(advance)
     finally:
         journal.close()
     shutil.rmtree(target.parts, ignore_errors=True)
@@ -167,6 +170,7 @@ class _Run:
     controls: Controls
     config: VideoConfig
     parts: "_Parts"
+    title: str
 
     def paint(self, advance: Callable[[int], None]) -> Report:
         done = self.parts.find(self.direction)
@@ -265,6 +269,7 @@ class _Run:
             source,
             config.start,
             config.end,
+            self.title,
         )
         return joining.write(config.overwrite)
 
@@ -340,6 +345,7 @@ def _digest(
     digest.update(repr(direction.strengths).encode())
     for at, style in direction.styles:
         digest.update(repr(at).encode() + style.to_vector().tobytes())
+        digest.update(repr([each and each.digest for each in style.adapters]).encode())
     digest.update(model.digest)
     for path in _sources(film.path):
         status = os.stat(path)
