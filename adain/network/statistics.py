@@ -130,17 +130,16 @@ def color_moments(images: Tensor) -> ColorMoments:
     return ColorMoments(values.shape[2], total, products)
 
 
-def recolor(images: Tensor, matrix: Tensor, shift: Tensor, alpha: float = 1.0) -> Tensor:
+def recolor(images: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
     """Return pictures with other colours, in [0, 1], as `adain.styles.recoloring` does.
 
     Args:
         images: Shape `(N, 3, H, W)`, RGB in [0, 1].
         matrix: Shape `(N, 3, 3)`.
         shift: Shape `(N, 3)`.
-        alpha: Strength: 0 is the identity.
     """
     mapped = torch.baddbmm(shift[:, :, None], matrix, images.flatten(2))
-    return torch.lerp(images, soften(mapped.unflatten(2, images.shape[2:])), alpha).clamp(0, 1)
+    return soften(mapped.unflatten(2, images.shape[2:]))
 
 
 def soften(image: Tensor) -> Tensor:

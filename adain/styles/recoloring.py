@@ -35,36 +35,13 @@ FIT_RIDGE = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class ColorAffine:
-    """An affine map of colours: `matrix` `(N, 3, 3)` and `shift` `(N, 3)`, float32.
-
-    Attributes:
-        alpha: Strength: 0 is the identity.
-    """
+    """An affine map of colours: `matrix` `(N, 3, 3)` and `shift` `(N, 3)`, float32."""
 
     matrix: NDArray[np.float32]
     shift: NDArray[np.float32]
-    alpha: float = 1.0
-
-    def apply(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return pixels `(h, W, 3)` as the first map changes them, in [0, 1]."""
-        mapped = soften(pixels @ self.matrix[0].T + self.shift[0])
-        if self.alpha == 1:
-            return mapped
-        blend: NDArray[np.float32] = (pixels + self.alpha * (mapped - pixels)).clip(0, 1)
-        return blend
 
 
-def soften(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return colours of any range in [0, 1]: lights keep their shades where a clip burns them."""
-    inner = pixels.clip(KNEE, 1 - KNEE)
-    beyond = (pixels - inner) / KNEE
-    softened: NDArray[np.float32] = inner + KNEE * (beyond / (1 + np.abs(beyond)))
-    return softened
-
-
-def color_transfer(
-    photo: ColorDistribution, style: ColorDistribution, alpha: float = 1.0
-) -> ColorAffine:
+def color_transfer(photo: ColorDistribution, style: ColorDistribution) -> ColorAffine:
     """Return the map that gives a photo the mean and covariance of a style's colours.
 
     That of `transport`, with gains held to `GAINS`.
@@ -72,12 +49,11 @@ def color_transfer(
     Args:
         photo: Colours of photos.
         style: Colours of a style for each photo, or of one for all.
-        alpha: Strength: 0 is the identity.
     """
     source, target = (each.covariance + RIDGE * np.eye(3) for each in (photo, style))
     matrix = transport(source, target, GAINS)
     shift = style.mean - (matrix @ photo.mean[:, :, None])[:, :, 0]
-    return ColorAffine(matrix.astype(np.float32), shift.astype(np.float32), alpha)
+    return ColorAffine(matrix.astype(np.float32), shift.astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,17 +15,14 @@ from adain.network.statistics import (
     layer_scale,
     layer_statistics,
     normalization_maps,
-    recolor,
-    soften,
     style_tensors,
     style_vector,
     to_pixels,
     to_style,
     to_tensor,
 )
-from adain.styles import normalization, recoloring
+from adain.styles import normalization
 from adain.styles.colors import ColorMoments
-from adain.styles.recoloring import color_transfer
 from adain.styles.statistics import EPS
 
 
@@ -166,22 +163,6 @@ def test_colours_of_a_batch_are_those_of_its_pictures() -> None:
         alone = ColorMoments.of(to_pixels(image)).distribution()
         np.testing.assert_allclose(together.mean[i], alone.mean[0], atol=1e-6)
         np.testing.assert_allclose(together.covariance[i], alone.covariance[0], atol=1e-6)
-
-
-@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
-def test_pictures_are_recolored_as_arrays_are(alpha: float) -> None:
-    photos = pictures()
-    given, wanted = (color_moments(x).distribution() for x in (photos, (photos**2).flip(0)))
-    affine = color_transfer(given, wanted, alpha)
-    matrix, shift = (torch.from_numpy(each) for each in (affine.matrix, affine.shift))
-    result = recolor(photos, matrix, shift, alpha)
-    expected = type(affine)(affine.matrix[:1], affine.shift[:1], alpha).apply(to_pixels(photos[:1]))
-    np.testing.assert_allclose(to_pixels(result[:1]), expected, atol=1e-5)
-
-
-def test_colours_out_of_range_are_softened_as_arrays_are() -> None:
-    ramp = torch.linspace(-1, 2, 301)
-    np.testing.assert_allclose(soften(ramp), recoloring.soften(ramp.numpy()), atol=1e-7)
 
 
 def test_a_picture_stays_the_same_as_a_tensor_and_back() -> None:
