@@ -1,9 +1,9 @@
 """A network that is ready to paint: what its files say, and the engine that runs it."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,11 +19,15 @@ from adain.network.weights import (
     encoder_fingerprint,
     read_weights,
 )
+from adain.styles.adapter import Adapter, decoder_digest
 from adain.styles.modulation import Modulation
 from adain.styles.recoloring import StyleColors
 from adain.styles.statistics import ChannelMoments
 
 Array = NDArray[np.float32]
+
+KEPT_ADAPTERS = 16
+"""Adapters whose merged weights are kept: a mixture at several strengths, in several regions."""
 
 Shares = tuple[Array, ...]
 """Shares `(K, h, w)` of `K` styles at each position of `relu1_1 ... relu4_1`; `(K, 1, 1)` where
@@ -64,6 +68,9 @@ class Engine(Protocol):
             core: Top, bottom, left and right in pixels of the part that is measured, multiples
                 of `STRIDE`.
         """
+
+    def with_decoder(self, weights: "ModelWeights") -> "Engine":
+        """Return an engine on the same device that decodes by other weights."""
 
     def decode(self, features: Sequence[Any], style: Array, shares: Shares) -> Array:
         """Normalize and decode the features of a tile.
@@ -146,10 +153,11 @@ class ModelWeights:
         """Return the file name of a graph that these weights fit into.
 
         Args:
-            name: `encode`, `decode` or `blend`.
+            name: `encode`, `decode` or `blend`, and the depth of its stage.
         """
         modulated = any(each.startswith("modulation.") for each in self.decoder)
-        facts = sorted(self.config.items()) if name == "encode" else (self.table, modulated)
+        encodes = name.startswith("encode")
+        facts = sorted(self.config.items()) if encodes else (self.table, modulated)
         return f"{name}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:12]}.onnx"
 
 
@@ -207,6 +215,40 @@ class Model:
     def modulation(self) -> Modulation | None:
         """Return what tells the modulation of a style; None where there is none."""
         return Modulation.of(self.weights.decoder)
+
+    @cached_property
+    def base(self) -> str:
+        """Identify the decoder to the adapters that were learnt for it."""
+        return decoder_digest(self.weights.decoder)
+
+    def adapted(self, adapter: Adapter | None, alpha: float = 1.0) -> Engine:
+        """Return the engine that paints with an adapter; those used last are kept.
+
+        Args:
+            adapter: Learnt for this decoder; None for the decoder itself.
+            alpha: Strength of the style, which is that of the adapter as far as 1.
+
+        Raises:
+            WeightsError: If it was learnt for another decoder.
+        """
+        strength = min(max(alpha, 0.0), 1.0)
+        if adapter is None or strength == 0:
+            return self.engine
+        if adapter.base != self.base:
+            raise WeightsError(
+                f"the adapter was learnt for decoder {adapter.base}, not for {self.base}; learn "
+                "the painting again, or paint without it"
+            )
+        return self._adapted(adapter, strength)
+
+    @cached_property
+    def _adapted(self) -> Callable[[Adapter, float], Engine]:
+        @lru_cache(KEPT_ADAPTERS)
+        def engine(adapter: Adapter, strength: float) -> Engine:
+            merged = adapter.merged(self.weights.decoder, strength)
+            return self.engine.with_decoder(replace(self.weights, decoder=merged))
+
+        return engine
 
     @cached_property
     def encoder_reach(self) -> int:

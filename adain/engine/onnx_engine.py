@@ -1,18 +1,29 @@
 """ONNX Runtime: the engine that everyone has, on the CPU."""
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, reduce
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
 import numpy as np
 
 from adain.config import STYLE_LAYERS
-from adain.engine.model import Array, Encoded, ModelWeights, Shares, core_weights, tile_moments
+from adain.engine.bands import Band, cut_bands
+from adain.engine.device import cores
+from adain.engine.model import Array, Encoded, ModelWeights, Shares, core_weights
 from adain.engine.onnx_import import import_onnxruntime
 from adain.errors import EngineError
+from adain.network.stages import DecoderStage, EncoderStage, decoder_stages, encoder_stages
+from adain.styles.statistics import ChannelMoments
 
 GRAPHS = Path(__file__).parents[1] / "assets"
+
+BAND_VALUES = 2**19
+"""Numbers in the widest features of a band: 2 MB, which a core works on in its cache."""
+
+T = TypeVar("T")
 
 
 class OnnxEngine:
@@ -21,84 +32,155 @@ class OnnxEngine:
     The graphs (`adain/assets/*.onnx`, by `scripts/export`) hold no weights: these are given when
     a session is made, so that every decoder of the architecture runs, and so does one that an
     adapter was merged into.
+
+    Each stage of a pass runs in bands of rows, as many at a time as there are threads: what a
+    thread works on stays in the cache of its core, and memory is needed for what is between two
+    stages alone. Threads within an operation would wait for one another at the end of each.
     """
 
     device = "cpu"
 
     def __init__(self, weights: ModelWeights, threads: int | None = None) -> None:
-        self._weights, self._threads = weights, threads
+        self._weights, self._threads = weights, threads or cores()
         self._runtime = import_onnxruntime()
+        self._encoder_stages = encoder_stages(weights.convolutions)
+        self._decoder_stages = decoder_stages(weights.table)
+        self._sessions: dict[str, Any] = {}
+        self._lock = Lock()
+        self._base: OnnxEngine | None = None
 
     @staticmethod
     def runs(weights: ModelWeights) -> bool:
         """Return whether there are graphs for these weights."""
-        return all(_graph(weights, name).is_file() for name in ("encode", "decode", "blend"))
+        # The others of their architectures lie beside these.
+        return all(_graph(weights, name).is_file() for name in ("encode1", "decode1", "blend1"))
+
+    def with_decoder(self, weights: ModelWeights) -> "OnnxEngine":
+        """See `Engine`."""
+        engine = OnnxEngine(weights, self._threads)
+        engine._base = self._base or self
+        return engine
 
     @cached_property
-    def _encoder(self) -> Any:
-        # What is deeper than relu4_1, and the heads, are for losses.
-        blocks = self._weights.convolutions[:3]
-        names = [f"conv{i}_{j + 1}" for i, count in enumerate(blocks, 1) for j in range(count)]
-        kinds = [f"{name}.{kind}" for name in (*names, "conv4_1") for kind in ("weight", "bias")]
-        return self._session("encode", {f"encoder.{k}": self._weights.encoder[k] for k in kinds})
-
-    @cached_property
-    def _decoder(self) -> Any:
-        return self._decoding("decode")
-
-    @cached_property
-    def _blender(self) -> Any:
-        return self._decoding("blend")
-
-    def _decoding(self, graph: str) -> Any:
-        rows = {k: v for k, v in self._weights.decoder.items() if k[0].isdecimal()}
-        return self._session(graph, {f"decoder.{k}": v for k, v in rows.items()})
+    def _pool(self) -> ThreadPoolExecutor:
+        return self._base._pool if self._base else ThreadPoolExecutor(self._threads, "adain")
 
     def encode(
         self, tile: Array, colors: Array, shares: Array, core: tuple[int, int, int, int]
     ) -> Encoded:
         """See `Engine`."""
-        rows, columns = core_weights(tile, core)
-        inputs = {
-            "tile": np.ascontiguousarray(tile),
-            "colors": colors,
-            "shares": shares,
-            "rows": rows,
-            "columns": columns,
-        }
-        *features, mean, variance = self._run(self._encoder, inputs)
-        moments = tile_moments(mean.numpy(), variance.numpy(), core, self._weights.widths)
+        positions = core_weights(tile, core)
+        features: list[Array] = []
+        moments: dict[str, ChannelMoments] = {}
+        passed = np.ascontiguousarray(tile)
+        for stage, layer in zip(self._encoder_stages, STYLE_LAYERS, strict=True):
+            inputs = {"colors": colors, "shares": shares} if stage.depth == 1 else {}
+            counted = [each.repeat(2 ** (len(STYLE_LAYERS) - stage.depth)) for each in positions]
+            moments[layer], kept, passed = self._encode(stage, passed, inputs, counted)
+            features.append(kept)
         return Encoded(features, moments)
+
+    def _encode(
+        self,
+        stage: EncoderStage,
+        before: Array,
+        inputs: Mapping[str, Array],
+        counted: Sequence[Array],
+    ) -> tuple[ChannelMoments, Array, Array]:
+        """Return the moments of a layer, what is kept for the decoder, and what is passed on."""
+        rows, columns = counted
+        session = self._session(f"encode{stage.depth}")
+        first = stage.depth == 1
+        kept, pooled = _Gathered(len(rows)), _Gathered(len(rows) // 2)
+
+        def run(band: Band) -> ChannelMoments | None:
+            seen = band.rows(1)
+            measured = np.zeros(len(seen), np.float32)
+            measured[band.top - seen.start : band.bottom - seen.start] = rows[
+                band.top : band.bottom
+            ]
+            given: dict[str, Any] = {"rows": measured, "columns": columns, "pads": band.pads}
+            if first:
+                given |= {"colors": inputs["colors"], "shares": band.read(inputs["shares"])}
+                given["tile"] = before[band.rows().start : band.rows().stop]
+            else:
+                given["features"] = band.read(before)
+            mean, variance, layer, *passed = session.run(None, given)
+            kept.put(band.core(layer, 0 if first else 1), band.top)
+            for each in passed:
+                pooled.put(each, band.top // 2)
+            return _moments(int(measured.sum()) * int(columns.sum()), mean, variance)
+
+        bands = self._bands(stage.depth, len(rows), len(columns), stage.reach)
+        parts = self._each(run, bands)
+        found = [part for part in parts if part is not None]
+        return reduce(ChannelMoments.merge, found), kept.whole, pooled.whole
 
     def decode(self, features: Sequence[Any], style: Array, shares: Shares) -> Array:
         """See `Engine`."""
-        inputs = dict(zip(STYLE_LAYERS, features, strict=True)) | {"style": style}
-        inputs |= {f"shares_{k}": v for k, v in zip(STYLE_LAYERS, shares, strict=True)}
-        everywhere = all(share.shape == (1, 1, 1) for share in shares)
-        image: Array = self._run(self._decoder if everywhere else self._blender, inputs)[0].numpy()
-        return image
+        kind = "decode" if all(share.shape == (1, 1, 1) for share in shares) else "blend"
+        height, width = features[0].shape[2:]
+        painted: Array | None = None
+        for stage in self._decoder_stages:
+            i = stage.depth - 1
+            inputs = {"style": style, "shares": shares[i]}
+            if stage.adds:
+                inputs["photo"] = features[i]
+            if painted is not None:
+                inputs["features"] = painted
+            size = (height >> i, width >> i)
+            painted = self._decode(stage, self._session(f"{kind}{stage.depth}"), inputs, size)
+        assert painted is not None
+        return painted.reshape(height, width, 3)
 
-    def _run(self, session: Any, inputs: Mapping[str, Any]) -> list[Any]:
-        values = {
-            name: self._runtime.OrtValue.ortvalue_from_numpy(value)
-            if isinstance(value, np.ndarray)
-            else value
-            for name, value in inputs.items()
-        }
-        outputs: list[Any] = session.run_with_ort_values(None, values)
-        return outputs
+    def _decode(
+        self, stage: DecoderStage, session: Any, inputs: Mapping[str, Array], size: tuple[int, int]
+    ) -> Array:
+        """Return what a stage makes; of an image the rows `(h, w * 3)`."""
+        painted = _Gathered(size[0])
+        last = stage.depth == 1
 
-    def _session(self, name: str, weights: Mapping[str, Array]) -> Any:
-        """Make what runs a graph with these weights."""
+        def run(band: Band) -> None:
+            given: dict[str, Any] = {"style": inputs["style"], "pads": band.pads}
+            given["shares"] = band.read(inputs["shares"])
+            if "photo" in inputs:  # relu1_1 is made of it by one more convolution.
+                given["photo"] = band.read(inputs["photo"], before=int(last))
+            if "features" in inputs:
+                given["features"] = band.read(inputs["features"], scale=2)
+            made = session.run(None, given)[0]
+            made = made.reshape(len(made), -1) if last else made
+            painted.put(band.core(made, stage.reach), band.top)
+
+        self._each(run, self._bands(stage.depth, *size, stage.halo))
+        return painted.whole
+
+    def _bands(self, depth: int, height: int, width: int, halo: int) -> Iterable[Band]:
+        channels = list(self._weights.widths.values())[depth - 1]
+        return cut_bands(height, BAND_VALUES // (channels * width), halo)
+
+    def _each(self, run: Callable[[Band], T], bands: Iterable[Band]) -> list[T]:
+        """Run something for each band, on the threads of the engine."""
+        if self._threads == 1:
+            return list(map(run, bands))
+        return list(self._pool.map(run, bands))
+
+    def _session(self, name: str) -> Any:
+        """Return what runs a graph; made when it is first asked for."""
+        if self._base is not None and name.startswith("encode"):
+            return self._base._session(name)
+        with self._lock:
+            if name not in self._sessions:
+                self._sessions[name] = self._make_session(name)
+            return self._sessions[name]
+
+    def _make_session(self, name: str) -> Any:
         runtime, path = self._runtime, _graph(self._weights, name)
         options = runtime.SessionOptions()
-        options.intra_op_num_threads = self._threads or _cores()
-        options.inter_op_num_threads = 1
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         # Pictures of any size would each keep memory of their own.
         options.enable_cpu_mem_arena = options.enable_mem_pattern = False
-        # Threads that wait in a loop take the cores from other processes.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        weights = self._stage_weights(name)
         values = [runtime.OrtValue.ortvalue_from_numpy(value) for value in weights.values()]
         options.add_external_initializers(list(weights), values)
         try:
@@ -108,15 +190,50 @@ class OnnxEngine:
                 f"{path.name}: cannot be run ({_first_line(error)}); reinstall the package"
             ) from error
 
+    def _stage_weights(self, name: str) -> dict[str, Array]:
+        """Return the weights that a graph uses, by their names in it."""
+        depth = int(name[-1])
+        convolutions: Sequence[str] = ()
+        rows: set[str] = set()
+        if name.startswith("encode"):
+            convolutions = self._encoder_stages[depth - 1].names
+        else:
+            stage = next(each for each in self._decoder_stages if each.depth == depth)
+            convolutions = self._encoder_stages[0].names[: int(stage.adds and depth == 1)]
+            rows = {str(i) for i in range(stage.first, stage.last)}
+        encoder, decoder = self._weights.encoder, self._weights.decoder
+        return {
+            f"encoder.{each}.{kind}": encoder[f"{each}.{kind}"]
+            for each in convolutions
+            for kind in ("weight", "bias")
+        } | {f"decoder.{k}": v for k, v in decoder.items() if k.partition(".")[0] in rows}
+
+
+class _Gathered:
+    """An array `(..., h, w)` that bands make row by row, in any order."""
+
+    def __init__(self, height: int) -> None:
+        self._height, self._lock = height, Lock()
+        self.whole: Array = np.empty(0, np.float32)
+
+    def put(self, rows: Array, top: int) -> None:
+        """Put rows in their place."""
+        with self._lock:
+            if not self.whole.size:
+                self.whole = np.empty((*rows.shape[:-2], self._height, rows.shape[-1]), np.float32)
+        self.whole[..., top : top + rows.shape[-2], :] = rows
+
+
+def _moments(count: int, mean: Array, variance: Array) -> ChannelMoments | None:
+    """Return the moments of a band of which mean and variance `(C,)` were measured, if any."""
+    if not count:
+        return None
+    mean_, variance_ = (each[None].astype(np.float64) for each in (mean, variance))
+    return ChannelMoments(count, mean_, count * variance_)
+
 
 def _graph(weights: ModelWeights, name: str) -> Path:
     return GRAPHS / weights.graph(name)
-
-
-def _cores() -> int:
-    import psutil
-
-    return psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
 
 
 def _first_line(error: Exception) -> str:

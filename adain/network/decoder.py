@@ -175,29 +175,45 @@ class Decoder(nn.Module):
         """
         if len(maps) != len(self.modulated()):
             raise ValueError(f"expected {len(self.modulated())} maps, got {len(maps)}")
-        rest = iter(maps)
-        scale, shift = normalization[self.layers[0]]
-        scale = 1 + self.start_strength * (scale - 1)
-        x = photo[self.layers[0]] * scale + self.start_strength * shift
-        for i, (operation, *arguments) in enumerate(self.table):
+        return self.run(range(len(self.table)), None, photo, normalization, iter(maps))
+
+    def run(
+        self,
+        rows: range,
+        x: Tensor | None,
+        photo: Mapping[str, Tensor],
+        normalization: Mapping[str, Maps],
+        maps: Iterator[Maps],
+    ) -> Tensor:
+        """Return what some rows of the table make of features, which the first row starts from."""
+        for i in rows:
+            operation, *arguments = self.table[i]
             if operation == "start":
+                x = self._start(photo[arguments[0]], *normalization[arguments[0]])
                 continue
+            assert x is not None
             if operation == "upsample":
                 x = F.interpolate(x, scale_factor=2, mode=arguments[0])
                 continue
             module = self.get_submodule(str(i))
             if operation == "conv":
-                x = F.relu(_modulate(module(x), rest), inplace=True)
+                x = F.relu(_modulate(module(x), maps), inplace=True)
             elif operation == "residual":
                 assert isinstance(module, Residual)
-                inner = F.relu(_modulate(module.a(x), rest), inplace=True)
-                x = x + _modulate(module.b(inner), rest)
+                inner = F.relu(_modulate(module.a(x), maps), inplace=True)
+                x = x + _modulate(module.b(inner), maps)
             elif operation == "add":
                 assert isinstance(module, nn.Conv2d)
                 x = x + _project(module, photo[arguments[0]], *normalization[arguments[0]])
             else:
                 x = module(x)
+        assert x is not None
         return x
+
+    def _start(self, photo: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """Return the features of a photo, normalized as far as the start says."""
+        scale = 1 + self.start_strength * (scale - 1)
+        return photo * scale + self.start_strength * shift
 
 
 def _project(projection: nn.Conv2d, photo: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -208,7 +224,7 @@ def _project(projection: nn.Conv2d, photo: Tensor, scale: Tensor, shift: Tensor)
         # The same for all positions: into the kernel, so that nothing is normalized in memory.
         joined = kernel * scale.flatten()[:, None, None]
         joined = joined + own if projection.in_channels > width else joined
-        return F.conv2d(photo, joined) + F.conv2d(shift, kernel, projection.bias)
+        return F.conv2d(photo, joined, F.conv2d(shift, kernel, projection.bias).flatten())
     projected = F.conv2d(photo * scale + shift, kernel, projection.bias)
     return projected + F.conv2d(photo, own) if projection.in_channels > width else projected
 

@@ -11,6 +11,7 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -57,9 +58,10 @@ def export() -> ModuleType:
     alpha=st.floats(-1, 2),
     styles=st.integers(0, 3),
     seed=st.integers(0, 99),
+    values=st.sampled_from([2**10, 2**14, onnx_engine.BAND_VALUES]),
 )
 def test_both_engines_give_the_same(
-    height: int, width: int, alpha: float, styles: int, seed: int
+    height: int, width: int, alpha: float, styles: int, seed: int, values: int
 ) -> None:
     rng = np.random.default_rng(seed)
     photo = rng.random((height, width, 3), np.float32)
@@ -69,13 +71,25 @@ def test_both_engines_give_the_same(
     ]
     results = []
     for model in (shipped(), by_torch()):
-        measured = tuple(measure_pixels(model, painting) for painting in paintings)
-        results.append([style.to_vector() for style in measured])
-        masks = np.random.default_rng(seed).random((styles, height, width), np.float32)
-        style = StyleField(measured, masks) if styles else measured[0]
-        results[-1].append(paint_pixels(model, photo, style, alpha))
+        with patch.object(onnx_engine, "BAND_VALUES", values):  # In one band, and in many.
+            measured = tuple(measure_pixels(model, painting) for painting in paintings)
+            results.append([style.to_vector() for style in measured])
+            masks = np.random.default_rng(seed).random((styles, height, width), np.float32)
+            style = StyleField(measured, masks) if styles else measured[0]
+            results[-1].append(paint_pixels(model, photo, style, alpha))
     for one, other in zip(*results, strict=True):
         assert np.abs(one - other).max() <= 1e-3 < 1 / 255
+
+
+def test_threads_and_bands_change_nothing_that_shows() -> None:
+    rng = np.random.default_rng(0)
+    photo, painting = (rng.random((96, 72, 3), np.float32) for _ in range(2))
+    results = []
+    for values, threads in ((onnx_engine.BAND_VALUES, 1), (2**12, 3)):
+        model = load_model(device="cpu", threads=threads)
+        with patch.object(onnx_engine, "BAND_VALUES", values):
+            results.append(paint_pixels(model, photo, measure_pixels(model, painting)))
+    assert np.abs(results[0] - results[1]).max() <= 1e-5
 
 
 def test_one_style_in_the_kernels_equals_a_blend_of_one() -> None:
@@ -145,7 +159,9 @@ def test_a_damaged_graph_is_one_line(
         broken = {"truncated": data[: len(data) // 2], "empty": b"", "another kind": b"PNG" * 99}
         (tmp_path / file.name).write_bytes(broken[damage])
     monkeypatch.setattr(onnx_engine, "GRAPHS", tmp_path)
-    with pytest.raises(EngineError, match=r"^encode-\w+\.onnx: .*reinstall the package$") as raised:
+    with pytest.raises(
+        EngineError, match=r"^encode1-\w+\.onnx: .*reinstall the package$"
+    ) as raised:
         measure_pixels(load_model(device="cpu"), np.zeros((32, 32, 3), np.float32))
     assert "\n" not in str(raised.value)
 
