@@ -34,6 +34,12 @@ Strokes have a size in pixels, so one rule for all makes styles comparable.
 COLOR_MODES = ("none", "luminance", "linear", "histogram")
 """Ways to keep the photo's colours (`adain.imaging.color`)."""
 
+DEFAULT_MODEL = "compact"
+"""Name of the shipped model that is taken unless another one is named."""
+
+JPEG_QUALITY = 95
+"""Of JPEG, WebP and AVIF files."""
+
 PRECISIONS = ("auto", "float32", "bfloat16")
 """Of numbers; auto is bfloat16 where the device is fast at it."""
 

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+from adain.config import DEFAULT_MODEL
 from adain.engine.device import choose_device
 from adain.engine.model import Engine, Model, ModelWeights
 from adain.engine.onnx_engine import OnnxEngine
 from adain.engine.torch_extra import require_torch
-from adain.network.weights import DEFAULT_MODEL, find_model
+from adain.network.weights import find_model
 
 
 def load_model(

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from adain.config import JPEG_QUALITY
 from adain.errors import ImageError, ImageExistsError
 from adain.files import new_file, one_line, reason
 from adain.imaging.conversion import srgb_profile
@@ -43,7 +44,7 @@ def save_image(
     destination: Path,
     *,
     format: str | None = None,
-    jpeg_quality: int = 95,
+    jpeg_quality: int = JPEG_QUALITY,
     overwrite: bool = False,
     bits: int = 8,
     notes: Notes = Notes(),
@@ -90,7 +91,7 @@ def save_image(
 def encode_image(
     image: Image.Image | Picture,
     format: str,
-    jpeg_quality: int = 95,
+    jpeg_quality: int = JPEG_QUALITY,
     bits: int = 8,
     notes: Notes = Notes(),
 ) -> bytes:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from platformdirs import user_data_path
 from safetensors import SafetensorError, safe_open
 
+from adain.config import DEFAULT_MODEL
 from adain.errors import WeightsError
 from adain.styles.statistics import EPS
 
@@ -29,10 +30,8 @@ SHIPPED_ENCODER = "vgg19_compact.safetensors"
 
 SHIPPED_DECODER = "decoder_compact.safetensors"
 
-MODELS = {"compact": SHIPPED_DECODER}
+MODELS = {DEFAULT_MODEL: SHIPPED_DECODER}
 """Decoder file of each shipped model, by the name that `load_model` takes."""
-
-DEFAULT_MODEL = "compact"
 
 SHA256 = {
     SHIPPED_ENCODER: "cf7f57fbb69cbad1ad60c11e8af578d45251b1064934203c1bd56d63b8a0fbca",

@@ -5,12 +5,11 @@ from functools import cache
 from pathlib import Path
 from typing import cast
 
-from adain.config import STYLE_SIDE, Controls, PictureFile, Repainting
+from adain.config import DEFAULT_MODEL, STYLE_SIDE, Controls, PictureFile, Repainting
 from adain.engine.loading import load_model
 from adain.engine.model import Model
 from adain.imaging.picture import Picture
 from adain.imaging.writing import encode_image
-from adain.network.weights import DEFAULT_MODEL
 from adain.painting import measuring
 from adain.painting.sources import PictureSource, read_picture
 from adain.painting.stylize import stylize_picture

@@ -20,7 +20,7 @@ from gallery.cli.options import (
     refuse_existing,
 )
 from gallery.cli.streams import emit, progress, shares
-from gallery.config import InspectConfig
+from gallery.config import InspectConfig, StylizeConfig
 
 DEFAULTS = InspectConfig()
 
@@ -45,8 +45,8 @@ def inspect(
     ] = None,
     config: InspectConfig = DEFAULTS,
     overwrite: Overwrite = False,
-    model: Model = "compact",
-    device: Device = "auto",
+    model: Model = StylizeConfig.model,
+    device: Device = StylizeConfig.device,
     as_json: JsonObject = False,
     quiet: Quiet = False,
 ) -> None:

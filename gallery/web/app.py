@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from adain import __version__
+from adain.config import DEFAULT_MODEL
 from adain.engine.model import Model
 from gallery.database.engine import memory_database
 from gallery.database.gallery import Gallery
@@ -45,7 +46,7 @@ def create_app(
     gallery: Gallery,
     keys: Sequence[Key] = (),
     jobs: Jobs | None = None,
-    model_name: str = "compact",
+    model_name: str = DEFAULT_MODEL,
 ) -> FastAPI:
     """Return the application.
 

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from shipping import ship
 from typer.testing import CliRunner, Result
 
-from adain.config import Controls
+from adain.config import DEFAULT_MODEL, Controls
 from adain.engine import loading
 from adain.engine.model import Model
 from adain.imaging.picture import Picture
@@ -550,7 +550,7 @@ def test_an_interrupt_keeps_what_is_done_and_ends_with_130(
 
 
 def test_the_defaults_are_those_of_the_library() -> None:
-    assert StylizeConfig().model == weights.DEFAULT_MODEL
+    assert StylizeConfig().model == DEFAULT_MODEL
 
 
 @pytest.mark.parametrize(
