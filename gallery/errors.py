@@ -1,4 +1,4 @@
-"""What the application raises.
+"""Errors that the application raises.
 
 GalleryError
 ├── StyleNotFound   neither a painting of the gallery nor a picture

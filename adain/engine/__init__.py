@@ -1,4 +1,4 @@
-"""What computes: a model with its weights, run by ONNX Runtime or by torch; devices and memory.
+"""Computing: a model with its weights, run by ONNX Runtime or by torch; devices and memory.
 
 May import `adain.network` and what that may import.
 """

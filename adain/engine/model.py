@@ -36,7 +36,7 @@ they are the same everywhere."""
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """What the encoder makes of a tile.
+    """A tile, encoded.
 
     Attributes:
         features: Those at `relu1_1 ... relu4_1`, as the engine keeps them.
@@ -48,7 +48,7 @@ class Encoded:
 
 
 class Engine(Protocol):
-    """What runs the network on a tile; used by several threads at a time.
+    """Runs the network on tiles; used by several threads at a time.
 
     Attributes:
         device: `cpu`, `cuda`, `cuda:N` or `mps`.
@@ -88,7 +88,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ModelWeights:
-    """What the files of a model say.
+    """The content of the files of a model.
 
     Attributes:
         encoder: Weights of the encoder by name, float32.

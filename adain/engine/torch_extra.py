@@ -1,4 +1,4 @@
-"""What needs torch says so where it is not installed."""
+"""A clear error from all that needs torch, where it is not installed."""
 
 from adain.errors import TorchMissing
 

@@ -1,4 +1,4 @@
-"""What an engine runs, as torch modules: encoding and decoding of a tile, whole or in stages.
+"""The passes of an engine, as torch modules: encoding and decoding of a tile, whole or in stages.
 
 The torch engine runs `Encode` and `Decode`. `scripts/export` makes an ONNX graph of each stage
 (`adain.network.stages`); together these do the same. So they use plain operations, with sizes that

@@ -100,7 +100,7 @@ class Box:
 
 
 class Maps(NamedTuple):
-    """What `K` styles become for a photo, or for all frames of a film that look alike.
+    """Maps of `K` styles for a photo, or for all frames of a film that look alike.
 
     Attributes:
         colors: What recolors it, `(K, 12)`; see `adain.painting.maps.color_maps`.

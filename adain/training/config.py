@@ -46,7 +46,7 @@ class TrainingConfig:
 
 
 ENCODER_TRAINING = TrainingConfig(crop=96, learning_rate=5e-3, matrix_learning_rate=2e-2)
-"""What distilling the encoder does otherwise by default; a decoder takes the defaults."""
+"""Other defaults for distilling the encoder."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What holds when: styles that follow one another, and strengths that rise and fall."""
+"""The direction of a film: styles that follow one another, and strengths that rise and fall."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Moment:
-    """What holds at a moment: a style, one for each mask as a batch, and a strength."""
+    """A moment of a film: a style, one for each mask as a batch, and a strength."""
 
     style: StyleStatistics
     alpha: float
@@ -24,7 +24,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Direction:
-    """What holds when in a film.
+    """The direction of a film: what holds when.
 
     Attributes:
         styles: Seconds and style, in order of time: from then on it takes the place of the one

@@ -70,7 +70,7 @@ class Shown(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """What the next frame depends on, behind a window: enough to go on in another run.
+    """The state behind a window, on which the next frame depends: enough to go on in another run.
 
     Attributes:
         look: By which the last frame was painted.

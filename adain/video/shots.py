@@ -41,7 +41,7 @@ Frame = TypeVar("Frame")
 
 @dataclass(frozen=True, eq=False)
 class Glance:
-    """What is seen of a frame at a glance.
+    """A frame at a glance.
 
     Attributes:
         cells: Mean colours of a coarse grid, `(h, w, 3)`, in [0, 1].

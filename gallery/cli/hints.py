@@ -1,4 +1,4 @@
-"""What was likely meant: photos and words in the place of a command, and options of other names."""
+"""Guesses at what was meant: photos and words in the place of a command, options of other names."""
 
 import mimetypes
 import os
@@ -28,7 +28,7 @@ MEANT = {
     "help": "--help",
     "version": "--version",
 }
-"""What people write for a command, by what it is called; `|` stands between two."""
+"""Words that people write for a command, by its name; `|` stands between two."""
 
 
 def as_command(arguments: Sequence[str], commands: Collection[str], context: Any) -> list[str]:

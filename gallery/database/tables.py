@@ -152,7 +152,7 @@ class PooledStyleRow(Base):
 
 
 class AdapterRow(Base):
-    """What was learnt of a painting, an artist or a style for the decoder `base`.
+    """An adapter: learnt of a painting, an artist or a style for the decoder `base`.
 
     `data` is the content of a file of `adain.styles.adapter`, `facts` its JSON, to be listed
     without reading it.

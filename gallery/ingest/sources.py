@@ -28,7 +28,7 @@ from gallery.ingest.wikiart import is_wikiart, read_genres, read_name, style_fol
 SCHEMA = "adain-manifest/1"
 
 PATHS = ("path", "file", "filename", "image")
-"""What the column of the paths may be called."""
+"""Names of the column of the paths."""
 
 MAX_LINE = 2**20
 """Characters of a line of a manifest, and of a sidecar; more is no list of paintings."""

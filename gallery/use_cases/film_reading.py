@@ -41,7 +41,7 @@ TICKS = Fraction(1, 1000)
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a film before it is read.
+    """The facts about a film before it is read.
 
     Attributes:
         width: Width of its frames as they come, in pixels.
@@ -66,7 +66,7 @@ class Facts:
 
 @dataclass
 class Damage:
-    """What could not be read, counted while frames are read."""
+    """Frames that could not be read, counted while frames are read."""
 
     parts: int = 0
     last: str = ""
@@ -128,7 +128,7 @@ def import_av() -> Any:
 
 
 class MovieFilm:
-    """What FFmpeg reads: its first video stream."""
+    """A film that FFmpeg reads: its first video stream."""
 
     def __init__(self, path: Path, max_side: int | None = None) -> None:
         self._av = import_av()

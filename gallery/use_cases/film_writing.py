@@ -74,7 +74,7 @@ CONTAINERS = {
         "webm", "libvpx-vp9", VP9, frozenset({"opus", "vorbis"}), "libopus", frozenset({"webvtt"})
     ),
 }
-"""What films are written as, by suffix."""
+"""Formats of films, by suffix."""
 
 ANIMATED = {".gif": "gif", ".webp": "libwebp_anim"}
 """Encoders of the animations that are written, by suffix."""
@@ -220,7 +220,7 @@ def _matrix(pixels: NDArray[Any]) -> str:
 
 @dataclass(frozen=True)
 class Joining:
-    """What a film is joined of.
+    """The parts of a film.
 
     Attributes:
         target: Where it goes.

@@ -48,7 +48,7 @@ MIN_LEARNT = 32
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """What is to be learnt, and how.
+    """An order to learn: what, and how.
 
     Attributes:
         gallery: Where it is kept.

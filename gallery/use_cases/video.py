@@ -82,7 +82,7 @@ class VideoConfig:
 
 @dataclass(frozen=True)
 class Report:
-    """What was made.
+    """A film that was made.
 
     Attributes:
         frames: Frames of the film.
@@ -276,7 +276,7 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Done:
-    """What other runs have made: segments, their frames, the time of the last and its state."""
+    """The work of other runs: segments, their frames, the time of the last and its state."""
 
     count: int = 0
     frames: int = 0

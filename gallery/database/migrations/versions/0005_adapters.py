@@ -1,4 +1,4 @@
-"""What was learnt of paintings, artists and styles."""
+"""Adapters, learnt of paintings, artists and styles."""
 
 import sqlalchemy as sa
 from alembic import op
