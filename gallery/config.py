@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adain.config import (
+    DEFAULT_MODEL,
+    JPEG_QUALITY,
     MIN_SIDE,
     Controls,
     Repainting,
@@ -39,17 +41,18 @@ class StylizeConfig(Repainting):
         provenance: Whether the result says what made it.
         memory: Bytes that the process may use; None uses up to half of what is free.
         quality: One of `QUALITIES`. All but `fast` leave out what a render has no place for.
+        adapter: Whether to paint with what was learnt of the painting, where there is any.
     """
 
     model: str = setting(
-        "compact", "A shipped or imported model, or a decoder file.", metavar="NAME|PATH"
+        DEFAULT_MODEL, "A shipped or imported model, or a decoder file.", metavar="NAME|PATH"
     )
     device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps.", metavar="D")
     format: str | None = setting(
         None, "jpg, png, webp, tiff, bmp or avif; by default that of the photo.", metavar="F"
     )
     jpeg_quality: int = setting(
-        95, "{low} to {high}; for WebP and AVIF too.", 1, high=100, metavar="Q"
+        JPEG_QUALITY, "{low} to {high}; for WebP and AVIF too.", 1, high=100, metavar="Q"
     )
     overwrite: bool = setting(False, "Replace files that exist.")
     bits: int = setting(
@@ -68,6 +71,7 @@ class StylizeConfig(Repainting):
         choices=QUALITIES,
         metavar="Q",
     )
+    adapter: bool = setting(True, "Paint without what was learnt of the painting.", added=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

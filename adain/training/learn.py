@@ -53,7 +53,7 @@ STYLE_SHARES = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.2, "relu4_1": 1.5, 
 WARM_UP, COOL_DOWN = 0.05, 0.4
 """Shares of the steps in which the learning rate rises, and falls."""
 
-CHECKPOINT_EVERY = 20
+FIRST_CHECKPOINT, CHECKPOINT_EVERY = 5, 20
 """Steps, about as many seconds."""
 
 PATIENCE = 150
@@ -61,16 +61,16 @@ PATIENCE = 150
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Step:
     """What one step did.
 
     Attributes:
-        step: Its number, from 1.
+        number: From 1.
         share: Share of the run that is done, in [0, 1].
         losses: Terms of the loss; `loss` is their weighted sum.
     """
 
-    step: int
+    number: int
     share: float
     losses: Mapping[str, float]
 
@@ -203,7 +203,7 @@ def learn(
     config: Learning = LEARNING,
     *,
     start: Adapter | None = None,
-    on_step: Callable[[Lesson], None] = lambda lesson: None,
+    on_step: Callable[[Step], None] = lambda step: None,
     on_checkpoint: Callable[[Adapter], None] = lambda adapter: None,
     should_stop: Callable[[], bool] = lambda: False,
     mixed: bool = False,
@@ -236,45 +236,62 @@ def learn(
             raise WeightsError(f"the adapter was learnt for decoder {start.base}, not {digest}")
         low_rank.take(start.tensors)
     optimizer = torch.optim.Adam(low_rank.parameters(), config.learning_rate, betas=(0.9, 0.99))
-    kept = low_rank.to_arrays()
+    schedule = _Schedule(config)
     losses: dict[str, float] = {}
-    began, best, best_step, ends = time.monotonic(), math.inf, 0, config.steps
-    smooth = math.nan
-    done = first = 0 if start is None else int(start.facts.get("steps", 0))
-    for step in range(first, config.steps):
-        share = step / ends
-        if config.seconds is not None:
-            share = max(share, (time.monotonic() - began) / config.seconds)
-        if share >= 1:
-            break
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * _rate(share)
-        terms = _losses(
-            encoder, decoder, low_rank.merged(base), target, photos(step), config, mixed
-        )
+    ended = "done"
+    done = 0 if start is None else int(start.facts.get("steps", 0))
+
+    def learnt() -> Adapter:
+        seconds = round(schedule.seconds, 1)
+        facts = {"steps": done, "ended": ended, "seconds": seconds, "losses": losses}
+        return Adapter(digest, low_rank.to_arrays(), facts)
+
+    while (share := schedule.share(done)) < 1:
+        optimizer.param_groups[0]["lr"] = config.learning_rate * _rate(share)
+        weights = low_rank.merged(base)
+        terms = _losses(encoder, decoder, weights, target, photos(done), config, mixed)
         optimizer.zero_grad()
         terms["loss"].backward()
         norm = nn.utils.clip_grad_norm_(low_rank.parameters(), config.gradient_clip)
         if not torch.isfinite(norm):
-            break  # What was kept last is good.
-        kept, losses = low_rank.to_arrays(), {k: float(v.detach()) for k, v in terms.items()}
-        optimizer.step()
-        done = step + 1
-        smooth = losses["loss"] if math.isnan(smooth) else 0.95 * smooth + 0.05 * losses["loss"]
-        if smooth < 0.998 * best:
-            best, best_step = smooth, step
-        elif step - best_step > PATIENCE and share < 1 - COOL_DOWN:
-            ends = round(step / (1 - COOL_DOWN))  # The rate begins to fall now.
-        on_step(Lesson(done, min(1.0, max(done / ends, share)), losses))
-        if done % CHECKPOINT_EVERY == 0:
-            on_checkpoint(Adapter(digest, kept, {"steps": step, "losses": losses}))
-        if should_stop():
+            ended = "not finite"  # What was learnt before is good.
             break
-    final = low_rank.to_arrays()
-    if all(np.isfinite(value).all() for value in final.values()):
-        kept = final
-    facts = {"steps": done, "seconds": round(time.monotonic() - began, 1), "losses": losses}
-    return Adapter(digest, kept, facts)
+        optimizer.step()
+        losses = {name: float(value.detach()) for name, value in terms.items()}
+        done += 1
+        schedule.watch(done, losses["loss"])
+        on_step(Step(done, min(1.0, schedule.share(done)), losses))
+        if done % CHECKPOINT_EVERY == FIRST_CHECKPOINT:
+            on_checkpoint(learnt())
+        if should_stop():
+            ended = "stopped"
+            break
+    return learnt()
+
+
+class _Schedule:
+    """How far a run is, by its steps and its time; one that gains no more is cut short."""
+
+    def __init__(self, config: Learning) -> None:
+        self._began, self._limit, self._steps = time.monotonic(), config.seconds, config.steps
+        self._loss, self._best, self._best_step = math.nan, math.inf, 0
+
+    @property
+    def seconds(self) -> float:
+        """Return how long it runs."""
+        return time.monotonic() - self._began
+
+    def share(self, done: int) -> float:
+        """Return the share of the run that is done after so many steps."""
+        return max(done / self._steps, self.seconds / self._limit if self._limit else 0)
+
+    def watch(self, done: int, loss: float) -> None:
+        """Take the loss of a step; begin to end where none was better for `PATIENCE` steps."""
+        self._loss = loss if math.isnan(self._loss) else 0.95 * self._loss + 0.05 * loss
+        if self._loss < 0.998 * self._best:
+            self._best, self._best_step = self._loss, done
+        elif done - self._best_step > PATIENCE and self.share(done) < 1 - COOL_DOWN:
+            self._steps = round(done / (1 - COOL_DOWN))
 
 
 def decoder_arrays(decoder: Decoder) -> dict[str, np.ndarray[Any, Any]]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -130,7 +131,7 @@ def batch(
         result_path("photo.png", "style", config.format, config.bits)
     threads = threads_each(jobs or default_jobs())
     network = options.load_network(config.model, config.device, threads)
-    styles = _find_styles(style, database, network, config.style_side)
+    styles = _find_styles(style, database, network, config)
     plan = BatchPlan(source, output, styles, config, batch)
     with ExitStack() as stack:
         # First: nothing is made if there is no place for it.
@@ -210,9 +211,10 @@ def _check_folders(source: Path, output: Path) -> None:
 
 
 def _find_styles(
-    texts: Sequence[str], database: str | None, network: "Model", side: int
+    texts: Sequence[str], database: str | None, network: "Model", config: StylizeConfig
 ) -> "Styles":
     from gallery.database.gallery import open_gallery
+    from gallery.database.plain import learnt_from
     from gallery.database.vectors import join_vectors
     from gallery.use_cases.batch import Styles
     from gallery.use_cases.references import parse_references
@@ -221,18 +223,27 @@ def _find_styles(
     if texts == [options.RANDOM]:
         gallery = open_gallery(database_url(database))
         numbers, vectors = gallery.vectors(network.fingerprint)
-        return Styles(tuple(painting.slug for painting in gallery.pictures(numbers)), vectors)
+        learnt = gallery.learnt_adapters(network.base) if config.adapter else {}
+        adapters = {i: learnt[number] for i, number in enumerate(numbers) if number in learnt}
+        slugs = tuple(painting.slug for painting in gallery.pictures(numbers))
+        return Styles(slugs, vectors, adapters)
     with usage():
         references = parse_references(texts)
         if any(reference.weight != 1 for reference in references):
             raise ValueError("styles of a batch have no weights; each one gives its own results")
         if options.RANDOM in texts:
             raise ValueError("'--style random' stands for all paintings; give it alone")
-    found = find_style(references, lambda: open_gallery(database_url(database)), side=side)
+    url, side = database_url(database), config.style_side
+    found = find_style(
+        references, lambda: open_gallery(url), side=side, learnt=config.adapter,
+        look_up_picture=partial(learnt_from, url),
+    )  # fmt: skip
     styles = [part.resolve(network) for part in found.parts]
     vectors = join_vectors([style.statistics.to_vector() for style in styles])
+    each = [style.statistics.adapter for style in styles]
+    adapters = {i: adapter for i, adapter in enumerate(each) if adapter is not None}
     with usage():
-        return Styles(tuple(style.slug for style in styles), vectors)
+        return Styles(tuple(style.slug for style in styles), vectors, adapters)
 
 
 @contextmanager

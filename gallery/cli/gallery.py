@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,7 +59,7 @@ def list_paintings(
     as_json: Json = False,
     database: Database = None,
 ) -> None:
-    """List paintings: number, slug, title, artist, years, movements."""
+    """List paintings: number, slug, title, artist, years, movements; a star marks learnt ones."""
     _print_page(database, "", artist, style, after, limit, as_json)
 
 
@@ -80,12 +80,21 @@ def search(
 @app.command()
 def show(name: Name, as_json: Json = False, database: Database = None) -> None:
     """Show what is known about a painting."""
-    values = asdict(_open(database).find(name))
+    gallery = _open(database)
+    values = asdict(gallery.find(name))
+    learnt = [a for a in gallery.adapters() if (a.kind, a.number) == ("painting", values["id"])]
     if as_json:
+        if learnt:
+            values["learnt"] = {
+                "steps": learnt[-1].steps, "bytes": learnt[-1].size, "base": learnt[-1].base,
+                "losses": learnt[-1].losses,
+            }  # fmt: skip
         emit(json.dumps(values, ensure_ascii=False))
         return
     values["phash"] = f"{values['phash'] % 2**64:016x}"
     lines = {key: ", ".join(v) if isinstance(v, tuple) else v for key, v in values.items()}
+    if learnt:
+        lines["learnt"] = f"{learnt[-1].steps} steps, {learnt[-1].size / 1024:.0f} kB"
     _print_table([(key, value) for key, value in lines.items() if value not in ("", None)])
 
 
@@ -278,7 +287,7 @@ def export_styles(
     as_json: Json = False,
     database: Database = None,
 ) -> None:
-    """Write facts and statistics of measured paintings into one file, without pictures.
+    """Write facts, statistics and what was learnt into one file, without pictures.
 
     By default of every painting; words, an artist and a movement choose as in 'search' and 'list'.
     """
@@ -301,7 +310,10 @@ def export_styles(
     paintings: list[Painting] = []
     for i in range(0, len(numbers), PAGE):
         paintings += gallery.pictures(numbers[i : i + PAGE])
-    save_styles(StyleFile(tuple(paintings), vectors, encoder), destination, overwrite)
+    learnt = gallery.learnt_by_picture()
+    adapters = {p.sha256: learnt[p.sha256] for p in paintings if p.sha256 in learnt}
+    exported = StyleFile(tuple(paintings), vectors, encoder, adapters)
+    save_styles(exported, destination, overwrite)
     if as_json:
         emit(json.dumps({"file": str(destination), "paintings": len(paintings)}))
         return
@@ -328,10 +340,13 @@ def import_styles(
     database: Database = None,
 ) -> None:
     """Add the paintings of a file that 'export' wrote."""
-    from gallery.database.gallery import make_gallery
-    from gallery.database.style_files import STYLES_FILE, load_styles
+    from gallery.database.gallery import make_gallery, shipped_adapters
+    from gallery.database.style_files import load_styles
 
-    loaded = load_styles(source or STYLES_FILE)
+    if source is not None:
+        loaded = load_styles(source)
+    else:
+        loaded = replace(load_styles(), adapters=shipped_adapters())
     new = make_gallery(database_url(database)).import_styles(loaded)
     counts = {"new": new, "known": len(loaded.paintings) - new}
     if as_json:
@@ -485,7 +500,11 @@ def _print_page(
     gallery = _open(database)
     group = _find_group(gallery, artist, style)
     paintings = gallery.page(words, group, after, limit + 1)
-    _print_paintings(paintings[:limit], as_json)
+    learnt = {each.number for each in gallery.adapters() if each.kind == "painting"}
+    marks = [{"learnt": each.id in learnt} for each in paintings[:limit]]
+    if not as_json:  # In a table, a star.
+        marks = [{"learnt": "*" if mark["learnt"] else ""} for mark in marks]  # type: ignore[dict-item]
+    _print_paintings(paintings[:limit], as_json, marks)
     if words and not paintings and not after:
         closest = gallery.close_words(words)
         hint = f"; did you mean {', '.join(closest)}?" if closest else ""

@@ -86,7 +86,7 @@ def sheet(
     with progress(len(paintings) + len(others), quiet, "painting") as advance:
         drawn = draw_style_sheet(network, gallery, picture, paintings, others, advance)
     save_image(from_image(drawn), target, overwrite=overwrite)
-    slugs = [each.slug for each in (*paintings, *others)]
+    slugs = [each.slug for each in paintings] + [each.slug for each in others]
     emit(json.dumps({"sheet": str(target), "styles": slugs}) if as_json else str(target))
 
 

@@ -40,7 +40,7 @@ MEMORY_SHARE = 0.95
 EXAMPLES = """\b
 Examples:
   adain stylize harbour.jpg --style irises
-  adain stylize *.jpg --style mosaic.png --alpha 0.7 -o painted/
+  adain stylize *.jpg --style mosaic.png --strength 0.7 -o painted/
   adain stylize harbour.jpg --style artist:monet=0.7 --style senecio=0.3
   adain stylize harbour.jpg --style irises --preserve-color luminance
   adain stylize harbour.jpg --style irises --style senecio --mask regions.png
@@ -128,7 +128,7 @@ def _draw_style(database: str | None, seed: int | None) -> str:
 
 
 def _find_style(texts: Sequence[str], database: str | None, config: StylizeConfig) -> "FoundStyle":
-    from gallery.database.plain import measured
+    from gallery.database.plain import learnt_from, measured
     from gallery.use_cases.references import parse_references
     from gallery.use_cases.styles import find_style
 
@@ -150,6 +150,8 @@ def _find_style(texts: Sequence[str], database: str | None, config: StylizeConfi
         separate=masks > 0,
         # A render takes the pictures, too, which only the gallery knows.
         look_up=partial(measured, database_url(database)) if fast else None,
+        learnt=config.adapter,
+        look_up_picture=partial(learnt_from, database_url(database)),
     )
 
 
@@ -232,7 +234,7 @@ def _stylize_one(work: _Work, output: "Output", report: Callable[[float], None])
         photo = load_image(sys.stdin.buffer, name="standard input")
     else:
         photo = load_image(Path(output.photo))
-    notes = result_notes(photo, work.style.slug, config)
+    notes = result_notes(photo, work.style, config)
     quality: dict[str, Any] = {}
     if config.quality == "fast":
         result = stylize_picture(

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, insert, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, delete, func, insert, select
+from sqlalchemy.orm import Session, defer
 
 from adain.errors import WeightsError
 from adain.styles.adapter import Adapter
@@ -29,6 +29,7 @@ class Learnt:
     """An adapter as it is listed.
 
     Attributes:
+        id: Of its row.
         kind: `painting`, `artist` or `style`.
         number: Of the painting or the group.
         name: How one names it as a style, such as `irises` or `artist:claude-monet`.
@@ -39,6 +40,7 @@ class Learnt:
         learnt_at: When.
     """
 
+    id: int
     kind: str
     number: int
     name: str
@@ -109,13 +111,20 @@ def read_adapter(data: bytes, checksum: int, slug: str) -> Adapter:
 def list_adapters(session: Session) -> list[Learnt]:
     """Return all adapters, in the order in which they were learnt."""
     query = (
-        select(AdapterRow, PaintingRow.slug, ArtistRow.slug, StyleRow.slug)
+        select(
+            AdapterRow,
+            func.length(AdapterRow.data),
+            PaintingRow.slug,
+            ArtistRow.slug,
+            StyleRow.slug,
+        )
+        .options(defer(AdapterRow.data))
         .outerjoin(PaintingRow, AdapterRow.painting_id == PaintingRow.id)
         .outerjoin(ArtistRow, AdapterRow.artist_id == ArtistRow.id)
         .outerjoin(StyleRow, AdapterRow.style_id == StyleRow.id)
         .order_by(AdapterRow.id)
     )
-    return [_listed(row, *slugs) for row, *slugs in session.execute(query)]
+    return [_listed(row, size, *slugs) for row, size, *slugs in session.execute(query)]
 
 
 def all_adapters(session: Session) -> dict[str, list[Adapter]]:
@@ -126,8 +135,9 @@ def all_adapters(session: Session) -> dict[str, list[Adapter]]:
     """
     query = select(PaintingRow.sha256, AdapterRow.data, AdapterRow.checksum, PaintingRow.slug)
     found: dict[str, list[Adapter]] = {}
-    for sha256, *columns in session.execute(query.join(AdapterRow).order_by(AdapterRow.id)):
-        found.setdefault(sha256, []).append(read_adapter(*columns))
+    rows = session.execute(query.join(AdapterRow).order_by(AdapterRow.id))
+    for sha256, data, checksum, slug in rows:
+        found.setdefault(sha256, []).append(read_adapter(data, checksum, slug))
     return found
 
 
@@ -148,6 +158,17 @@ def import_adapters(
                 _insert(session, "painting", number, adapter, now)
 
 
+def learnt_adapters(session: Session, base: str) -> dict[int, Adapter]:
+    """Return what was learnt of paintings for a decoder, by their numbers.
+
+    Raises:
+        StylesError: If something is damaged.
+    """
+    query = select(PaintingRow.id, AdapterRow.data, AdapterRow.checksum, PaintingRow.slug)
+    rows = session.execute(query.join(AdapterRow).where(AdapterRow.base == base))
+    return {number: read_adapter(data, checksum, slug) for number, data, checksum, slug in rows}
+
+
 def learnt_paintings(session: Session, base: str) -> set[int]:
     """Return the numbers of the paintings that were learnt for a decoder."""
     query = select(AdapterRow.painting_id).where(
@@ -162,24 +183,26 @@ def forget_adapters(session: Session, target: Painting | Group) -> int:
     return _delete(session, session.scalars(select(AdapterRow.id).where(_of(kind, number))))
 
 
-def damaged_adapters(session: Session) -> list[int]:
-    """Return the rows whose content is damaged."""
-    return [number for number, damaged in _checked(session) if damaged]
+def damaged_adapters(session: Session) -> list[str]:
+    """Return the names of styles of which what was learnt is damaged."""
+    damaged = _damaged(session)
+    return [each.name for each in list_adapters(session) if each.id in damaged]
 
 
 def drop_damaged_adapters(session: Session) -> int:
     """Delete the rows whose content is damaged; return how many there were."""
-    return _delete(session, damaged_adapters(session))
+    return _delete(session, _damaged(session))
 
 
-def _checked(session: Session) -> Iterable[tuple[int, bool]]:
+def _damaged(session: Session) -> set[int]:
     query = select(AdapterRow.id, AdapterRow.data, AdapterRow.checksum)
+    found = set()
     for number, data, checksum in session.execute(query.execution_options(yield_per=50)):
         try:
             read_adapter(data, checksum, "")
-            yield number, False
         except StylesError:
-            yield number, True
+            found.add(number)
+    return found
 
 
 def _delete(session: Session, numbers: Iterable[int]) -> int:
@@ -192,15 +215,18 @@ def _of(kind: str, number: int) -> ColumnElement[bool]:
     return COLUMNS[kind] == number
 
 
-def _listed(row: AdapterRow, painting: str | None, artist: str | None, style: str | None) -> Learnt:
+def _listed(
+    row: AdapterRow, size: int, painting: str | None, artist: str | None, style: str | None
+) -> Learnt:
     kind = "painting" if painting else "artist" if artist else "style"
     facts = json.loads(row.facts)
     return Learnt(
+        row.id,
         kind,
         row.painting_id or row.artist_id or row.style_id or 0,
         painting or (f"artist:{artist}" if artist else f"style:{style}"),
         row.base,
-        len(row.data),
+        size,
         int(facts.get("steps", 0)),
         dict(facts.get("losses", {})),
         row.learnt_at,

@@ -30,6 +30,7 @@ from gallery.database.adapters import (
     forget_adapters,
     import_adapters,
     keep_adapter,
+    learnt_adapters,
     learnt_paintings,
     list_adapters,
 )
@@ -329,6 +330,24 @@ class Gallery:
         with self._read() as session:
             return learnt_paintings(session, base)
 
+    def learnt_by_picture(self) -> dict[str, list[Adapter]]:
+        """Return what was learnt of paintings, by the digests of their pictures.
+
+        Raises:
+            StylesError: If something is damaged.
+        """
+        with self._read() as session:
+            return all_adapters(session)
+
+    def learnt_adapters(self, base: str) -> dict[int, Adapter]:
+        """Return what was learnt of paintings for the decoder `base`, by their numbers.
+
+        Raises:
+            StylesError: If something is damaged.
+        """
+        with self._read() as session:
+            return learnt_adapters(session, base)
+
     def keep_adapter(self, target: Painting | Group, adapter: Adapter) -> None:
         """Keep what was learnt, in the place of what was learnt for the same decoder before."""
         with self._write() as session:
@@ -339,8 +358,8 @@ class Gallery:
         with self._write() as session:
             return forget_adapters(session, target)
 
-    def damaged_adapters(self) -> list[int]:
-        """Return the rows of what was learnt that are damaged."""
+    def damaged_adapters(self) -> list[str]:
+        """Return the names of styles of which what was learnt is damaged."""
         with self._read() as session:
             return damaged_adapters(session)
 

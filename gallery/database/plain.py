@@ -4,13 +4,15 @@ The starter gallery ships as a database, `STARTER`, which `scripts/build_gallery
 statistics of one painting, named by its very slug, need no more than the driver.
 """
 
+import hashlib
 import re
 import sqlite3
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from adain.config import STYLE_SIDE
 from adain.errors import WeightsError
@@ -37,6 +39,10 @@ WHERE slug = ? AND side = ? AND (SELECT version_num FROM alembic_version) = ?"""
 LEARNT = """SELECT base, data, adapter.checksum FROM painting JOIN adapter
 ON adapter.painting_id = painting.id WHERE slug = ?"""
 
+LEARNT_FROM = """SELECT base, data, adapter.checksum FROM painting JOIN adapter
+ON adapter.painting_id = painting.id
+WHERE sha256 = ? AND (SELECT version_num FROM alembic_version) = ?"""
+
 
 @dataclass(frozen=True)
 class Known:
@@ -51,6 +57,19 @@ class Known:
     adapters: Mapping[str, Adapter] = field(default_factory=dict)
 
 
+def learnt_from(url: str, picture: Path) -> Mapping[str, Adapter]:
+    """Return what was learnt from a picture file, by the decoders for which.
+
+    Nothing if there is any doubt, as for `measured`.
+    """
+    try:
+        digest = hashlib.sha256(picture.read_bytes()).hexdigest()
+    except OSError:
+        return {}
+    found = _ask(url, (LEARNT_FROM, (digest, SCHEMA)))
+    return _adapters(found[0]) or {} if found else {}
+
+
 def measured(url: str, slug: str) -> Known:
     """Return what is known of a painting.
 
@@ -62,19 +81,37 @@ def measured(url: str, slug: str) -> Known:
         Nothing if there is any doubt: another name, another server, no such painting, other
         tables, damage. `gallery.database.gallery` then finds it, or says what is wrong.
     """
-    if not SLUG.fullmatch(slug) or slug.isdigit() or not url.startswith(PREFIX):
+    if not SLUG.fullmatch(slug) or slug.isdigit():
         return Known()
+    found = _ask(url, (QUERY, (slug, STYLE_SIDE, SCHEMA)), (LEARNT, (slug,)))
+    if not found or any(zlib.crc32(vector) != checksum for _, vector, checksum in found[0]):
+        return Known()
+    adapters = _adapters(found[1])
+    vectors = {encoder: unpack_vectors([vector]) for encoder, vector, _ in found[0]}
+    if adapters is None or any(map(broken_colors, vectors.values())):
+        return Known()
+    return Known(vectors, adapters)
+
+
+def _ask(url: str, *queries: tuple[str, tuple[object, ...]]) -> list[list[tuple[Any, ...]]]:
+    """Return the rows of each query; nothing where the database cannot answer."""
+    if not url.startswith(PREFIX):
+        return []
     path, mode = Path(url.removeprefix(PREFIX)), "mode=ro"
     if url == database_url(default_database()) and not path.exists():
         path, mode = STARTER, IMMUTABLE
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)) as connection:
-            rows = connection.execute(QUERY, (slug, STYLE_SIDE, SCHEMA)).fetchall()
-            learnt = connection.execute(LEARNT, (slug,)).fetchall() if rows else []
-        if any(zlib.crc32(data) != checksum for _, data, checksum in (*rows, *learnt)):
-            return Known()
-        adapters = {base: Adapter.from_bytes(data) for base, data, _ in learnt}
-    except (sqlite3.Error, WeightsError):
-        return Known()
-    found = {encoder: unpack_vectors([vector]) for encoder, vector, _ in rows}
-    return Known() if any(map(broken_colors, found.values())) else Known(found, adapters)
+            return [connection.execute(*query).fetchall() for query in queries]
+    except sqlite3.Error:
+        return []
+
+
+def _adapters(rows: Sequence[tuple[str, bytes, int]]) -> dict[str, Adapter] | None:
+    """Return the adapters of rows; None if one is damaged."""
+    if any(zlib.crc32(data) != checksum for _, data, checksum in rows):
+        return None
+    try:
+        return {base: Adapter.from_bytes(data) for base, data, _ in rows}
+    except WeightsError:
+        return None

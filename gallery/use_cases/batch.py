@@ -14,7 +14,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
@@ -35,6 +35,7 @@ from adain.painting.measuring import measure_style
 from adain.painting.strokes import needed_side
 from adain.painting.stylize import stylize_picture
 from adain.painting.tiling import memory_limit
+from adain.styles.adapter import Adapter
 from gallery.config import BatchConfig, StylizeConfig
 from gallery.database.similar import nearest
 from gallery.database.vectors import Vectors, pack_vector
@@ -83,10 +84,12 @@ class Styles:
     Attributes:
         slugs: Their names in the names of results, all different.
         vectors: Their statistics, shape `(N, D)`; colours that are not known are NaN.
+        adapters: What was learnt of some, by their place.
     """
 
     slugs: tuple[str, ...]
     vectors: Vectors
+    adapters: Mapping[int, Adapter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.numbers) < len(self.slugs):
@@ -105,7 +108,8 @@ class Styles:
 
     def style(self, model: Model, number: int) -> ResolvedStyle:
         """Return a style, ready to paint with."""
-        return kept_style(model, self.slugs[number], self.vectors[number : number + 1])
+        vector, adapter = self.vectors[number : number + 1], self.adapters.get(number)
+        return kept_style(model, self.slugs[number], vector, adapter=adapter)
 
     def packed(self) -> bytes:
         """Return the numbers of all of them that are known."""
@@ -394,19 +398,20 @@ class BatchWorker:
 
     def _stylize(self, data: bytes, number: int, name: str) -> tuple[Picture, Notes]:
         """Repaint a photo: the one call that all photos of all batches go through."""
-        config, styles = self._plan.config, self._plan.styles
+        config = self._plan.config
         side = config.max_side and needed_side(config.max_side, config.controls.stroke)
         photo = load_image(data, name=name, side=side)
+        style = self._plan.styles.style(self._model, number)
         result = stylize_picture(
             self._model,
             photo,
-            styles.style(self._model, number).statistics,
+            style.statistics,
             alpha=config.alpha,
             max_side=config.max_side,
             controls=config.controls,
             memory=self._memory,
         )
-        return result, result_notes(photo, styles.slugs[number], config)
+        return result, result_notes(photo, style, config)
 
     def _nearest(self, photo: Path, job: BatchJob) -> int:
         """Return the style that is nearest to the photo, or that was found to be so before."""
@@ -435,6 +440,8 @@ class BatchWorker:
         digest.update(self._model.digest)
         digest.update(pack_vector(self._plan.styles.vectors[style]))
         digest.update(others)
+        if adapter := self._plan.styles.adapters.get(style):
+            digest.update(adapter.digest.encode())
         return digest.hexdigest()
 
     def _chance(self) -> dict[str, Any]:

@@ -98,6 +98,8 @@ def preview_file(
     key = hashlib.sha256(f"{VERSION} {name} {config.side}".encode())
     key.update(model.digest)
     key.update(style.statistics.to_vector().tobytes())
+    for adapter in filter(None, style.statistics.adapters):
+        key.update(adapter.digest.encode())
     folder = config.folder or user_cache_path("adain", appauthor=False) / "previews"
     return folder / key.hexdigest()[:2] / f"{key.hexdigest()}.jpg"
 

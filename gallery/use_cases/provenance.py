@@ -10,14 +10,15 @@ from adain.config import Controls
 from adain.imaging.metadata import Notes
 from adain.imaging.picture import Picture
 from gallery.config import StylizeConfig
+from gallery.use_cases.styles import ResolvedStyle
 
 
-def result_notes(photo: Picture, style: str, config: StylizeConfig) -> Notes:
+def result_notes(photo: Picture, style: ResolvedStyle, config: StylizeConfig) -> Notes:
     """Return what is written into the file of a result.
 
     Args:
         photo: The photo.
-        style: Slug of the style.
+        style: The style.
         config: How it was stylized.
     """
     facts = photo.facts if config.keep_metadata else {}
@@ -26,14 +27,16 @@ def result_notes(photo: Picture, style: str, config: StylizeConfig) -> Notes:
     return Notes(f"adain {__version__}", json.dumps(_recipe(style, config)), facts)
 
 
-def _recipe(style: str, config: StylizeConfig) -> dict[str, Any]:
+def _recipe(style: ResolvedStyle, config: StylizeConfig) -> dict[str, Any]:
     """Return what made a result: no path, and of the controls only those that were used."""
     recipe: dict[str, Any] = {
-        "style": style,
+        "style": style.slug,
         "alpha": config.alpha,
         "model": Path(config.model).stem,
         "version": __version__,
     }
+    if learnt := [each.digest for each in style.statistics.adapters if each is not None]:
+        recipe["adapter"] = "+".join(learnt)
     if config.style_side != StylizeConfig().style_side:
         recipe["style_size"] = config.style_side
     if config.quality != StylizeConfig().quality:

@@ -29,7 +29,8 @@ class Finding:
     """Something that is wrong.
 
     Attributes:
-        kind: `file`, `references`, `search`, `picture`, `statistics`, `pool` or `colors`.
+        kind: `file`, `references`, `search`, `picture`, `statistics`, `pool`, `adapter` or
+            `colors`.
         text: What is wrong, with the painting or the table that it concerns.
         painting: Number of the painting; None where it concerns none.
         remedy: What was done about it, or in a dry run what would be; empty if nothing can be.
@@ -70,6 +71,8 @@ def find_problems(gallery: Gallery, encoder: str) -> Iterator[Finding]:
         if number not in damaged:
             text = f"painting {number}: encoder {encoder} has not measured it"
             yield Finding("statistics", text, number)
+    for name in gallery.damaged_adapters():
+        yield Finding("adapter", f"{name}: what was learnt of it is damaged")
     for kind, number in gallery.damaged_pools():
         yield Finding("pool", f"{kind} {number}: its pooled statistics are damaged")
 
@@ -109,6 +112,7 @@ def repair(
         yield problem
     if not dry_run:
         gallery.drop_damaged_vectors()
+        gallery.drop_damaged_adapters()
     mend = _statistics_mender(gallery, model, dry_run)
     for problem in problems:
         if problem.kind == "statistics":
@@ -129,6 +133,7 @@ def _mend_tables(gallery: Gallery, problems: Sequence[Finding], dry_run: bool) -
         "references": "the reference dropped",
         "search": "made again from the facts",
         "pool": "dropped; made again when asked for",
+        "adapter": "dropped; 'adain learn' it again",
     }
     left: set[str] = set()
     if problems and not dry_run:

@@ -6,7 +6,7 @@ A style that is a picture, or is looked up by its slug, needs no SQLAlchemy.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -32,6 +32,8 @@ from gallery.use_cases.references import STANDARD, Reference, file_slug, find_ta
 if TYPE_CHECKING:
     from gallery.database.gallery import Gallery
     from gallery.database.queries import Group
+
+NOTHING: Mapping[str, Adapter] = {}
 
 MAX_SLUG = 120
 """Characters of a style's slug; a file name holds 255 bytes."""
@@ -113,6 +115,7 @@ def find_style(
     separate: bool = False,
     look_up: Callable[[str], Known] | None = None,
     learnt: bool = True,
+    look_up_picture: Callable[[Path], Mapping[str, Adapter]] | None = None,
 ) -> FoundStyle:
     """Find what references stand for, before any network is loaded.
 
@@ -125,6 +128,7 @@ def find_style(
         look_up: What gives the statistics of a painting by its slug without opening the gallery
             (`gallery.database.plain.measured`); its picture is then not looked for.
         learnt: Whether to paint with what was learnt of a painting or a group, where there is any.
+        look_up_picture: What gives the adapters that were learnt from a picture file.
 
     Raises:
         StyleNotFound: If a part is neither a file nor in the gallery.
@@ -149,7 +153,8 @@ def find_style(
             return StylePart("stdin", weight, None, True, resolve)
         if reference.is_file:
             slug, path = file_slug(reference), Path(name)
-            resolve = partial(picture_style, slug=slug, painting=path, side=side)
+            adapters = look_up_picture(path) if look_up_picture and learnt else {}
+            resolve = partial(picture_style, slug=slug, painting=path, side=side, adapters=adapters)
             return StylePart(slug, weight, path, True, resolve)
         known = look_up(name) if look_up and side == STYLE_SIDE else Known()
         if not known.vectors:
@@ -214,10 +219,7 @@ def kept_style(
     Raises:
         StylesError: If a model of this encoder cannot have measured it.
     """
-    style = unpack_vectors(model, vector)
-    if adapter is not None:
-        style = replace(style, adapters=(adapter,))
-    return ResolvedStyle(slug, style, origin)
+    return _adapted(ResolvedStyle(slug, unpack_vectors(model, vector), origin), adapter)
 
 
 def picture_style(
@@ -226,13 +228,21 @@ def picture_style(
     painting: PictureSource,
     name: str | None = None,
     side: int = STYLE_SIDE,
+    adapters: Mapping[str, Adapter] = NOTHING,
 ) -> ResolvedStyle:
-    """Return the style of a picture that is not of the gallery.
+    """Return the style of a picture, with what was learnt of it for the decoder of the model.
 
     Raises:
         ImageError: If it cannot be read.
     """
-    return ResolvedStyle(slug, measure_style(model, painting, name, side), "file")
+    style = measure_style(model, painting, name, side)
+    return _adapted(ResolvedStyle(slug, style, "file"), adapters.get(model.base))
+
+
+def _adapted(style: ResolvedStyle, adapter: Adapter | None) -> ResolvedStyle:
+    if adapter is None:
+        return style
+    return replace(style, statistics=replace(style.statistics, adapters=(adapter,)))
 
 
 def join_styles(styles: Sequence[ResolvedStyle], weights: Sequence[float] | None) -> ResolvedStyle:
