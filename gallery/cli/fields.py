@@ -15,6 +15,9 @@ _KIND = inspect.Parameter.KEYWORD_ONLY
 
 Command = Callable[..., None]
 
+NAMES = {"alpha": ("--strength", "--alpha")}
+"""Options of several names, by that of the setting; the first is that of the help."""
+
 
 @dataclass(frozen=True)
 class _Option:
@@ -47,7 +50,8 @@ class _Option:
     def parameter(self) -> inspect.Parameter:
         """Return what typer makes the option of."""
         switch = (f"--{self.name.replace('_', '-')}",) if self.kind is bool else ()
-        option = typer.Option(*switch, metavar=self.rule.metavar, help=self.rule.text)
+        names = NAMES.get(self.name, switch)
+        option = typer.Option(*names, metavar=self.rule.metavar, help=self.rule.text)
         default = False if self.kind is bool else self.default
         annotation = Annotated[self.kind, option]  # type: ignore[name-defined]
         return inspect.Parameter(self.name, _KIND, default=default, annotation=annotation)

@@ -11,7 +11,7 @@ import typer
 from adain.config import Controls
 from adain.errors import ImageExistsError
 from gallery.cli.exits import usage
-from gallery.cli.fields import help_of
+from gallery.cli.fields import NAMES, help_of
 from gallery.config import RenderConfig, StylizeConfig, parse_memory
 from gallery.errors import OutputError
 
@@ -63,6 +63,7 @@ Format = Annotated[str | None, typer.Option(metavar="F", help=help_of(StylizeCon
 Alpha = Annotated[
     str,
     typer.Option(
+        *NAMES["alpha"],
         metavar="A|PICTURE",
         help=f"{help_of(StylizeConfig, 'alpha')[:-1]}; or a grey picture of it.",
     ),
@@ -176,7 +177,7 @@ def parse_alpha(text: str) -> tuple[float, Path | None]:
     except ValueError:
         if Path(text).is_file():
             return 1.0, Path(text)
-    raise ValueError(f"alpha must be a number or a picture file, got {text!r}")
+    raise ValueError(f"strength must be a number or a picture file, got {text!r}")
 
 
 def refuse_existing(file: Path, overwrite: bool) -> None:

@@ -464,7 +464,7 @@ def test_contradictions_and_wrong_values_are_usage_errors(run: Run, folder: Path
         (["--alpha", "nan"], "alpha must be from -1 to 3, got nan"),
         (["--alpha", "inf"], "alpha"),
         (["--alpha", "3.1"], "alpha"),
-        (["--alpha", "gone.png"], "alpha must be a number or a picture file, got 'gone.png'"),
+        (["--alpha", "gone.png"], "strength must be a number or a picture file, got 'gone.png'"),
         (["--stroke", "9"], "stroke must be 0 or from 0.125 to 8, got 9"),
         (["--stroke", "nan"], "stroke"),
         (["--feather", "-1"], "feather must be from 0 to 1000, got -1"),

@@ -85,3 +85,20 @@ def test_a_server_that_is_no_address_has_a_line_of_its_own(
     result = run("stylize", "photo.jpg", "--style", "irises", "--server", server)
     assert result.exit_code == 4 and result.stderr.count("\n") == 1
     assert "is no address of a service" in result.stderr and meant in result.stderr
+
+
+@pytest.mark.parametrize("command", ["stylize", "batch", "video"])
+def test_strength_is_alpha(run: Run, command: str) -> None:
+    assert "--strength, --alpha" in run(command, "--help").stdout
+
+
+def test_a_photo_is_painted_with_that_strength(run: Run) -> None:
+    for option in ("--strength", "--alpha"):
+        result = run(
+            "stylize", "photo.jpg", "--style", "irises", option, "0", "-o", f"{option}.png"
+        )
+        assert result.exit_code == 0, result.stderr
+    both = [Image.open(f"{option}.png").tobytes() for option in ("--strength", "--alpha")]
+    full = run("stylize", "photo.jpg", "--style", "irises", "-o", "full.png")
+    assert full.exit_code == 0
+    assert both[0] == both[1] != Image.open("full.png").tobytes()
