@@ -11,9 +11,11 @@ from shipping import ship
 from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
+from adain.styles.adapter import Adapter
 from gallery.cli import app
 from gallery.config import database_url
 from gallery.database.engine import connect
+from gallery.database.gallery import make_gallery
 from gallery.database.plain import SCHEMA
 from gallery.database.style_files import StyleFile, load_styles
 from gallery.database.writes import pack
@@ -297,6 +299,23 @@ def test_an_export_takes_the_filters_of_list_and_search(run: Run, tmp_path: Path
     nothing = run("gallery", "export", str(tmp_path / "none.safetensors"), "guernica")
     assert nothing.exit_code == 5 and not (tmp_path / "none.safetensors").exists()
     assert "no measured paintings match 'guernica'" in nothing.stderr
+
+
+def test_an_export_and_an_import_carry_what_was_learnt(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = Adapter("0" * 16, {"1.bias": np.ones(3, np.float32)})
+    gallery = make_gallery(database_url())
+    gallery.keep_adapter(gallery.find("irises"), adapter)
+    file = tmp_path / "some.safetensors"
+    lines(run("gallery", "export", str(file), "--artist", "van gogh"))
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    lines(run("gallery", "export", str(tmp_path / "none.safetensors"), "--artist", "munch"))
+    assert not load_styles(tmp_path / "none.safetensors").adapters
+    make_gallery(other)
+    lines(run("gallery", "import", str(file), "--database", other))
+    kept = make_gallery(other)
+    assert kept.adapter(kept.find("irises"), "0" * 16) is not None
 
 
 def test_similar_paintings_on_a_sheet(run: Run, tmp_path: Path) -> None:
