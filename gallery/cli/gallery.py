@@ -544,12 +544,14 @@ def _print_groups(database: str | None, kind: str, as_json: bool) -> None:
 
 
 def _print_table(rows: Sequence[Sequence[object]]) -> None:
-    """Print rows with their columns aligned, those of numbers to the right."""
+    """Print rows with their columns aligned, those of numbers to the right, without empty ones."""
     columns = []
     for column in zip(*rows, strict=True):
         cells = list(map(str, column))
         numbers = all(isinstance(cell, int | float) for cell in column)
         width = max(map(len, cells))
+        if not width:  # Nothing is learnt, say.
+            continue
         columns.append([cell.rjust(width) if numbers else cell.ljust(width) for cell in cells])
     for line in zip(*columns, strict=True):
         emit("  ".join(line).rstrip())
