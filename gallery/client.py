@@ -99,6 +99,7 @@ class Client:
         format: str = "png",
         quality: int = StylizeConfig.jpeg_quality,
         controls: Controls = Controls(),
+        adapter: bool = StylizeConfig.adapter,
     ) -> bytes:
         """Repaint a photo.
 
@@ -112,6 +113,7 @@ class Client:
             format: `jpeg`, `png`, `webp`, `avif`, `tiff` or `bmp`.
             quality: 1 to 100, of JPEG, WebP and AVIF.
             controls: How it is repainted; masks go with the styles, the painting's last.
+            adapter: Whether to paint with what was learnt of a painting, where there is any.
 
         Returns:
             A picture file.
@@ -123,6 +125,7 @@ class Client:
             "format": format,
             "quality": quality,
             "painting_weight": painting_weight,
+            "adapter": adapter,
         }
         query |= {name: getattr(controls, name) for name in settings_of(controls)}
         parts = [("photo", photo)]

@@ -104,6 +104,7 @@ def _stylize(
         max_side=config.max_side,
         format=output_format(output.format),
         quality=config.jpeg_quality,
+        adapter=config.adapter,
         controls=replace(
             controls,
             masks=tuple(_read(str(mask)) for mask in controls.masks),

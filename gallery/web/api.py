@@ -54,6 +54,9 @@ Limit = Annotated[int, Query(ge=1, le=200)]
 PICTURE = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/*",)}
 READ = documented("unauthorized", "invalid-parameter", "too-many-requests", "gallery-unavailable")
 FIND = documented("style-not-found") | READ
+MAX_LEARNT = 10_000
+"""Paintings that are searched for learnt ones."""
+
 PAINT = (
     FIND
     | documented("bad-request", "forbidden", "upload-too-slow", "body-too-large", "not-a-picture")
@@ -100,7 +103,7 @@ def _add_painting(api: APIRouter, state: AppState) -> None:
         start = time.perf_counter()
         upload = await read_upload(request)
         parameters.weights(upload)
-        slug, named = await state.styles(parameters.references)
+        slug, named = await state.styles(parameters)
         begun, painted = await state.run(request, partial(_timed, state, parameters, upload, named))
         wait, paint = 1000 * (begun - start), 1000 * painted.seconds
         headers = {
@@ -135,26 +138,34 @@ def _add_paintings(api: APIRouter, state: AppState) -> None:
         style: GroupName = None,
         after: After = 0,
         limit: Limit = 50,
+        learnt: Annotated[bool, Query(description="Only those that were learnt.")] = False,
     ) -> Response:
         """Paintings by number: all, those with some words, or those of an artist or movement."""
         if artist is not None and style is not None:
             raise Problem("invalid-parameter", "give artist or style, not both")
 
-        def query() -> list[Painting]:
+        def query() -> tuple[list[Painting], set[int]]:
             group: Group | None = None
             if artist is not None or style is not None:
                 kind = "artist" if style is None else "style"
                 group = gallery.find_group(kind, artist or style or "")
-            return gallery.page(q, group, after, limit + 1)
+            numbers = gallery.learnt(state.model.base)
+            if learnt:
+                among = gallery.page(q, group, 0, MAX_LEARNT) if q or group else None
+                wanted = numbers if among is None else {each.id for each in among} & numbers
+                chosen = sorted(number for number in wanted if number > after)
+                return gallery.pictures(chosen[: limit + 1]), numbers
+            return gallery.page(q, group, after, limit + 1), numbers
 
-        found = await state.read(query)
+        found, numbers = await state.read(query)
         following = None
         if len(found) > limit:
-            given = {"q": q, "artist": artist, "style": style, "limit": limit}
+            given = {"q": q, "artist": artist, "style": style, "limit": limit, "learnt": learnt}
             values = {key: value for key, value in given.items() if value}
             following = f"{ROOT}/paintings?{urlencode(values | {'after': found[limit - 1].id})}"
         page = PaintingsDocument(
-            paintings=[painting_document(each) for each in found[:limit]], next=following
+            paintings=[painting_document(each, each.id in numbers) for each in found[:limit]],
+            next=following,
         )
         return _cached(request, page)
 
@@ -167,8 +178,12 @@ def _add_paintings(api: APIRouter, state: AppState) -> None:
     )
     async def painting(request: Request, slug: Slug) -> Response:
         """The facts about a painting."""
-        found = await state.read(partial(gallery.find, slug))
-        return _cached(request, painting_document(found))
+
+        def query() -> PaintingDocument:
+            found = gallery.find(slug)
+            return painting_document(found, found.id in gallery.learnt(state.model.base))
+
+        return _cached(request, await state.read(query))
 
     @api.get(
         "/paintings/{slug}/similar",
@@ -186,10 +201,11 @@ def _add_paintings(api: APIRouter, state: AppState) -> None:
             style = stored_style(state.model, gallery, gallery.find(slug))
             vector = style.statistics.to_vector()
             near = gallery.similar(vector, state.model.fingerprint, limit)
-            return PaintingsDocument(
-                next=None,
-                paintings=[painting_document(each, round(far, 3)) for each, far in near],
-            )
+            numbers = gallery.learnt(state.model.base)
+            documents = [
+                painting_document(each, each.id in numbers, round(far, 3)) for each, far in near
+            ]
+            return PaintingsDocument(next=None, paintings=documents)
 
         return _cached(request, await state.read(query))
 

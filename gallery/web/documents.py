@@ -35,6 +35,7 @@ class PaintingDocument(BaseModel):
     page_url: str = Field("", description="Where more is told; may be of anybody's making.")
     preview: str = Field(examples=[f"{ROOT}/paintings/irises/preview"])
     picture: str | None = Field(None, description="The painting itself, where it is at hand.")
+    learnt: bool = Field(False, description="Whether it was learnt: painted in its own strokes.")
     distance: float | None = Field(None, description="From the painting that was asked for.")
 
 
@@ -117,7 +118,9 @@ class HealthDocument(BaseModel):
     status: str = Field(examples=["ok"])
 
 
-def painting_document(painting: Painting, distance: float | None = None) -> PaintingDocument:
+def painting_document(
+    painting: Painting, learnt: bool = False, distance: float | None = None
+) -> PaintingDocument:
     """Return what clients may know about a painting: not where its picture lies."""
     here = f"{ROOT}/paintings/{quote(painting.slug)}"
     return PaintingDocument(
@@ -135,6 +138,7 @@ def painting_document(painting: Painting, distance: float | None = None) -> Pain
         page_url=painting.page_url,
         preview=f"{here}/preview",
         picture=f"{here}/picture" if painting.path else None,
+        learnt=learnt,
         distance=distance,
     )
 

@@ -152,7 +152,7 @@ def create_feature_api(state: AppState) -> APIRouter:
         """Send a photo as the body; get its statistics beside those of a style."""
         upload = await read_upload(request)
         parameters.weights(upload)
-        slug, named = await state.styles(parameters.references)
+        slug, named = await state.styles(parameters)
 
         def work() -> StatisticsDocument:
             style = state.mixture(parameters, upload, named).statistics

@@ -100,7 +100,7 @@ class JobRunner:
             if parameters.method == "render":
                 work = self._rendering(task, parameters, upload, watched)
             else:
-                _, named = self._state.styles_now(parameters.references)
+                _, named = self._state.styles_now(parameters)
                 work = partial(self._state.paint, parameters, upload, named)
             future = self._state.worker.submit(work, Priority.JOB)
         except Exception as error:
@@ -177,7 +177,7 @@ class JobRunner:
         from gallery.web.renders import render_photo
 
         state = self._state
-        found, named = state.styles_now(parameters.references)
+        found, named = state.styles_now(parameters)
         checkpoint = task.files.get("checkpoint")
         watched.resume(task.files.get("losses"))
         return partial(render_photo, state, parameters, upload, found, named, checkpoint, watched)
@@ -214,7 +214,7 @@ def create_job_api(state: AppState, jobs: Jobs, runner: JobRunner) -> APIRouter:
             await run_in_threadpool(require_torch, "rendering")
         upload = await read_upload(request)
         parameters.weights(upload)
-        await state.styles(parameters.references)  # Mistakes are told now rather than later.
+        await state.styles(parameters)  # Mistakes are told now rather than later.
         add = partial(
             jobs.add, parameters.model_dump(), upload.photo, upload.painting, _files(upload)
         )

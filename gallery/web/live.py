@@ -166,7 +166,7 @@ class _Session:
         try:
             parameters = StylizeParameters.model_validate_json(text)
             parameters.weights(Upload(b""))
-            slug, styles = await self._state.styles(parameters.references)
+            slug, styles = await self._state.styles(parameters)
         except Exception as error:
             problem = translate(error)
             if problem.code == "internal-error":

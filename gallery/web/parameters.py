@@ -64,6 +64,9 @@ class StylizeParameters(_Controls):  # type: ignore[valid-type, misc]
     )
     alpha: float = _parameter(Repainting, "alpha")[1]
     max_side: int | None = _parameter(Repainting, "max_side")[1]
+    adapter: bool = Field(
+        True, description="Paint with what was learnt of the painting, where there is any."
+    )
     format: Format = "jpeg"
     quality: int = Field(90, description="Of JPEG, WebP and AVIF.", **_limits(_JPEG))
 

@@ -17,7 +17,6 @@ from adain.imaging.reading import ImageLimits
 from adain.imaging.writing import encode_image
 from adain.painting.stylize import stylize_picture
 from gallery.database.gallery import Gallery
-from gallery.use_cases.references import Reference
 from gallery.use_cases.styles import (
     FoundStyle,
     ResolvedStyle,
@@ -83,22 +82,22 @@ class AppState:
         """Ask the gallery."""
         return await asyncio.get_running_loop().run_in_executor(self._reader, query)
 
-    async def styles(self, references: Sequence[Reference]) -> tuple[str, list[ResolvedStyle]]:
-        """Return the slug and the styles of the gallery that references name, in their order.
+    async def styles(self, parameters: StylizeParameters) -> tuple[str, list[ResolvedStyle]]:
+        """Return the slug and the styles of the gallery that a request names, in their order.
 
         Raises:
             StyleNotFound: If one is not in the gallery.
             StylesError: If it was not measured by the encoder.
         """
-        found, styles = await self.read(partial(self._styles, references))
+        found, styles = await self.read(partial(self._styles, parameters))
         return found.slug or "painting", styles
 
-    def styles_now(self, references: Sequence[Reference]) -> tuple[FoundStyle, list[ResolvedStyle]]:
+    def styles_now(self, parameters: StylizeParameters) -> tuple[FoundStyle, list[ResolvedStyle]]:
         """Return all that is found, and each style; from a thread that may wait."""
-        return self._reader.submit(self._styles, references).result()
+        return self._reader.submit(self._styles, parameters).result()
 
-    def _styles(self, references: Sequence[Reference]) -> tuple[FoundStyle, list[ResolvedStyle]]:
-        found = find_style(references, lambda: self.gallery)
+    def _styles(self, parameters: StylizeParameters) -> tuple[FoundStyle, list[ResolvedStyle]]:
+        found = find_style(parameters.references, lambda: self.gallery, learnt=parameters.adapter)
         return found, [part.resolve(self.model) for part in found.parts]
 
     async def run(
