@@ -6,7 +6,7 @@ What is read is in `queries` and `names`, what is written in `writes` and `check
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,6 +77,9 @@ from gallery.files import new_file
 
 MAX_BOUND = 10_000
 """Values of one statement; SQLite takes 32,766 of them, PostgreSQL 65,535."""
+
+ADDED_TO = ("0004",)
+"""Versions to whose tables later ones only add: they are brought up to date without asking."""
 
 INDEX_SECONDS = 60
 """How long the statistics of all paintings are taken to be those that were read."""
@@ -512,7 +515,7 @@ def open_gallery(url: str, may_be_new: bool = False) -> Gallery:
     may_be_new = may_be_new or url == database_url(default_database())
     if may_be_new and not database_exists(engine):
         return starter_gallery()
-    check_schema(engine)
+    _bring_up(engine)
     return Gallery(engine)
 
 
@@ -564,8 +567,21 @@ def make_gallery(url: str) -> Gallery:
     engine = connect(url)
     if not database_exists(engine) or schema_of(engine) is None:
         upgrade_gallery(engine)
-    check_schema(engine)
+    _bring_up(engine)
     return Gallery(engine)
+
+
+def _bring_up(engine: Engine) -> None:
+    """Add what later versions only add, where the database can be written; then check it.
+
+    Raises:
+        SchemaError: If its tables are older still, or newer than this program.
+        DatabaseError: If it does not exist or cannot be read.
+    """
+    if database_exists(engine) and schema_of(engine) in ADDED_TO:
+        with suppress(DatabaseError):  # Where it cannot be written, that is said below.
+            upgrade_gallery(engine)
+    check_schema(engine)
 
 
 def upgrade_gallery(engine: Engine) -> tuple[str | None, str]:
