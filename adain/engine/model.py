@@ -52,9 +52,11 @@ class Engine(Protocol):
 
     Attributes:
         device: `cpu`, `cuda`, `cuda:N` or `mps`.
+        tile_bytes: Memory for each pixel of a tile at the peak of a pass.
     """
 
     device: str
+    tile_bytes: int
 
     def encode(
         self, tile: Array, colors: Array, shares: Array, core: tuple[int, int, int, int]

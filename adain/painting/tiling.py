@@ -30,9 +30,6 @@ from adain.styles.statistics import ChannelMoments, StyleStatistics
 TILE_PIXELS = 2**22
 """Most pixels of a tile: with larger ones the margins cost little less."""
 
-TILE_BYTES = 680
-"""Memory for each pixel of a tile at the peak of a pass: up to 545 was measured, and gaps."""
-
 BLEND_BYTES = 250
 """The same for each style, besides, where several share the photo."""
 
@@ -200,8 +197,10 @@ def _plan(
     if isinstance(style, StyleField):
         style.check_size(height, width)
     memory = memory_limit(model, memory)
-    pixel = TILE_BYTES + BLEND_BYTES * (len(style.styles) if isinstance(style, StyleField) else 0)
-    grid = plan_tiles(height, width, model.reach, min(tile_pixels, memory // pixel))
+    pixel = model.engine.tile_bytes
+    pixel += BLEND_BYTES * (len(style.styles) if isinstance(style, StyleField) else 0)
+    pixels = min(tile_pixels, memory // pixel)
+    grid = plan_tiles(height, width, model.reach, pixels, pixel)
     return _Painting(model, photo, style, alpha, grid, memory, progress or (lambda _: None))
 
 
@@ -232,7 +231,9 @@ def memory_limit(model: Model, memory: int | None = None) -> int:
     return int(MEMORY_SHARE * free_memory(model.device)) if memory is None else memory
 
 
-def plan_tiles(height: int, width: int, reach: int, pixels: int) -> list[list[Box]]:
+def plan_tiles(
+    height: int, width: int, reach: int, pixels: int, bytes_each: int
+) -> list[list[Box]]:
     """Cut a photo into rows of tiles, so that each with its margins has at most so many pixels.
 
     Args:
@@ -240,6 +241,7 @@ def plan_tiles(height: int, width: int, reach: int, pixels: int) -> list[list[Bo
         width: Its width.
         reach: Width of the margins.
         pixels: Most pixels of a tile.
+        bytes_each: Memory for each of them, which the message of an error says.
 
     Raises:
         ImageTooLargeError: If not even the smallest tiles are that small.
@@ -260,10 +262,10 @@ def plan_tiles(height: int, width: int, reach: int, pixels: int) -> list[list[Bo
         if best is not None and tall < 4 * reach:
             break  # From here on margins are most of a tile.
     if best is None:
-        least = TILE_BYTES * min(height, 2 * reach + STRIDE) * min(width, 2 * reach + STRIDE)
+        least = bytes_each * min(height, 2 * reach + STRIDE) * min(width, 2 * reach + STRIDE)
         raise ImageTooLargeError(
             f"{width}x{height} pixels need {least / 2**20:.0f} MiB of memory beside the picture, "
-            f"and {TILE_BYTES * max(pixels, 0) / 2**20:.0f} MiB are left; allow more, or give a "
+            f"and {bytes_each * max(pixels, 0) / 2**20:.0f} MiB are left; allow more, or give a "
             "smaller picture"
         )
     _, rows, columns = best
@@ -293,7 +295,7 @@ class _Painting:
         self._size = (grid[-1][-1].bottom, grid[-1][-1].right)
         self._tiles = sum(map(len, grid))
         seen = [self._seen(box).pixels for row in grid for box in row]
-        fits = FEATURE_BYTES * sum(seen) + TILE_BYTES * max(seen) <= memory
+        fits = FEATURE_BYTES * sum(seen) + model.engine.tile_bytes * max(seen) <= memory
         # Encoded for one style alone, and for all styles of a field, a photo differs.
         self._keeps = self._field is None and (self._tiles == 1 or fits)
         self._progress, self._done = progress, 0

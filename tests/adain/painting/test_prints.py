@@ -30,9 +30,9 @@ def draw(path: Path, width: int, height: int) -> Path:
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is that of /proc")
 def test_the_command_keeps_to_its_limit_of_memory(tmp_path: Path) -> None:
     photo = draw(tmp_path / "photo.jpg", 3000, 2000)
-    limited = peak(photo, "--stroke", "0", "--memory", "900M")
+    limited = peak(photo, "--stroke", "0", "--memory", "500M")
     free = peak(photo, "--stroke", "0", "--memory", "8G")
-    assert limited <= 900 * MEBIBYTE < free, "the limit must be less than what is taken without"
+    assert limited <= 500 * MEBIBYTE < free, "the limit must be less than what is taken without"
 
 
 @pytest.mark.slow

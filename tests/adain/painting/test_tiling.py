@@ -21,7 +21,6 @@ from adain.network.decoder import Decoder, DecoderTable, StyleModulation
 from adain.network.encoder import Encoder, EncoderConfig
 from adain.network.weights import ModelFiles
 from adain.painting.tiling import (
-    TILE_BYTES,
     measure_pixels,
     memory_limit,
     paint_pixels,
@@ -172,7 +171,7 @@ def test_tiles_equal_the_whole(case: Case, table: int) -> None:
     model = small_model(table)
     rows, style = photo(case.height, case.width, case.seed), case.style(model)
     whole = paint(model, rows, style, case.alpha)
-    memory = max(case.memory, 2 * TILE_BYTES * case.tile(model))
+    memory = max(case.memory, 2 * model.engine.tile_bytes * case.tile(model))
     tiles = paint(model, rows, style, case.alpha, memory=memory, tile_pixels=case.tile(model))
     assert difference(tiles, whole) <= 1e-3 < 1 / 255
 
@@ -196,7 +195,7 @@ def test_tiles_equal_the_whole_with_the_shipped_weights(case: Case) -> None:
 )
 def test_tiles_cover_a_photo_once_and_fit(height: int, width: int, reach: int, room: int) -> None:
     pixels = (2 * reach + room) ** 2
-    grid = plan_tiles(height, width, reach, pixels)
+    grid = plan_tiles(height, width, reach, pixels, 1)
     size = (grid[-1][-1].bottom, grid[-1][-1].right)
     assert size == (height + -height % STRIDE, width + -width % STRIDE)
     assert [row[0].top for row in grid] == [0, *(row[0].bottom for row in grid[:-1])]
@@ -206,12 +205,12 @@ def test_tiles_cover_a_photo_once_and_fit(height: int, width: int, reach: int, r
 
 
 def test_a_photo_that_fits_is_one_tile() -> None:
-    assert [len(row) for row in plan_tiles(1000, 900, 72, 2**20)] == [1]
-    assert sum(map(len, plan_tiles(1000, 1100, 72, 2**20))) > 1
+    assert [len(row) for row in plan_tiles(1000, 900, 72, 2**20, 1)] == [1]
+    assert sum(map(len, plan_tiles(1000, 1100, 72, 2**20, 1))) > 1
 
 
 def test_margins_of_a_print_cost_little() -> None:
-    grid = plan_tiles(8000, 12000, 72, 2**22)
+    grid = plan_tiles(8000, 12000, 72, 2**22, 1)
     work = sum(box.grown(72, 8000, 12000).pixels for row in grid for box in row)
     assert work < 1.2 * 8000 * 12000
 
@@ -271,8 +270,8 @@ def test_masks_of_another_size_are_refused_at_once() -> None:
 
 def test_too_little_memory_names_what_is_needed() -> None:
     model = shipped_model()
-    with pytest.raises(ImageTooLargeError, match=r"4096x2160 pixels need \d+ MiB .* 5 MiB"):
-        paint_tiles(model, photo(2160, 4096), painting(model, 1), memory=5 * 2**20)
+    with pytest.raises(ImageTooLargeError, match=r"4096x2160 pixels need \d+ MiB .* 2 MiB"):
+        paint_tiles(model, photo(2160, 4096), painting(model, 1), memory=2 * 2**20)
 
 
 def test_the_memory_limit_is_a_share_of_what_is_free_by_default() -> None:
