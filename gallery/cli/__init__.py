@@ -75,8 +75,7 @@ class LazyCommands(Commands):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that is asked for, or fail with those that come close."""
-        if args[0] not in COMMANDS:
-            args = as_command(args, COMMANDS, ctx)
+        args = as_command(args, COMMANDS, ctx)
         if args[0] not in COMMANDS:
             for name in COMMANDS:
                 self.get_command(ctx, name)
@@ -87,7 +86,7 @@ class LazyCommands(Commands):
         try:
             return super().invoke(ctx)
         except typer.TyperException as error:
-            explain(error, COMMANDS)
+            explain(error)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the commands, by what one wants to do."""

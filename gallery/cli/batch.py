@@ -17,6 +17,7 @@ from adain.config import Controls
 from gallery.cli import options
 from gallery.cli.exits import debugging, describe, exit_code, usage
 from gallery.cli.fields import help_of, spread
+from gallery.cli.hints import refuse_no_style
 from gallery.cli.streams import complain, emit, progress
 from gallery.config import BatchConfig, StylizeConfig, database_url, threads_each
 from gallery.errors import OutputError
@@ -34,7 +35,7 @@ BATCH = BatchConfig()
 EXAMPLES = """\b
 Examples:
   adain batch holiday/ painted/ --style irises --style senecio
-  adain batch holiday/ painted/ --style irises --style senecio --assign nearest -r
+  adain batch holiday/ painted/ --style paintings/ --assign nearest -r
   adain batch train/ stylized/ -r --style random --per-photo 3 --seed 7
   adain batch inbox/ painted/ --style irises --watch
 """
@@ -46,13 +47,17 @@ def batch(
     source: Annotated[Path, typer.Argument(metavar="IN_DIR", help="Folder of photos.")],
     output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder of the results.")],
     style: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             metavar="STYLE",
-            help="A picture or a name, as for 'adain stylize'; repeat for several. "
-            "'random': all paintings of the gallery to choose from.",
+            help="A picture or a name, as for 'adain stylize', or a folder or pattern of pictures; "
+            "repeat for several. 'random': all paintings of the gallery to choose from.",
         ),
-    ],
+    ] = None,
+    styles_from: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="LIST", help="Also the styles that this file names, one a line."),
+    ] = None,
     assign: Annotated[
         str | None,
         typer.Option(
@@ -107,6 +112,11 @@ def batch(
     Prints the paths of the results that are new. A run that was stopped goes on where it was,
     and two runs on one folder share the work.
     """
+    if not style and not styles_from:
+        refuse_no_style(ctx)
+    from gallery.use_cases.style_lists import expand_styles
+
+    style = expand_styles(style or (), styles_from or ())
     with usage():
         config = replace(config, overwrite=overwrite, controls=look)
         chosen = assign or ("random" if style == [options.RANDOM] else BATCH.assign)
@@ -217,7 +227,7 @@ def _find_styles(
     from gallery.database.plain import learnt_from
     from gallery.database.vectors import join_vectors
     from gallery.use_cases.batch import Styles
-    from gallery.use_cases.references import parse_references
+    from gallery.use_cases.references import parse_reference
     from gallery.use_cases.styles import find_style
 
     if texts == [options.RANDOM]:
@@ -228,7 +238,7 @@ def _find_styles(
         slugs = tuple(painting.slug for painting in gallery.pictures(numbers))
         return Styles(slugs, vectors, adapters)
     with usage():
-        references = parse_references(texts)
+        references = [parse_reference(text) for text in texts]
         if any(reference.weight != 1 for reference in references):
             raise ValueError("styles of a batch have no weights; each one gives its own results")
         if options.RANDOM in texts:

@@ -32,14 +32,19 @@ MEANT = {
 
 
 def as_command(arguments: Sequence[str], commands: Collection[str], context: Any) -> list[str]:
-    """Return the words of a command where its first one is none of the commands.
+    """Return the words of a command as they are meant.
 
-    A photo is painted, by default in the style of `DEFAULT_STYLE`, which is said.
+    A photo in the place of a command is painted, by default in the style of `DEFAULT_STYLE`, which
+    is said. What follows a style of a batch and is a picture is a style, too.
 
     Raises:
-        UsageError: With what was likely meant.
+        UsageError: If the first word is no command, with what was likely meant.
     """
     first = arguments[0]
+    if first == "batch":
+        return _with_every_style(arguments)
+    if first in commands:
+        return list(arguments)
     if os.path.isdir(first):
         folder = shlex.quote(first)
         context.fail(
@@ -47,38 +52,51 @@ def as_command(arguments: Sequence[str], commands: Collection[str], context: Any
             f"adain batch {folder} painted/ --style {DEFAULT_STYLE}"
         )
     if os.path.isfile(first) or (mimetypes.guess_type(first)[0] or "").startswith("image/"):
-        return ["stylize", *_with_style(arguments, commands)]
+        return ["stylize", *_with_style(arguments)]
     if first in MEANT:
         meant = " or ".join(f"'adain {command}'" for command in MEANT[first].split("|"))
         context.fail(f"No such command {first!r}. Did you mean {meant}?")
     return list(arguments)
 
 
-def _with_style(arguments: Sequence[str], commands: Collection[str]) -> list[str]:
-    known = ("--style", "--styles-from", "--help", "-h")
-    if any(argument.partition("=")[0] in known for argument in arguments):
+def _with_style(arguments: Sequence[str]) -> list[str]:
+    if any(argument.partition("=")[0] in ("--style", "--help", "-h") for argument in arguments):
         return list(arguments)
     if not {"--quiet", "-q"}.intersection(arguments):
-        complain(f"in the style of {DEFAULT_STYLE}; for another one: {_where_styles_are(commands)}")
+        complain(
+            f"in the style of {DEFAULT_STYLE}; for another one: --style {EXAMPLE_STYLES[1]}; "
+            "'adain sheet' shows some"
+        )
     return ["--style", DEFAULT_STYLE, *arguments]
 
 
-def _where_styles_are(commands: Collection[str]) -> str:
-    seen = "'adain sheet' shows some" if "sheet" in commands else "'adain gallery list' names all"
-    return f"--style {EXAMPLE_STYLES[1]}; {seen}"
+def _with_every_style(arguments: Sequence[str]) -> list[str]:
+    """Repeat `--style` for the pictures behind one, which a shell makes of a pattern.
+
+    The other arguments of a batch are folders.
+    """
+    given: list[str] = []
+    is_style = False
+    for argument in arguments:
+        is_picture = not argument.startswith("-") and os.path.isfile(argument)
+        if is_picture and is_style and given[-1] != "--style":
+            given.append("--style")
+        is_style = argument.partition("=")[0] == "--style" or (is_style and is_picture)
+        given.append(argument)
+    return given
 
 
-def explain(error: Any, commands: Collection[str]) -> NoReturn:
+def explain(error: Any) -> NoReturn:
     """Raise an error of usage again, or one that says what is missing and where it is had."""
     if getattr(error, "param_type", "") is None and getattr(error.param, "name", "") == "style":
-        _explain_style(error.ctx, commands)
+        refuse_no_style(error.ctx)
     raise error
 
 
-def _explain_style(context: Any, commands: Collection[str]) -> None:
+def refuse_no_style(context: Any) -> None:
+    """Raise an error of usage that says what a style is, and where paintings are seen."""
     examples = " or ".join((", ".join(EXAMPLE_STYLES[:-1]), EXAMPLE_STYLES[-1]))
-    seen = "'adain sheet' shows paintings, " if "sheet" in commands else ""
     context.fail(
         f"Missing option '--style': the painting whose style it takes, such as {examples}, or a "
-        f"picture of your own. {seen}'adain gallery list' names all"
+        "picture of your own. 'adain sheet' shows paintings, 'adain gallery list' names all"
     )

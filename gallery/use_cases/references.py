@@ -86,7 +86,10 @@ def file_slug(reference: Reference) -> str:
         StyleNotFound: If it is a folder.
     """
     if os.path.isdir(reference.name):
-        raise StyleNotFound(f"{reference.name}: is a folder; give one picture of it as the style")
+        raise StyleNotFound(
+            f"{reference.name}: is a folder; give one picture of it as the style, or let "
+            "'adain batch' take each"
+        )
     return slugify(os.path.splitext(os.path.basename(reference.name))[0]) or "painting"
 
 

@@ -84,6 +84,33 @@ def test_paths_are_printed_and_a_second_run_skips(run: Run) -> None:
     assert again.stderr == "adain: done=1 skipped=2 failed=0\n"
 
 
+def test_many_styles_at_once(run: Run) -> None:
+    for i in range(10):  # More than a mixture may have.
+        draw(Path(f"styles/{i}.png"), i)
+    Path("list.txt").write_text("irises\nstyles/1.png  # again\n")
+    every = {f"out/a.{i}.png" for i in range(10)}
+    only = ("--include", "a.png")
+    for arguments in (
+        ["--style", "styles/"],
+        ["--style", "styles/*.png"],
+        ["--style", *(f"styles/{i}.png" for i in range(10))],
+    ):
+        found = run(*arguments, *only, "--dry-run")
+        assert set(found.stdout.split()) == every, found.stderr
+    listed = run("--styles-from", "list.txt", "--style", "mosaic.png", *only)
+    expected = ["out/a.1.png", "out/a.irises.png", "out/a.mosaic.png"]
+    assert sorted(listed.stdout.split()) == expected, listed.stderr
+
+
+def test_styles_that_are_none_give_one_line(run: Run) -> None:
+    Path("empty").mkdir()
+    empty = run("--style", "empty")
+    assert (empty.exit_code, empty.stderr.count("\n")) == (5, 1)
+    assert "a folder without pictures" in empty.stderr
+    none = run()
+    assert none.exit_code == 2 and "Missing option '--style': the painting" in none.stderr
+
+
 def test_the_exit_code_tells_whether_some_or_all_failed(run: Run) -> None:
     Path("in/bad.png").write_text("nothing")
     some = run("--style", "mosaic.png")
@@ -141,7 +168,6 @@ def test_styles_of_the_gallery_at_random(run: Run) -> None:
         ("--seed", "7"),
         ("--style", "random"),
         ("--style", "mosaic.png=2"),
-        ("--style", "mosaic.png"),
     ],
 )
 def test_wrong_use_is_refused_before_anything_is_written(run: Run, options: Sequence[str]) -> None:
