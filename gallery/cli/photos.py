@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -16,17 +17,37 @@ Paint = Callable[["Output", Callable[[float], None]], dict[str, Any]]
 """Makes one result and returns the facts about it; reports shares from 0 to 1 on the way."""
 
 
+MAX_SHOWN = 8
+"""Results that are shown; a window for each of a hundred helps nobody."""
+
+
 def paint_each(
-    ctx: typer.Context, outputs: "Sequence[Output]", paint: Paint, as_json: bool, quiet: bool
+    ctx: typer.Context,
+    outputs: "Sequence[Output]",
+    paint: Paint,
+    as_json: bool,
+    quiet: bool,
+    shown: bool = False,
 ) -> NoReturn:
-    """Paint photos; go on after one that fails, unless `--debug` was given; then exit."""
+    """Paint photos; go on after one that fails, unless `--debug` was given; then exit.
+
+    Args:
+        ctx: Of the command.
+        outputs: What is painted, and where it goes.
+        paint: Makes one of them.
+        as_json: Whether to print facts, not paths.
+        quiet: Whether there is neither a progress bar nor a summary.
+        shown: Whether the results are shown when they are done.
+    """
     errors: list[Exception] = []
+    painted: list[Path] = []
     with progress(len(outputs), hidden=quiet) as advance:
         for item in outputs:
             report = shares(advance)
             try:
                 facts = paint(item, report)
                 if item.path:
+                    painted.append(item.path)
                     emit(json.dumps(facts) if as_json else str(item.path))
             except BrokenPipeError:
                 raise
@@ -41,4 +62,18 @@ def paint_each(
     done = len(outputs) - len(errors)
     if len(outputs) > 1 and not quiet:
         complain(f"done={done} failed={len(errors)}")
+    if shown:
+        show(painted[:MAX_SHOWN])
     raise typer.Exit(exit_code(errors, done))
+
+
+def show(pictures: Sequence[Path]) -> None:
+    """Show pictures with what the system shows them with; say so where it has nothing."""
+    for picture in pictures:
+        try:
+            failed = typer.launch(str(picture.absolute())) != 0
+        except OSError:
+            failed = True
+        if failed:
+            complain(f"{picture}: nothing here shows pictures; open it yourself")
+            return

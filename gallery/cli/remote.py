@@ -36,6 +36,7 @@ def stylize_remotely(
     config: StylizeConfig,
     as_json: bool,
     quiet: bool,
+    shown: bool = False,
 ) -> NoReturn:
     """Repaint photos on a server, print the paths of the results, and exit."""
     from gallery.client import Client
@@ -55,6 +56,7 @@ def stylize_remotely(
             lambda item, report: _stylize(client, references, data, item, config),
             as_json,
             quiet,
+            shown,
         )
 
 

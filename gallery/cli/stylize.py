@@ -86,6 +86,9 @@ def stylize(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object for each photo, not the path.")
     ] = False,
+    shown: Annotated[
+        bool, typer.Option("--open", help="Show the results when they are done.")
+    ] = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Repaint photos in the style of a painting.
@@ -103,7 +106,7 @@ def stylize(
         from gallery.cli.remote import stylize_remotely
 
         key = options.read_key(key_file)
-        stylize_remotely(ctx, server, key, photos, style, output, config, as_json, quiet)
+        stylize_remotely(ctx, server, key, photos, style, output, config, as_json, quiet, shown)
     if style == [options.RANDOM]:
         style = [_draw_style(database, seed)]
     if config.quality != "fast":
@@ -113,7 +116,7 @@ def stylize(
     network = options.load_network(config.model, config.device)
     paintings = None if config.quality == "fast" else _load_paintings(found.pictures)
     work = _Work(network, found.resolve(network), paintings, config, quiet)
-    paint_each(ctx, outputs, partial(_stylize_one, work), as_json, quiet)
+    paint_each(ctx, outputs, partial(_stylize_one, work), as_json, quiet, shown)
 
 
 def _draw_style(database: str | None, seed: int | None) -> str:

@@ -102,3 +102,18 @@ def test_a_photo_is_painted_with_that_strength(run: Run) -> None:
     full = run("stylize", "photo.jpg", "--style", "irises", "-o", "full.png")
     assert full.exit_code == 0
     assert both[0] == both[1] != Image.open("full.png").tobytes()
+
+
+def test_open_shows_the_result(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+
+    def launch(path: str) -> int:
+        shown.append(Path(path).name)
+        return len(shown) - 1  # The second time there is nothing to show it with.
+
+    monkeypatch.setattr("typer.launch", launch)
+    assert run("photo.jpg", "--open").exit_code == 0
+    assert shown == [f"photo.{DEFAULT_STYLE}.jpg"]
+    without = run("photo.jpg", "--open", "-o", "other.jpg", "-q")
+    assert (without.exit_code, without.stdout) == (0, "other.jpg\n")
+    assert "nothing here shows pictures" in without.stderr
