@@ -124,11 +124,11 @@ class Learning:
     crop: int = 256
     learning_rate: float = 2.5e-3
     gradient_clip: float = 5.0
-    content_weight: float = 2.2
+    content_weight: float = 1.7
     style_weight: float = 40.0
     covariance_weight: float = 60.0
-    structure_weight: float = 1.0
-    tv_weight: float = 60.0
+    structure_weight: float = 0.4
+    tv_weight: float = 50.0
 
     def __post_init__(self) -> None:
         check_settings(self)
