@@ -1,8 +1,12 @@
 """Many photos, one after the other: results and errors told as they come, and the exit code."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from subprocess import DEVNULL
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -16,6 +20,9 @@ if TYPE_CHECKING:
 Paint = Callable[["Output", Callable[[float], None]], dict[str, Any]]
 """Makes one result and returns the facts about it; reports shares from 0 to 1 on the way."""
 
+
+OPENING = 5.0
+"""Seconds after which a program that opens a picture is taken to have done so."""
 
 MAX_SHOWN = 8
 """Results that are shown; a window for each of a hundred helps nobody."""
@@ -70,10 +77,21 @@ def paint_each(
 def show(pictures: Sequence[Path]) -> None:
     """Show pictures with what the system shows them with; say so where it has nothing."""
     for picture in pictures:
-        try:
-            failed = typer.launch(str(picture.absolute())) != 0
-        except OSError:
-            failed = True
-        if failed:
+        if not _open(picture.absolute()):
             complain(f"{picture}: nothing here shows pictures; open it yourself")
             return
+
+
+def _open(file: Path) -> bool:
+    """Open a file as a double click would; return whether that worked, as far as is known."""
+    if sys.platform == "win32":
+        os.startfile(file)
+        return True
+    program = "open" if sys.platform == "darwin" else "xdg-open"
+    try:
+        process = subprocess.Popen([program, file], stdout=DEVNULL, stderr=DEVNULL)
+        return process.wait(OPENING) == 0
+    except subprocess.TimeoutExpired:
+        return True  # It stays as long as its window.
+    except OSError:
+        return False

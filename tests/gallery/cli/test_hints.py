@@ -1,5 +1,7 @@
 """The first words of the command: what is meant is done, or named."""
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,16 +106,15 @@ def test_a_photo_is_painted_with_that_strength(run: Run) -> None:
     assert both[0] == both[1] != Image.open("full.png").tobytes()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="another program opens files there")
 def test_open_shows_the_result(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown: list[str] = []
-
-    def launch(path: str) -> int:
-        shown.append(Path(path).name)
-        return len(shown) - 1  # The second time there is nothing to show it with.
-
-    monkeypatch.setattr("typer.launch", launch)
-    assert run("photo.jpg", "--open").exit_code == 0
-    assert shown == [f"photo.{DEFAULT_STYLE}.jpg"]
+    viewer = Path("xdg-open")
+    viewer.write_text('#!/bin/sh\necho noise\nbasename "$1" >> shown.txt\n')
+    viewer.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{Path.cwd()}{os.pathsep}{os.environ['PATH']}")
+    assert run("photo.jpg", "--open", "-q").output == f"photo.{DEFAULT_STYLE}.jpg\n"
+    assert Path("shown.txt").read_text() == f"photo.{DEFAULT_STYLE}.jpg\n"
+    viewer.write_text("#!/bin/sh\nexit 3\n")
     without = run("photo.jpg", "--open", "-o", "other.jpg", "-q")
     assert (without.exit_code, without.stdout) == (0, "other.jpg\n")
-    assert "nothing here shows pictures" in without.stderr
+    assert without.stderr == "adain: other.jpg: nothing here shows pictures; open it yourself\n"
