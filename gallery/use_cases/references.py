@@ -4,11 +4,12 @@ import math
 import mimetypes
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gallery.database.paintings import Painting, slugify
-from gallery.errors import StyleNotFound
+from gallery.errors import GalleryError, StyleNotFound
 
 if TYPE_CHECKING:
     from gallery.database.gallery import Gallery
@@ -76,7 +77,28 @@ def find_target(gallery: "Gallery", name: str) -> "Painting | Group":
         return gallery.find_group(kind, rest)
     if (mimetypes.guess_type(name)[0] or "").startswith("image/"):
         raise StyleNotFound(f"{name}: no such file")
-    return gallery.find(name)
+    try:
+        return gallery.find(name)
+    except StyleNotFound as error:
+        if slug := _new_slug(gallery, name):
+            raise StyleNotFound(
+                f"{slug} ships with this version, but is not in this gallery; "
+                "run: adain gallery import"
+            ) from error
+        raise
+
+
+def _new_slug(gallery: "Gallery", name: str) -> str:
+    """Return the slug of a painting that ships and is not in a gallery, which may be older."""
+    from gallery.database.gallery import starter_gallery
+
+    with suppress(GalleryError):
+        slug = starter_gallery().find(name).slug
+        try:
+            gallery.find(slug)
+        except StyleNotFound:
+            return slug
+    return ""
 
 
 def file_slug(reference: Reference) -> str:

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from shipping import ship
 
-from gallery.database.gallery import Gallery, starter_gallery
+from gallery.config import database_url
+from gallery.database.gallery import Gallery, make_gallery, starter_gallery
 from gallery.database.queries import Group
 from gallery.database.style_files import StyleFile
 from gallery.errors import StyleNotFound
@@ -59,6 +60,17 @@ def test_a_miss_names_three_artists(gallery: Gallery) -> None:
         find_target(gallery, "artist:mnet")
     with pytest.raises(StyleNotFound, match="'adain gallery styles' lists all"):
         find_target(gallery, "style:")
+
+
+def test_a_painting_that_ships_with_a_newer_version_is_had_by_import(gallery: Gallery) -> None:
+    older = make_gallery(database_url())
+    older.remove([older.find("irises").id])
+    with pytest.raises(
+        StyleNotFound, match=r"^irises ships with this .* gallery import$"
+    ):
+        find_target(older, "gogh irises")
+    with pytest.raises(StyleNotFound, match=r"fits several|no painting"):
+        find_target(older, "impressionism")
 
 
 def test_a_picture_that_is_missing_is_not_searched_for(gallery: Gallery) -> None:
