@@ -2,8 +2,8 @@
 
 import json
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gallery.database.gallery import Gallery
     from gallery.database.paintings import Painting
     from gallery.database.queries import Group
+    from gallery.use_cases.learn import Lesson
 
 DEFAULTS = Learning()
 
@@ -94,7 +95,7 @@ def learn(
         if time is not None and config.steps == DEFAULTS.steps:
             config = replace(config, steps=100_000)
     from gallery.database.gallery import make_gallery
-    from gallery.use_cases.learn import find_lesson, find_photos, run_lesson, unlearnt
+    from gallery.use_cases.learn import find_lesson, find_photos, unlearnt
 
     gallery = make_gallery(database_url(database))
     content = find_photos(photos)
@@ -113,8 +114,8 @@ def learn(
                 break
             report = shares(advance)
             try:
-                lesson = partial(find_lesson, gallery, network, target, content, config)
-                adapter = run_lesson(lesson(resume), report, lambda: bool(stopped), preview)
+                lesson = find_lesson(gallery, network, target, content, config, resume)
+                adapter = _learn(lesson, report, stopped, preview)
                 emit(json.dumps(_facts(target, adapter)) if as_json else _name(target))
                 if not quiet:
                     complain(_summary(target, adapter))
@@ -137,6 +138,27 @@ def read_time(text: str | None) -> float | None:
     if not match or not float(match[1]):
         raise ValueError(f"time must be as 90s, 5m or 1h, got {text!r}")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _learn(
+    lesson: "Lesson", report: Callable[[float], None], stopped: Sequence[int], preview: Path | None
+) -> "Adapter":
+    """Learn, keep it in the gallery, and show it on the way."""
+    from adain.imaging.writing import save_image
+    from gallery.use_cases.learn import finish_lesson, keep_checkpoint, paint_lesson, run_lesson
+
+    def show(adapter: "Adapter") -> None:
+        if preview is not None:
+            save_image(paint_lesson(lesson, adapter), preview, overwrite=True)
+
+    def keep(adapter: "Adapter") -> None:
+        keep_checkpoint(lesson, adapter)
+        show(adapter)
+
+    adapter = run_lesson(lesson, lambda step: report(step.share), keep, lambda: bool(stopped))
+    finish_lesson(lesson, adapter)
+    show(adapter)
+    return adapter
 
 
 def _find(gallery: "Gallery", model: "Model", name: str) -> "Painting | Group":

@@ -154,6 +154,12 @@ class Jobs:
             _keep(session, row.id, files)
             return _job(row)
 
+    def has_open(self, method: str) -> bool:
+        """Return whether a job of this method waits or is being done."""
+        query = select(JobRow.settings).where(JobRow.state.in_(OPEN))
+        with self._read() as session:
+            return any(json.loads(each).get("method") == method for each in session.scalars(query))
+
     def find(self, id: str) -> Job:
         """Return a job.
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from adain.config import MIN_SIDE, STYLE_SIDE
+from adain.config import MIN_SIDE, STYLE_SIDE, PictureFile
 from adain.engine.device import fast_bfloat16
 from adain.engine.model import Model
 from adain.errors import ImageError, WeightsError
+from adain.imaging.picture import Picture
 from adain.imaging.reading import load_image
 from adain.imaging.resizing import resize_shorter_side
-from adain.imaging.writing import save_image
 from adain.network.loading import load_network
 from adain.network.statistics import to_tensor
 from adain.network.weights import ASSETS, models_folder
@@ -26,7 +26,7 @@ from adain.styles.adapter import Adapter
 from adain.styles.statistics import pool_styles, stack_styles
 from adain.training.config import Learning
 from adain.training.data import CropBatches, Pictures, find_pictures
-from adain.training.learn import learn, learn_target
+from adain.training.learn import Step, learn, learn_target
 from gallery.database.paintings import Painting
 from gallery.errors import StylesError
 from gallery.files import make_folder, write_file
@@ -54,7 +54,7 @@ class Lesson:
         gallery: Where it is kept.
         model: Whose decoder is the base.
         target: What is learnt.
-        pictures: Its pictures, one or more.
+        pictures: Its pictures, one or more: paths, or the content of files.
         photos: What it is learnt with.
         config: How.
         start: What was learnt before and is gone on from.
@@ -63,7 +63,7 @@ class Lesson:
     gallery: "Gallery"
     model: Model
     target: "Painting | Group"
-    pictures: tuple[Path, ...]
+    pictures: tuple[PictureFile, ...]
     photos: Pictures
     config: Learning
     start: Adapter | None
@@ -107,7 +107,7 @@ def find_lesson(
     return replace(lesson, start=gallery.adapter(target, model.base))
 
 
-def _pictures(gallery: "Gallery", target: "Painting | Group") -> tuple[Path, ...]:
+def _pictures(gallery: "Gallery", target: "Painting | Group") -> tuple[PictureFile, ...]:
     if isinstance(target, Painting):
         paintings: Sequence[Painting] = [target]
     else:
@@ -122,7 +122,7 @@ def _pictures(gallery: "Gallery", target: "Painting | Group") -> tuple[Path, ...
     return tuple(found[int(i * step)] for i in range(count))
 
 
-def find_photos(folder: Path | None) -> Pictures:
+def find_photos(folder: Path | None = None) -> Pictures:
     """Return the photos to learn with: those of a folder, else those that ship.
 
     Raises:
@@ -133,21 +133,20 @@ def find_photos(folder: Path | None) -> Pictures:
 
 def run_lesson(
     lesson: Lesson,
-    on_share: Callable[[float], None] = lambda share: None,
+    on_step: Callable[[Step], None] = lambda step: None,
+    on_checkpoint: Callable[[Adapter], None] = lambda adapter: None,
     should_stop: Callable[[], bool] = lambda: False,
-    preview: Path | None = None,
 ) -> Adapter:
-    """Learn, and keep what was learnt in the gallery.
+    """Learn.
 
     Args:
         lesson: From `find_lesson`.
-        on_share: Told the share of the work that is done.
+        on_step: Told what each step did.
+        on_checkpoint: Gets what was learnt so far, now and then.
         should_stop: Asked after each step; a true answer keeps what there is.
-        preview: File into which a photo is painted on the way.
 
     Raises:
         ImageError: If a picture cannot be read.
-        OutputError: If a file cannot be written.
         WeightsError: If the model cannot learn, or what was learnt before does not belong to it.
     """
     network = load_network(lesson.model)
@@ -155,59 +154,52 @@ def run_lesson(
         raise WeightsError(f"{lesson.model.name}: its encoder has no heads for losses")
     device, config = lesson.model.device, lesson.config
     crops = CropBatches(lesson.photos, config.batch_size, config.crop, seed=config.seed + 1)
-    target = learn_target(network.encoder, [each.to(device) for each in _shown(lesson)])
-
-    def keep(adapter: Adapter) -> None:
-        make_folder(lesson.checkpoint.parent)
-        write_file(lesson.checkpoint, adapter.to_bytes())
-        if preview is not None:
-            _paint(lesson, adapter, preview)
-
-    adapter = learn(
+    return learn(
         network.encoder,
         network.decoder,
-        target,
+        learn_target(network.encoder, [each.to(device) for each in _shown(lesson)]),
         lambda step: crops[step][0].to(device),
         config,
         start=lesson.start,
-        on_step=lambda step: on_share(step.share),
-        on_checkpoint=keep,
+        on_step=on_step,
+        on_checkpoint=on_checkpoint,
         should_stop=should_stop,
         mixed=fast_bfloat16(device),
     )
+
+
+def keep_checkpoint(lesson: Lesson, adapter: Adapter) -> None:
+    """Keep what was learnt so far in a file. Raises `OutputError`."""
+    make_folder(lesson.checkpoint.parent)
+    write_file(lesson.checkpoint, adapter.to_bytes())
+
+
+def finish_lesson(lesson: Lesson, adapter: Adapter) -> None:
+    """Keep what was learnt in the gallery. Raises `DatabaseError`."""
     lesson.gallery.keep_adapter(lesson.target, adapter)
     lesson.checkpoint.unlink(missing_ok=True)
-    if preview is not None:
-        _paint(lesson, adapter, preview)
-    return adapter
+
+
+def paint_lesson(lesson: Lesson, adapter: Adapter) -> Picture:
+    """Return the first of the photos, painted as far as was learnt."""
+    styles = [measure_style(lesson.model, path) for path in lesson.pictures]
+    style = replace(pool_styles(stack_styles(styles)), adapters=(adapter,))
+    return stylize_picture(lesson.model, load_image(lesson.photos.paths[0]), style)
 
 
 def _shown(lesson: Lesson) -> list[Tensor]:
     """Return the pictures at the size at which their strokes are learnt."""
     side = max(MIN_SIDE, round(STYLE_SIDE * lesson.config.stroke))
     shown = []
-    for path in lesson.pictures:
-        picture = resize_shorter_side(load_image(path), side)
+    for file in lesson.pictures:
+        picture = resize_shorter_side(load_image(file), side)
         if min(picture.width, picture.height) < MIN_LEARNT:
             raise ImageError(
-                f"{path.name}: too small to learn from; its sides must be at least {MIN_LEARNT} "
+                f"{picture.name}: too small to learn from; its sides must be at least {MIN_LEARNT} "
                 "pixels"
             )
         shown.append(to_tensor(picture.pixels))
     return shown
-
-
-def _paint(lesson: Lesson, adapter: Adapter, preview: Path) -> None:
-    """Paint the first of the photos as far as it was learnt."""
-    model = lesson.model
-    if isinstance(lesson.target, Painting):
-        style = measure_style(model, lesson.pictures[0])
-    else:
-        styles = [measure_style(model, path) for path in lesson.pictures]
-        style = pool_styles(stack_styles(styles))
-    photo = load_image(lesson.photos.paths[0])
-    painted = stylize_picture(model, photo, replace(style, adapters=(adapter,)))
-    save_image(painted, preview, overwrite=True)
 
 
 def unlearnt(gallery: "Gallery", base: str) -> Sequence[Painting]:

@@ -24,9 +24,11 @@ from gallery.web.api import create_api
 from gallery.web.features import create_feature_api
 from gallery.web.jobs import JobRunner, create_job_api
 from gallery.web.keys import Key
+from gallery.web.learning import create_learning_api
 from gallery.web.live import create_live_api
 from gallery.web.middleware import Access, Bodies, Envelope
 from gallery.web.paintings import create_paintings_api
+from gallery.web.photos import create_photo_api
 from gallery.web.problems import ProblemDocument, handle_problems
 from gallery.web.settings import ServeConfig
 from gallery.web.state import AppState
@@ -88,6 +90,7 @@ def create_app(
             "X-Style",
             "X-Channels",
             "X-Columns",
+            "X-Picture-Size",
             "X-Request-Id",
             "Server-Timing",
             "Retry-After",
@@ -111,9 +114,11 @@ def create_app(
     handle_problems(app)
     app.include_router(create_api(state))
     app.include_router(create_paintings_api(state))
+    app.include_router(create_photo_api(state))
     app.include_router(create_feature_api(state))
     app.include_router(create_live_api(state))
     app.include_router(create_job_api(state, jobs, runner))
+    app.include_router(create_learning_api(state, jobs, runner.wake))
     page = _Static(directory=STATIC)
     app.mount("/static", page, name="static")
 

@@ -1,12 +1,13 @@
 """Answers of the API, as JSON."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import Path as PathParameter
 from pydantic import BaseModel, Field
 
+from gallery.database.jobs import Job
 from gallery.database.paintings import Painting
 from gallery.database.queries import Group
 
@@ -90,7 +91,7 @@ class JobDocument(BaseModel):
     """A job as it is now."""
 
     id: str
-    method: str = Field(description="stylize or render")
+    method: str = Field(description="stylize, render or learn")
     state: str = Field(description="queued, running, done, failed or cancelled")
     progress: float = Field(ge=0, le=1)
     code: str = Field("", description="Why it failed: a code of problems.")
@@ -155,4 +156,20 @@ def groups_document(groups: Sequence[Group]) -> GroupsDocument:
             )
             for group in groups
         ]
+    )
+
+
+def job_document(job: Job, losses: Sequence[Any] = ()) -> JobDocument:
+    """Return a job, with the losses of one that is watched."""
+    here = f"{ROOT}/jobs/{job.id}"
+    return JobDocument(
+        id=job.id,
+        method=job.settings.get("method", "stylize"),
+        state=job.state,
+        progress=job.progress,
+        code=job.problem,
+        detail=job.detail,
+        result=f"{here}/result" if job.state == "done" else None,
+        preview=f"{here}/preview" if job.is_open and losses else None,
+        losses=[LossDocument(**loss) for loss in losses],
     )

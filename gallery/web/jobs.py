@@ -5,10 +5,10 @@ import json
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, wait
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi import Path as PathParameter
@@ -16,9 +16,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from adain.engine.torch_extra import require_torch
-from gallery.database.jobs import LEASE_SECONDS, OPEN, Job, Jobs, Task
+from gallery.database.jobs import LEASE_SECONDS, OPEN, Jobs, Task
 from gallery.errors import GalleryError
-from gallery.web.documents import ROOT, JobDocument, LossDocument
+from gallery.web.documents import ROOT, JobDocument, job_document
+from gallery.web.learning import METHOD, learn_painting
 from gallery.web.parameters import JobParameters
 from gallery.web.problems import Problem, documented, translate
 from gallery.web.state import AppState, Painted
@@ -95,13 +96,7 @@ class JobRunner:
     def _work(self, task: Task) -> None:
         watched = Watched()
         try:
-            parameters = JobParameters(**task.settings)
-            upload = _upload(task)
-            if parameters.method == "render":
-                work = self._rendering(task, parameters, upload, watched)
-            else:
-                _, named = self._state.styles_now(parameters)
-                work = partial(self._state.paint, parameters, upload, named)
+            work = self._prepare(task, watched)
             future = self._state.worker.submit(work, Priority.JOB)
         except Exception as error:
             self._refuse(task, error)
@@ -113,6 +108,18 @@ class JobRunner:
             # Whatever failed here: what nobody waits for does not go on.
             future.cancel()
             watched.stop()
+
+    def _prepare(self, task: Task, watched: Watched) -> Callable[[], Painted]:
+        """Return what does a job."""
+        if task.settings.get("method") == METHOD:
+            require_torch("learning")
+            watched.resume(task.files.get("losses"))
+            return partial(learn_painting, self._state, task, watched)
+        parameters, upload = JobParameters(**task.settings), _upload(task)
+        if parameters.method == "render":
+            return self._rendering(task, parameters, upload, watched)
+        _, named = self._state.styles_now(parameters)
+        return partial(self._state.paint, parameters, upload, named)
 
     def _is_done(self, task: Task, future: Future[Painted], watched: Watched) -> bool:
         """Wait for the work while the job is ours; return whether it ended."""
@@ -221,7 +228,7 @@ def create_job_api(state: AppState, jobs: Jobs, runner: JobRunner) -> APIRouter:
         job = await run_in_threadpool(add)
         runner.wake()
         headers = {"Location": f"{ROOT}/jobs/{job.id}", "Cache-Control": "no-store"}
-        text = _document(job).model_dump_json()
+        text = job_document(job).model_dump_json()
         return Response(text, 202, headers, "application/json")
 
     @api.get("/{id}", summary="How is it?", responses=found)
@@ -279,7 +286,7 @@ def create_job_api(state: AppState, jobs: Jobs, runner: JobRunner) -> APIRouter:
     @api.delete("/{id}", summary="Cancel or forget it", responses=found)
     async def cancel(id: JobId) -> JobDocument:
         """Cancels a job that is not done; forgets one that is."""
-        return _document(await run_in_threadpool(jobs.cancel, id))
+        return job_document(await run_in_threadpool(jobs.cancel, id))
 
     return api
 
@@ -320,20 +327,6 @@ def _event(job: JobDocument, told: int) -> str:
 
 def _read(jobs: Jobs, id: str) -> JobDocument:
     job = jobs.find(id)
-    losses = jobs.file(id, "losses") if job.settings.get("method") == "render" else None
-    return _document(job, json.loads(losses or b"[]"))
-
-
-def _document(job: Job, losses: Sequence[Any] = ()) -> JobDocument:
-    here = f"{ROOT}/jobs/{job.id}"
-    return JobDocument(
-        id=job.id,
-        method=job.settings.get("method", "stylize"),
-        state=job.state,
-        progress=job.progress,
-        code=job.problem,
-        detail=job.detail,
-        result=f"{here}/result" if job.state == "done" else None,
-        preview=f"{here}/preview" if job.is_open and losses else None,
-        losses=[LossDocument(**loss) for loss in losses],
-    )
+    watched = job.settings.get("method") in ("render", METHOD)
+    losses = jobs.file(id, "losses") if watched else None
+    return job_document(job, json.loads(losses or b"[]"))

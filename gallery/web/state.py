@@ -82,6 +82,10 @@ class AppState:
         """Ask the gallery."""
         return await asyncio.get_running_loop().run_in_executor(self._reader, query)
 
+    def read_now(self, query: Callable[[], T]) -> T:
+        """Ask the gallery from a thread that may wait."""
+        return self._reader.submit(query).result()
+
     async def styles(self, parameters: StylizeParameters) -> tuple[str, list[ResolvedStyle]]:
         """Return the slug and the styles of the gallery that a request names, in their order.
 
@@ -94,7 +98,7 @@ class AppState:
 
     def styles_now(self, parameters: StylizeParameters) -> tuple[FoundStyle, list[ResolvedStyle]]:
         """Return all that is found, and each style; from a thread that may wait."""
-        return self._reader.submit(self._styles, parameters).result()
+        return self.read_now(partial(self._styles, parameters))
 
     def _styles(self, parameters: StylizeParameters) -> tuple[FoundStyle, list[ResolvedStyle]]:
         found = find_style(parameters.references, lambda: self.gallery, learnt=parameters.adapter)
