@@ -71,7 +71,7 @@ from gallery.database.tables import (
     PaintingRow,
     PooledStyleRow,
 )
-from gallery.database.writes import add_batch, add_vectors, forget_pools, pack
+from gallery.database.writes import add_batch, add_vectors, forget_pools, pack, renew_works
 from gallery.errors import DatabaseError
 from gallery.files import new_file
 
@@ -482,7 +482,8 @@ class Gallery:
         new = 0
         for i in range(0, len(styles.paintings), 500):
             batch, vectors = styles.paintings[i : i + 500], styles.vectors[i : i + 500]
-            added = add_batch(session, batch, vectors, styles.encoder)
+            renewed = renew_works(session, batch)
+            added = add_batch(session, batch, vectors, styles.encoder, renewed)
             new += sum(fresh for _, fresh in added)
         import_adapters(session, styles.adapters, _now())
         return new

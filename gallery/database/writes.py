@@ -6,7 +6,7 @@ Every function runs inside a writing transaction, of which there is one at a tim
 
 import os
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,8 +45,16 @@ def add_batch(
     paintings: Sequence[Painting],
     vectors: NDArray[np.float32] | None = None,
     encoder: str = "",
+    renewed: Collection[int] = (),
 ) -> list[tuple[int, bool]]:
     """Add paintings and, where they are given, their style vectors `(N, D)`.
+
+    Args:
+        session: Where to.
+        paintings: With both digests.
+        vectors: Their statistics.
+        encoder: Fingerprint of the encoder that measured them.
+        renewed: From `renew_works`; their statistics take the place of those that are there.
 
     Returns:
         For each painting its number and whether it was new.
@@ -64,7 +72,7 @@ def add_batch(
     }
     found = [numbers.get(p.sha256) or numbers[p.pixel_sha256] for p in paintings]
     if vectors is not None:
-        add_vectors(session, dict(zip(found, vectors, strict=True)), encoder)
+        add_vectors(session, dict(zip(found, vectors, strict=True)), encoder, renewed)
     return list(zip(found, new, strict=True))
 
 
@@ -96,10 +104,44 @@ def add_paintings(session: Session, paintings: Sequence[Painting]) -> list[bool]
     return new
 
 
-def add_vectors(session: Session, vectors: Mapping[int, NDArray[np.float32]], encoder: str) -> None:
+def renew_works(session: Session, paintings: Sequence[Painting]) -> set[int]:
+    """Let works that once came in a file of styles be those of a newer one.
+
+    A newer version may have measured another picture of a work. A work without a picture here, of
+    the same slug and artist, takes the facts of that picture; else it would be there twice.
+
+    Returns:
+        The numbers of these works.
+    """
+    known = _known(session, paintings)
+    other = {
+        (p.slug, slugify_name(p.artist)): p
+        for p in paintings
+        if not {p.sha256, p.pixel_sha256} & known.keys()
+    }
+    without_picture = PaintingRow.path.is_(None), PaintingRow.source == ""
+    same_slug = PaintingRow.slug.in_([slug for slug, _ in other])
+    renewed = set()
+    for row in session.scalars(select(PaintingRow).where(same_slug, *without_picture)).all():
+        painting = other.get((row.slug, row.artist.slug if row.artist else ""))
+        if painting is not None:
+            for name in ("sha256", "pixel_sha256", "phash", "width", "height"):
+                setattr(row, name, getattr(painting, name))
+            renewed.add(row.id)
+    session.flush()
+    return renewed
+
+
+def add_vectors(
+    session: Session,
+    vectors: Mapping[int, NDArray[np.float32]],
+    encoder: str,
+    renewed: Collection[int] = (),
+) -> None:
     """Cache style vectors by the numbers of their paintings.
 
-    Those that are there stay, but where they lack the colours that the new ones have.
+    Those that are there stay, but where they lack the colours that the new ones have, and those of
+    `renewed`.
     """
     ours = (CachedStyleRow.encoder == encoder, CachedStyleRow.side == STYLE_SIDE)
     lengths = select(CachedStyleRow.painting_id, func.length(CachedStyleRow.vector)).where(
@@ -110,7 +152,7 @@ def add_vectors(session: Session, vectors: Mapping[int, NDArray[np.float32]], en
     rows = [
         {"painting_id": number, "encoder": encoder, "side": STYLE_SIDE, **columns}
         for number, columns in packed.items()
-        if there.get(number, 0) < len(columns["vector"])
+        if number in renewed or there.get(number, 0) < len(columns["vector"])
     ]
     if rows:
         replaced = [row["painting_id"] for row in rows if row["painting_id"] in there]

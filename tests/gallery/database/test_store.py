@@ -346,6 +346,23 @@ def test_damage_is_noticed(sqlite: Gallery) -> None:
 # The starter gallery and runs
 
 
+def test_a_work_of_a_newer_file_of_styles_takes_the_place_of_the_older(
+    gallery: Gallery, styles: StyleFile
+) -> None:
+    irises = next(i for i, p in enumerate(styles.paintings) if p.slug == "irises")
+    newer = replace(styles.paintings[irises], sha256="f" * 64, pixel_sha256="e" * 64, tags=("new",))
+    other = replace(newer, artist="Somebody", sha256="d" * 64, pixel_sha256="c" * 64)
+    vectors = np.concatenate([styles.vectors[[irises]] + 1] * 2)
+    number = gallery.find("irises").id
+    assert gallery.import_styles(StyleFile((newer, other), vectors, styles.encoder)) == 1
+    found = gallery.find("irises")
+    assert (found.id, found.sha256, found.tags) == (number, "f" * 64, ("new",))
+    kept = gallery.vector(found, styles.encoder)
+    assert kept is not None
+    np.testing.assert_array_equal(kept[0, : vectors.shape[1]], vectors[0])
+    assert len(gallery.page()) == 5
+
+
 def test_where_there_is_no_database_the_starter_gallery_answers(
     starter: None, database: Path
 ) -> None:
