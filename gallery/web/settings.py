@@ -45,7 +45,7 @@ class ServeConfig:
     max_bodies: int = 256 * 2**20
     max_pixels: int = 50_000_000
     max_side: int = setting(
-        2048, "Longest side of a result.", 16, high=8192, unit="pixels", metavar="PX"
+        8192, "Longest side of a result.", 16, high=8192, unit="pixels", metavar="PX"
     )
     queue: int = setting(32, "Pictures that may wait.", 1, metavar="N")
     live: int = 4

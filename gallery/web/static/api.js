@@ -2,6 +2,7 @@
 
 const ROOT = "/api/v1";
 const KEY = "adain-key";
+const PATIENCE = 90_000; // Milliseconds: longer than the service lets a request wait.
 
 export class ApiError extends Error {
   constructor(code, detail, seconds = 0) {
@@ -25,9 +26,11 @@ export function onLocked(ask) {
 export async function request(path, options = {}) {
   const key = sessionStorage.getItem(KEY);
   const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
+  const { patience = PATIENCE, signal, ...rest } = options;
+  const signals = [signal, patience && AbortSignal.timeout(patience)].filter(Boolean);
   let answer;
   try {
-    answer = await fetch(path.startsWith(ROOT) ? path : ROOT + path, { ...options, headers });
+    answer = await fetch(path.startsWith(ROOT) ? path : ROOT + path, { ...rest, headers, signal: signals.length ? AbortSignal.any(signals) : undefined });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError("offline", "The service does not answer.");
@@ -48,7 +51,7 @@ export async function json(path) {
 
 // An <img> sends no key, so where there is one its picture is fetched here.
 export async function showPicture(image, path) {
-  if (!sessionStorage.getItem(KEY)) {
+  if (path.startsWith("blob:") || !sessionStorage.getItem(KEY)) {
     image.src = path;
     return;
   }
@@ -77,4 +80,52 @@ export function order({ photo, parts, masks = [], ...values }) {
 export function stylize({ signal, ...settings }) {
   const { query, body } = order({ format: "jpeg", quality: 90, ...settings });
   return request(`/stylize?${query}`, { method: "POST", body, signal });
+}
+
+// The service and its limits: {max_side, max_pixels, max_body, ...}.
+let limits = null;
+
+export async function serviceLimits() {
+  limits ??= await json("");
+  return limits;
+}
+
+// A picture that only the service can read: {blob, width, height} of it, upright; the blob is a small JPEG.
+export async function readByService(file) {
+  const answer = await request("/photo", { method: "POST", body: file });
+  const [width, height] = answer.headers.get("X-Picture-Size").split("x").map(Number);
+  return { blob: await answer.blob(), width, height };
+}
+
+// Server-sent events of a job, read by fetch because EventSource cannot send a key.
+export async function* jobEvents(id) {
+  const answer = await request(`/jobs/${id}/events`, { patience: 0 });
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  try {
+    for (let read = await reader.read(); !read.done; read = await reader.read()) {
+      text += read.value;
+      const events = text.split("\n\n");
+      text = events.pop();
+      for (const event of events.filter((each) => each.startsWith("data: "))) yield JSON.parse(event.slice(6));
+    }
+  } catch {
+    throw new ApiError("offline", "The service does not answer.");
+  }
+}
+
+export async function startJob(settings) {
+  const { query, body } = order(settings);
+  return (await request(`/jobs?${query}`, { method: "POST", body })).json();
+}
+
+export function endJob(id) {
+  return request(`/jobs/${id}`, { method: "DELETE" });
+}
+
+// The socket for live frames.
+export function liveSocket() {
+  const key = sessionStorage.getItem(KEY);
+  const place = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${ROOT}/live`;
+  return new WebSocket(place, key ? ["adain", key] : ["adain"]);
 }

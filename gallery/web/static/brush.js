@@ -192,7 +192,7 @@ export class Brush {
   // Swatches: what the brush is dipped in
 
   #swatches() {
-    const wells = [...this.#parts.map((part) => [part.style, part.name]), [PHOTO, "Bare photo"]];
+    const wells = [...this.#parts.map((part) => [part.style, part.name]), [PHOTO, "Original"]];
     byId("swatches").replaceChildren(...wells.map(([style, name], i) => {
       const label = document.createElement("label");
       const radio = document.createElement("input");

@@ -2,6 +2,9 @@
 
 const byId = (id) => document.getElementById(id);
 const COLORS = ["none", "luminance", "linear", "histogram"];
+// Beyond these faces break into blocks and dark colours turn into others.
+const MAX_ALPHA = 1.2;
+const MAX_STROKE = Math.round(100 * 2 ** 0.5) / 100;
 export const PLAIN = { alpha: 1, stroke: 1, preserve_color: "none", photorealistic: false };
 
 export class Controls {
@@ -51,16 +54,16 @@ export function changes(values) {
   return Object.entries(values).filter(([name, value]) => value !== PLAIN[name]).map(([name, value]) => [name, String(value)]);
 }
 
-// What a link says; whatever is wrong in it is left plain.
+// What a link says; whatever is wrong in it is left plain, and what goes too far goes as far as it may.
 export function read(query) {
   const number = (name, low, high) => {
     const value = Number(query.get(name) ?? NaN);
-    return value >= low && value <= high ? value : PLAIN[name];
+    return value >= low ? Math.min(value, high) : PLAIN[name];
   };
   const colors = query.get("preserve_color");
   return {
-    alpha: number("alpha", 0, 1.5),
-    stroke: number("stroke", 0.25, 4),
+    alpha: number("alpha", 0, MAX_ALPHA),
+    stroke: number("stroke", 0.25, MAX_STROKE),
     preserve_color: COLORS.includes(colors) ? colors : "none",
     photorealistic: query.get("photorealistic") === "true",
   };

@@ -1,9 +1,12 @@
 // The paintings as tiles: search, artists, movements, "more like this", endless.
 
 import { isPassing, json, showPicture } from "./api.js";
+import { partOf } from "./mix.js";
 
 const byId = (id) => document.getElementById(id);
 const PAGE = 24;
+const LIKED = "adain-favourites";
+const GLANCE = 120; // Milliseconds on a card before it is tried.
 const AGAIN = 2000; // Milliseconds after which the service is asked again.
 
 export class Gallery {
@@ -13,8 +16,11 @@ export class Gallery {
   #again = 0;
   #run = 0;
 
-  constructor({ use, add, failed }) {
-    Object.assign(this, { use, add, failed });
+  constructor({ use, add, glance, cards, failed }) {
+    Object.assign(this, { use, add, glance, cards, failed });
+    this.liked = recalled();
+    byId("favourites").addEventListener("click", () => this.#showLiked());
+    this.#tellLiked();
     this.tiles = byId("tiles");
     this.used = new Set();
     byId("search").addEventListener("submit", (event) => {
@@ -67,6 +73,7 @@ export class Gallery {
     const group = artist.value ? artist : movement.value ? movement : null;
     this.#offer(group, artist.value ? "artist" : "style");
     const title = group ? group.dataset.name : "All paintings";
+    byId("favourites").setAttribute("aria-pressed", "false");
     return this.#open(`/paintings?${query}`, words ? `“${words}”${group ? ` in ${title}` : ""}` : title);
   }
 
@@ -87,6 +94,45 @@ export class Gallery {
       add.textContent = out ? "−" : "+";
       add.setAttribute("aria-label", `${out ? "Take out" : "Mix in"} ${add.dataset.name}`);
     }
+  }
+
+  // Favourites are kept in this browser.
+  #like(painting, button) {
+    const known = this.liked.findIndex((each) => each.slug === painting.slug);
+    if (known >= 0) this.liked.splice(known, 1);
+    else this.liked.unshift(painting);
+    button.setAttribute("aria-pressed", String(known < 0));
+    try {
+      localStorage.setItem(LIKED, JSON.stringify(this.liked));
+    } catch {
+      // No room, or none allowed: then they last as long as the page.
+    }
+    this.#tellLiked();
+  }
+
+  #tellLiked() {
+    byId("favourites").hidden = !this.liked.length && byId("favourites").getAttribute("aria-pressed") !== "true";
+    byId("favourites").textContent = `Favourites (${this.liked.length})`;
+  }
+
+  #showLiked() {
+    const on = byId("favourites").getAttribute("aria-pressed") !== "true";
+    byId("words").value = byId("artist").value = byId("movement").value = "";
+    if (!on) {
+      this.search();
+      this.#tellLiked();
+      return;
+    }
+    this.#run += 1;
+    this.#next = null;
+    this.#offer(null);
+    byId("favourites").setAttribute("aria-pressed", "true");
+    byId("heading").textContent = "Favourites";
+    byId("nothing").hidden = true;
+    byId("more").hidden = true;
+    this.tiles.replaceChildren(...this.liked.map((painting) => this.#tile(painting)));
+    this.tiles.querySelector(".use")?.setAttribute("tabindex", "0");
+    this.mark(this.used);
   }
 
   #choose(one, other) {
@@ -124,7 +170,9 @@ export class Gallery {
       this.#fresh = false;
       this.#next = page.next;
       const first = this.tiles.children.length === 0;
-      this.tiles.append(...page.paintings.map((painting) => this.#tile(painting)));
+      // Learnt paintings look best, so they come first.
+      const paintings = [...page.paintings].sort((one, other) => Boolean(other.learnt) - Boolean(one.learnt));
+      this.tiles.append(...paintings.map((painting) => this.#tile(painting)));
       this.mark(this.used);
       if (first) this.tiles.querySelector(".use")?.setAttribute("tabindex", "0");
       byId("nothing").hidden = this.tiles.children.length > 0;
@@ -146,7 +194,7 @@ export class Gallery {
   // Text comes from anywhere, so it only ever becomes text.
   #tile(painting) {
     const by = [painting.artist, painting.years].filter(Boolean).join(", ");
-    const part = { style: painting.slug, name: painting.title, by, preview: painting.picture ?? painting.preview };
+    const part = partOf(painting);
     const item = document.createElement("li");
     item.className = "tile";
     const use = document.createElement("button");
@@ -158,22 +206,29 @@ export class Gallery {
     use.title = [painting.title, by, painting.styles.join(", ")].filter(Boolean).join("\n");
     const image = new Image();
     image.alt = "";
-    image.className = "waiting";
-    image.loading = "lazy";
+    image.className = "card waiting";
     image.decoding = "async";
+    image.loading = "lazy";
     image.width = 256;
     image.height = 208;
-    image.addEventListener("load", () => image.classList.remove("waiting"));
     let tries = 0;
+    image.addEventListener("load", () => image.src.startsWith("blob:") || image.classList.remove("waiting"));
     image.addEventListener("error", () => {
+      if (image.src.startsWith("blob:")) return;
       if ((tries += 1) > 4) image.classList.remove("waiting");
-      else setTimeout(() => showPicture(image, `${part.preview}?again=${tries}`).catch(() => {}), 1500 * tries);
+      else setTimeout(() => showPicture(image, `${painting.preview}?again=${tries}`).catch(() => {}), 1500 * tries);
     });
-    showPicture(image, part.preview).catch(() => {});
+    this.cards.add(image, painting.slug, painting.preview);
     const text = document.createElement("span");
     text.className = "text";
     text.append(span("name", painting.title), span("by", by));
     use.append(image, text);
+    if (painting.learnt) {
+      const learnt = span("learnt", "Learnt");
+      learnt.title = "Its brush strokes were learnt from the painting itself";
+      use.append(learnt);
+    }
+    this.#point(use, part, painting);
     use.addEventListener("click", (event) => (event.shiftKey ? this.add(part) : this.use(part)));
     const add = document.createElement("button");
     add.type = "button";
@@ -183,8 +238,40 @@ export class Gallery {
     add.tabIndex = -1;
     add.setAttribute("aria-label", `Mix in ${painting.title}`);
     add.addEventListener("click", () => this.add(part));
-    item.append(use, add);
+    const like = document.createElement("button");
+    like.type = "button";
+    like.className = "like";
+    like.textContent = "♥";
+    like.tabIndex = -1;
+    like.setAttribute("aria-label", `Favourite: ${painting.title}`);
+    like.setAttribute("aria-pressed", String(this.liked.some((each) => each.slug === painting.slug)));
+    like.addEventListener("click", () => this.#like(painting, like));
+    item.append(use, add, like);
     return item;
+  }
+
+  // Pointing at a card tries it on the example, and shows the painting itself where it is at hand.
+  #point(use, part, painting) {
+    let timer = 0;
+    let shown = null;
+    use.addEventListener("pointerenter", (event) => {
+      if (event.pointerType === "touch") return;
+      timer = setTimeout(() => {
+        this.glance(part);
+        if (!painting.picture || shown) return;
+        shown = new Image();
+        shown.alt = "";
+        shown.className = "itself";
+        showPicture(shown, painting.picture).catch(() => {});
+        use.append(shown);
+      }, GLANCE);
+    });
+    use.addEventListener("pointerleave", () => {
+      clearTimeout(timer);
+      this.glance(null);
+      shown?.remove();
+      shown = null;
+    });
   }
 
   // One tab stop for all tiles; arrows move between them, + mixes one in.
@@ -195,6 +282,10 @@ export class Gallery {
     if (event.key === "+") {
       event.preventDefault();
       buttons[here].nextElementSibling.click();
+      return;
+    }
+    if (event.key === "*") {
+      buttons[here].parentElement.querySelector(".like").click();
       return;
     }
     const top = buttons[0].getBoundingClientRect().top;
@@ -213,4 +304,13 @@ function span(name, text) {
   element.className = name;
   element.textContent = text;
   return element;
+}
+
+function recalled() {
+  try {
+    const known = JSON.parse(localStorage.getItem(LIKED) ?? "[]");
+    return known.filter((each) => typeof each.slug === "string" && typeof each.title === "string" && Array.isArray(each.styles));
+  } catch {
+    return [];
+  }
 }

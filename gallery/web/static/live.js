@@ -2,7 +2,7 @@
 // always has one; where there is no socket each is a request. A new frame is taken only when an old
 // one has come back, so the picture never lags behind.
 
-import { stylize } from "./api.js";
+import { liveSocket, stylize } from "./api.js";
 
 const SIDE = 320;
 const ARRIVALS = 12; // Of which the rate is the mean.
@@ -100,9 +100,7 @@ export class Live {
 
 function connect(failed) {
   return new Promise((resolve, reject) => {
-    const key = sessionStorage.getItem("adain-key");
-    const place = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/v1/live`;
-    const socket = new WebSocket(place, key ? ["adain", key] : ["adain"]);
+    const socket = liveSocket();
     const wire = new Wire(socket, failed);
     socket.addEventListener("open", () => resolve(wire));
     socket.addEventListener("close", reject);

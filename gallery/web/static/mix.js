@@ -6,6 +6,14 @@ const byId = (id) => document.getElementById(id);
 const CORNERS = [[100, 14], [186, 164], [14, 164]];
 export const MAX_PARTS = 4;
 
+// A painting of the gallery as a style.
+export function partOf(painting, weight = 1) {
+  const by = [painting.artist, painting.years].filter(Boolean).join(", ");
+  const page = /^https?:/.test(painting.page_url ?? "") ? painting.page_url : "";
+  const { slug: style, title: name, picture, preview } = painting;
+  return { style, name, by, page, picture, preview, chip: picture ?? preview, weight };
+}
+
 export class Mix {
   parts = [];
 
@@ -84,11 +92,11 @@ export class Mix {
   #row(part) {
     const row = document.createElement("div");
     row.className = "part";
-    const picture = document.createElement(part.preview ? "img" : "span");
+    const picture = document.createElement(part.chip ? "img" : "span");
     picture.className = "blank";
-    if (part.preview) {
+    if (part.chip) {
       picture.alt = "";
-      showPicture(picture, part.preview).catch(() => {});
+      showPicture(picture, part.chip).catch(() => {});
     }
     const middle = document.createElement("div");
     middle.append(text("name", part.name));
@@ -107,11 +115,16 @@ export class Mix {
     } else {
       middle.append(text("by", part.by ?? ""));
     }
+    if (part.page) {
+      const link = Object.assign(document.createElement("a"), { href: part.page, target: "_blank", rel: "noopener noreferrer", className: "page", textContent: "About it" });
+      link.setAttribute("aria-label", `About ${part.name}, on another site`);
+      middle.append(link);
+    }
     const ends = document.createElement("div");
     ends.className = "ends";
     if (part.preview) ends.append(this.#button("Similar", `More like ${part.name}`, () => this.like(part)));
     if (this.parts.length > 1) {
-      ends.append(this.#button("×", `Take ${part.name} out`, () => {
+      ends.append(this.#button("✕", `Take ${part.name} out`, () => {
         this.remove(part.style);
         byId("mix").querySelector("button")?.focus();
       }));

@@ -3,8 +3,9 @@
 
 const KEPT = "adain-page";
 const FILES = ["/", ...[
-  "api.js", "brush.js", "controls.js", "viewer.js", "gallery.js", "icon-192.png", "icon-512.png", "icon-maskable.png", "icon.svg", "inside.js",
-  "live.js", "manifest.webmanifest", "mix.js", "page.js", "requests.js", "photo.js", "render.js", "style.css",
+  "api.js", "brush.js", "cards.js", "controls.js", "gallery.js", "icon-192.png", "icon-512.png", "icon-maskable.png",
+  "icon.svg", "inside.js", "live.js", "manifest.webmanifest", "many.js", "mix.js", "notices.js", "page.js", "photo.js",
+  "render.js", "requests.js", "saving.js", "style.css", "viewer.js", "zip.js",
 ].map((name) => `/static/${name}`)];
 
 self.addEventListener("install", (event) => {

@@ -1,30 +1,41 @@
 // The page: photo and styles in, painting out.
 
-import { ApiError, isPassing, json, onLocked, request, stylize } from "./api.js";
+import { ApiError, isPassing, json, onLocked, request } from "./api.js";
 import { Brush, maskName } from "./brush.js";
+import { Cards } from "./cards.js";
 import { changes, Controls, read } from "./controls.js";
 import { Viewer } from "./viewer.js";
 import { Gallery } from "./gallery.js";
 import { Inside } from "./inside.js";
 import { Live } from "./live.js";
-import { MAX_PARTS, Mix } from "./mix.js";
+import { Many } from "./many.js";
+import { MAX_PARTS, Mix, partOf } from "./mix.js";
+import { Notices } from "./notices.js";
 import { StylizeRequests } from "./requests.js";
 import { readPhoto } from "./photo.js";
 import { Render } from "./render.js";
+import { Saving } from "./saving.js";
 
 const byId = (id) => document.getElementById(id);
 const FIRST = "cafe-terrace-at-night";
 const MAX_TRIES = 24;
 
+const notices = new Notices();
+const notice = (about, error, retry) => notices.tell(about, error, retry);
 const viewer = new Viewer();
+const requests = new StylizeRequests({
+  painted,
+  working: (on) => (byId("working").hidden = !on),
+  failed: (error) => notice("paint", error, isPassing(error) ? () => requests.again() : null),
+});
+const cards = new Cards({ isBusy: () => requests.isBusy || live.isOn });
 const mix = new Mix({ changed: (moving) => paint(moving), like: (part) => gallery.like(part) });
-const gallery = new Gallery({ use: (part) => mix.use(part), add: (part) => addPart(part), failed: (error) => notice("gallery", error) });
+const gallery = new Gallery({ use: (part) => mix.use(part), add: (part) => addPart(part), glance, cards, failed: (error) => notice("gallery", error) });
 const controls = new Controls({ changed: (moving) => paint(moving) });
 const brush = new Brush({ changed: () => paint(true), say, toggled: (on) => {
   viewer.bare(on);
   if (on) byId("brush-box").scrollIntoView({ block: "nearest" });
 } });
-const requests = new StylizeRequests({ painted, working: (on) => (byId("working").hidden = !on), failed: (error) => notice("paint", error) });
 const live = new Live({
   settings: () => ({ parts: mix.parts, ...controls.values }),
   show: (blob, rate, way) => {
@@ -35,68 +46,143 @@ const live = new Live({
   failed: (error) => notice("paint", error),
 });
 const inside = new Inside({ failed: (error) => notice("inside", error) });
+const saving = new Saving({ say, notice });
+const many = new Many({ open: (next) => take(next), saving, notice, isBusy: () => requests.isBusy || live.isOn });
 const render = new Render({
-  grown: ({ blob, title }) => growing && viewer.show(blob, title),
+  grown: ({ blob, title }) => growing && show(blob, { ...growing, title }, "growing"),
   done: rendered,
+  show: () => goBack(tries.find((each) => each.name === bestName)),
   failed: (error) => notice("render", error),
   say,
 });
 const tries = [];
+let wanted = null; // The settings of the pass that is to be shown; none while another picture is.
 let growing = null; // The settings of a render whose picture is shown.
+let ordered = null; // The settings of the render that runs.
+let bestName = ""; // Of the last render in the history.
 let photo = null;
+let opening = false;
+let example = null;
+let glanced = null; // The style of the card that is pointed at.
 let linked = ""; // Strokes of a link that wait for a photo.
-let last = null; // What is shown: {blob, settings}
 
 // Photo
 
-async function open(file) {
+async function open(files) {
+  const [file] = files;
+  viewer.wait(true);
+  opening = true;
   if (live.isOn) await endLive();
+  let opened;
   try {
-    photo = await readPhoto(file);
+    opened = files.length > 1 ? await many.read(files) : await readPhoto(file);
+    if (files.length === 1) notice("photo", null);
   } catch (error) {
     notice("photo", error);
+  }
+  opening = false;
+  if (!opened) {
+    viewer.wait(false);
+    if (photo) paint();
+    else openExample();
     return;
   }
-  notice("photo", null);
-  put(photo);
-  byId("palette").hidden = false;
+  if (files.length === 1) many.close();
+  take(opened);
+}
+
+function take(next) {
+  put(next);
+  byId("palette").hidden = byId("styles").hidden = false;
   paint(true);
 }
 
-function put(shown) {
-  photo = shown;
+// The first view: a good photo, painted already.
+async function openExample() {
+  try {
+    example ??= await readPhoto(new File([await (await request("/example")).blob()], "example.jpg", { type: "image/jpeg" }));
+  } catch (error) {
+    byId("welcome").hidden = false;
+    notice("example", error);
+    if (isPassing(error)) setTimeout(() => photo ?? openExample(), 2000);
+    return;
+  }
+  notice("example", null);
+  example.isExample = true;
+  if (!photo && !live.isOn && !opening) take(example);
+}
+
+function put(next) {
+  photo = next;
   if (brush.isOn) brush.toggle(false);
   viewer.put(photo);
   brush.put(photo);
-  if (linked) brush.set(brush.read(linked));
-  linked = "";
+  cards.use(photo.isExample ? null : photo);
+  many.mark(photo);
+  if (linked && !photo.isExample) {
+    brush.set(brush.read(linked));
+    linked = "";
+  }
 }
 
 function paint(moving = false) {
-  growing = null;
+  refresh();
+  wanted = pass();
+  if (photo && mix.parts.length && !live.isOn) requests.want(wanted, moving);
+  remember();
+}
+
+function refresh() {
+  growing = glanced = null;
   gallery.mark(mix.parts.map((part) => part.style));
   brush.use(mix.parts);
   mix.lock(brush.isPainted && !live.isOn);
-  byId("brush").hidden = byId("best").hidden = byId("inside").hidden = live.isOn || !photo;
-  if (photo && mix.parts.length && !live.isOn) {
-    const strokes = brush.isPainted ? [...brush.strokes] : [];
-    requests.want({ ...wish(), photo, masks: brush.masks(), strokes, title: mix.title }, moving);
-  }
-  remember();
+  byId("brush").hidden = byId("inside").hidden = live.isOn || !photo;
+  // Of most paintings only statistics are at hand: one pass looks better than a render from these.
+  byId("best").hidden = live.isOn || !photo || !mix.parts.every((part) => part.file || part.picture);
+}
+
+function pass() {
+  const strokes = brush.isPainted ? [...brush.strokes] : [];
+  return { ...wish(), photo, masks: brush.masks(), strokes, title: mix.title };
 }
 
 function wish() {
   return { parts: mix.parts.map(({ share, ...part }) => part), values: controls.values };
 }
 
+// Tries a style on the example while one points at its card.
+function glance(part) {
+  if (!part) {
+    if (glanced && saving.shown) viewer.show(saving.shown.blob, saving.shown.settings.title);
+    glanced = null;
+    return;
+  }
+  if (!photo?.isExample || growing || live.isOn || brush.isOn || mix.parts.some((each) => each.style === part.style)) return;
+  glanced = part.style;
+  requests.glance({ parts: [{ ...part, weight: 1 }], values: controls.values, photo, masks: [], strokes: [], title: part.name, glance: part.style });
+}
+
 function painted({ blob, settings, moving, milliseconds }) {
-  if (settings.photo !== photo || growing) return;
-  viewer.show(blob, settings.title, moving);
+  if (opening) return;
+  if (settings.glance) {
+    if (settings.glance === glanced) viewer.show(blob, settings.title, true);
+    return;
+  }
+  if (settings.photo !== photo || !wanted) return;
+  show(blob, settings, "pass", moving);
   if (moving) return;
-  last = { blob, settings };
+  saving.shown.speed = milliseconds / (settings.photo.width * settings.photo.height * Math.min(1, 1024 / Math.max(settings.photo.width, settings.photo.height)) ** 2);
   inside.look(photo, settings.parts);
   say(`Painted in the style of ${settings.title}, in ${Math.round(milliseconds)} ms.`);
   keep(blob, settings);
+  many.paint(settings);
+}
+
+// Whatever is shown is what is saved, copied and sent.
+function show(blob, settings, kind, draft = false) {
+  viewer.show(blob, settings.title, draft);
+  saving.shown = { blob, settings, kind };
 }
 
 // The best picture
@@ -107,20 +193,32 @@ async function best() {
   const strokes = masks.length ? [...brush.strokes] : [];
   // Each style needs a place; the first one is where no other is.
   const isUsed = (i) => i === 0 || !masks.length || strokes.some((stroke) => stroke.style === parts[i].style);
-  growing = { parts, values, photo, strokes, title: mix.title, best: true };
+  const settings = { parts, values, photo, strokes, title: mix.title, best: true };
   const used = { parts: parts.filter((_, i) => isUsed(i)), masks: masks.filter((_, i) => isUsed(i)) };
-  await render.start({ photo, ...used, values, title: mix.title });
+  growing = ordered = settings;
+  wanted = null;
+  if (!(await render.start({ photo, ...used, values, title: mix.title }))) growing = ordered = null;
+  else if (growing === settings) say("Painting in best quality. What is shown is not done yet.");
 }
 
 function rendered(picture) {
-  if (!growing) return;
-  if (picture) {
-    viewer.show(picture.blob, picture.title);
-    keep(picture.blob, growing);
-  } else if (last) {
-    viewer.show(last.blob, last.settings.title);
+  const settings = ordered;
+  ordered = null;
+  if (!settings) return; // It was begun before the page was reloaded.
+  if (picture) bestName = keep(picture.blob, settings);
+  if (growing === settings) {
+    growing = null;
+    const before = tries.find((each) => !each.best && each.photo === photo);
+    if (picture) {
+      show(picture.blob, settings, "best");
+      say(`Painted in best quality, in the style of ${settings.title}.`);
+      remember();
+    } else if (before) {
+      show(before.blob, before, "pass");
+    }
+  } else if (picture) {
+    render.offer();
   }
-  growing = null;
 }
 
 // History
@@ -142,22 +240,30 @@ function keep(blob, settings) {
     image.src = each.url;
     image.alt = "";
     button.append(image);
-    button.addEventListener("click", () => {
-      if (each.photo !== photo) put(each.photo);
-      controls.set(each.values);
-      mix.set(each.parts.map((part) => ({ ...part })));
-      brush.use(mix.parts);
-      brush.set(each.strokes);
-      if (each.best) {
-        viewer.show(each.blob, each.title);
-        remember();
-      } else {
-        paint();
-      }
-    });
+    button.addEventListener("click", () => goBack(each));
     item.append(button);
     return item;
   }));
+  return name;
+}
+
+function goBack(each) {
+  if (!each) return;
+  if (each.photo !== photo) put(each.photo);
+  controls.set(each.values);
+  mix.set(each.parts.map((part) => ({ ...part })));
+  brush.use(mix.parts);
+  brush.set(each.strokes);
+  if (!each.best) {
+    paint();
+    return;
+  }
+  refresh();
+  requests.forget();
+  wanted = null;
+  show(each.blob, each, "best");
+  say(`Painted in best quality, in the style of ${each.title}.`);
+  remember();
 }
 
 // Settings in the address, as text, and as a command
@@ -179,13 +285,15 @@ function remember() {
 
 function commandLine() {
   const quote = (word) => (/^[\w.:=+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
-  const words = ["adain", "stylize", photo?.name ?? "photo.jpg"];
+  const isBest = saving.shown?.kind === "best" && saving.shown.settings.photo === photo && !growing;
+  const words = ["adain", isBest ? "render" : "stylize", photo?.name ?? "photo.jpg"];
   for (const part of mix.parts) {
     const name = part.file ? part.name : part.style;
     words.push("--style", mix.parts.length > 1 && !brush.isPainted ? `${name}=${part.weight}` : name);
   }
   if (brush.isPainted) mix.parts.forEach((_, i) => words.push("--mask", maskName(i)));
   for (const [name, value] of changes(controls.values)) {
+    if (isBest && ["alpha", "stroke"].includes(name)) continue; // A render has none.
     words.push(`--${name.replace("_", "-")}`, ...(value === "true" ? [] : [value]));
   }
   return words.map(quote).join(" ");
@@ -212,8 +320,10 @@ async function recall() {
   if (!mix.parts.length) mix.set(known.filter(Boolean));
   brush.use(mix.parts);
   linked = query.get("regions") ?? "";
-  if (photo) brush.set(brush.read(linked));
-  if (photo) linked = "";
+  if (photo && !photo.isExample) {
+    brush.set(brush.read(linked));
+    linked = "";
+  }
   paint();
 }
 
@@ -224,16 +334,11 @@ async function part(style, weight) {
     const name = groups.find((group) => group.slug === slug)?.name ?? slug;
     return { style, weight, name, by: "all paintings together" };
   }
-  return describe(await json(`/paintings/${encodeURIComponent(style)}`), weight);
+  return partOf(await json(`/paintings/${encodeURIComponent(style)}`), weight);
 }
 
 async function firstPainting() {
-  return describe((await json("/paintings?limit=1")).paintings[0], 1);
-}
-
-function describe(painting, weight) {
-  const by = [painting.artist, painting.years].filter(Boolean).join(", ");
-  return { style: painting.slug, name: painting.title, by, preview: painting.picture ?? painting.preview, weight };
+  return partOf((await json("/paintings?limit=1")).paintings[0], 1);
 }
 
 function addPart(part) {
@@ -244,23 +349,6 @@ function addPart(part) {
 }
 
 // Words to the user
-
-const troubles = new Map();
-
-function notice(about, error) {
-  if (error) troubles.set(about, error);
-  else if (!troubles.delete(about)) return;
-  const [worst] = troubles.values();
-  const texts = {
-    offline: "The service does not answer. Trying again…",
-    busy: "Others are painting too. One moment…",
-    "too-many-requests": "That was very fast. One moment…",
-    "body-too-large": "This photo is too large to send.",
-    "picture-too-large": "This photo has too many pixels.",
-  };
-  byId("notice").hidden = !worst;
-  byId("notice-text").textContent = worst ? (worst instanceof ApiError ? texts[worst.code] : null) ?? worst.message : "";
-}
 
 function say(text) {
   byId("status").textContent = text;
@@ -276,31 +364,13 @@ async function copy(text, what) {
   byId("share").open = false;
 }
 
-async function download(format) {
-  byId("download").open = false;
-  say("Painting in full size…");
-  try {
-    const parts = mix.parts;
-    const masks = await brush.masks();
-    const answer = await stylize({ photo: photo.file, parts, masks, ...controls.values, format, quality: 95 });
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(await answer.blob());
-    const stem = photo.name.replace(/\.[^.]*$/, "");
-    link.download = `${stem}.${parts.map((part) => part.style).join("+").replaceAll(":", "-")}.${format === "jpeg" ? "jpg" : format}`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-    say("Downloaded.");
-    notice("download", null);
-  } catch (error) {
-    notice("download", error);
-    say("");
-  }
-}
-
 // Ways for a photo to come in
 
-function firstFile(items) {
-  return [...(items ?? [])].find((file) => file.type.startsWith("image/")) ?? items?.[0];
+// Pictures where there are any, else whatever came: the service may read it.
+function pictures(items) {
+  const all = [...(items ?? [])];
+  const known = all.filter((file) => file.type.startsWith("image/") || /\.(hei[cf]|avif|tiff?)$/i.test(file.name));
+  return known.length ? known : all.slice(0, 1);
 }
 
 function connectPhotos() {
@@ -313,20 +383,14 @@ function connectPhotos() {
   }
   for (const id of ["file", "snap"]) {
     byId(id).addEventListener("change", (event) => {
-      if (event.target.files[0]) open(event.target.files[0]);
+      const files = [...event.target.files];
+      if (files.length) open(files);
       event.target.value = "";
     });
   }
-  byId("try").addEventListener("click", async () => {
-    try {
-      open(new File([await (await request("/example")).blob()], "example.jpg", { type: "image/jpeg" }));
-    } catch (error) {
-      notice("photo", error);
-    }
-  });
   document.addEventListener("paste", (event) => {
-    const file = firstFile(event.clipboardData?.files);
-    if (file) open(file);
+    const files = pictures(event.clipboardData?.files);
+    if (files.length) open(files);
   });
   const stage = byId("stage");
   for (const name of ["dragenter", "dragover"]) {
@@ -341,10 +405,10 @@ function connectPhotos() {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     stage.classList.remove("over");
-    const file = firstFile(event.dataTransfer?.files);
-    if (!file) return;
-    if (event.target.closest?.("#gallery")) ownPainting(file);
-    else open(file);
+    const files = pictures(event.dataTransfer?.files);
+    if (!files.length) return;
+    if (event.target.closest?.("#gallery")) ownPainting(files[0]);
+    else open(files);
   });
   connectCamera();
   connectLive();
@@ -364,21 +428,17 @@ function connectLive() {
     if (brush.isOn) brush.toggle(false);
     viewer.live(true);
     byId("rate").textContent = "";
-    byId("palette").hidden = false;
+    byId("palette").hidden = byId("styles").hidden = false;
     paint();
     say("Painting what the camera sees.");
   });
-  byId("keep").addEventListener("click", async () => open(await endLive()));
+  byId("keep").addEventListener("click", async () => open([await endLive()]));
   byId("live-stop").addEventListener("click", async () => {
     await endLive();
     notice("paint", null);
-    if (!photo) {
-      viewer.clear();
-      byId("palette").hidden = true;
-      return;
-    }
-    put(photo);
-    paint();
+    viewer.wait(true);
+    if (photo ?? example) take(photo ?? example);
+    else openExample();
   });
 }
 
@@ -410,7 +470,7 @@ function connectCamera() {
     canvas.width = video.videoWidth;
     canvas.height = video.videoHeight;
     canvas.getContext("2d").drawImage(video, 0, 0);
-    canvas.toBlob((blob) => open(new File([blob], "camera.jpg", { type: "image/jpeg" })), "image/jpeg", 0.95);
+    canvas.toBlob((blob) => open([new File([blob], "camera.jpg", { type: "image/jpeg" })]), "image/jpeg", 0.95);
     dialog.close();
   });
   byId("shut").addEventListener("click", () => dialog.close());
@@ -423,7 +483,7 @@ function connectCamera() {
 async function ownPainting(file) {
   try {
     const { full } = await readPhoto(file);
-    mix.use({ style: "own", file: full, name: file.name, by: "your own painting" });
+    mix.use({ style: "own", file: full, name: file.name, by: "your own painting", chip: URL.createObjectURL(full) });
   } catch (error) {
     notice("photo", error);
   }
@@ -435,9 +495,6 @@ function connectControls() {
     if (event.target.files[0]) ownPainting(event.target.files[0]);
     event.target.value = "";
   });
-  for (const button of byId("download").querySelectorAll("button")) {
-    button.addEventListener("click", () => download(button.dataset.format));
-  }
   byId("best").addEventListener("click", best);
   byId("link").addEventListener("click", () => {
     copy(location.href, brush.isPainted && !brush.text ? "Link without the regions" : "Link");
@@ -451,6 +508,7 @@ function connectControls() {
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") for (const menu of document.querySelectorAll(".menu[open]")) menu.open = false;
     if (event.target.closest("input, select, textarea, dialog") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "?") byId("keys").showModal();
     if (event.key === "/") {
       event.preventDefault();
       byId("words").focus();
@@ -459,10 +517,7 @@ function connectControls() {
     const keys = { "+": () => viewer.zoom(1.5), "-": () => viewer.zoom(1 / 1.5), f: () => viewer.fullScreen(), o: () => viewer.compare() };
     keys[event.key]?.();
   });
-  byId("notice-close").addEventListener("click", () => {
-    troubles.clear();
-    byId("notice").hidden = true;
-  });
+  byId("help").addEventListener("click", () => byId("keys").showModal());
   // The address holds the settings, so these links must not change it.
   for (const jump of document.querySelectorAll(".jump")) {
     jump.addEventListener("click", (event) => {
@@ -491,3 +546,4 @@ connectPhotos();
 connectControls();
 gallery.open();
 recall();
+openExample();

@@ -1,6 +1,7 @@
 // "Best quality": a job of the service, followed until it is done, also after the page was reloaded.
 
-import { order, request } from "./api.js";
+import { endJob, jobEvents, request, startJob } from "./api.js";
+import { save, stem } from "./saving.js";
 
 const byId = (id) => document.getElementById(id);
 const KNOWN = "adain-render";
@@ -15,11 +16,12 @@ export class Render {
   #result = null;
   #stem = "photo";
 
-  constructor({ grown, done, failed, say }) {
-    Object.assign(this, { grown, done, failed, say });
+  constructor({ grown, done, show, failed, say }) {
+    Object.assign(this, { grown, done, show, failed, say });
     byId("render-stop").addEventListener("click", () => this.#cancel());
     byId("render-close").addEventListener("click", () => this.#close());
-    byId("render-save").addEventListener("click", () => this.#save());
+    byId("render-save").addEventListener("click", () => save(new File([this.#result], `${this.#stem}.best.png`, { type: "image/png" })));
+    byId("render-show").addEventListener("click", () => this.show(this.#result));
     const known = localStorage.getItem(KNOWN);
     if (known) this.#follow(JSON.parse(known));
   }
@@ -29,17 +31,18 @@ export class Render {
   }
 
   async start({ photo, parts, masks, values, title }) {
-    const { query, body } = order({ photo: photo.file, parts, masks, ...values, alpha: 1, method: "render", time_limit: SECONDS, max_side: SIDE, format: "png" });
     byId("best").disabled = true;
+    this.failed(null);
     try {
-      const { id } = await (await request(`/jobs?${query}`, { method: "POST", body })).json();
-      const job = { id, title, stem: photo.name.replace(/\.[^.]*$/, "") };
+      const { id } = await startJob({ photo: photo.file, parts, masks, ...values, alpha: 1, stroke: 1, method: "render", time_limit: SECONDS, max_side: SIDE, format: "png" });
+      const job = { id, title, stem: stem(photo) };
       localStorage.setItem(KNOWN, JSON.stringify(job));
       this.#follow(job);
-      this.failed(null);
+      return true;
     } catch (error) {
       byId("best").disabled = false;
       this.failed(error);
+      return false;
     }
   }
 
@@ -50,7 +53,7 @@ export class Render {
     this.#losses = [];
     this.#stopping = false;
     byId("render-box").hidden = byId("render-stop").hidden = false;
-    byId("render-save").hidden = byId("render-close").hidden = byId("render-picture").hidden = true;
+    byId("render-save").hidden = byId("render-show").hidden = byId("render-close").hidden = byId("render-picture").hidden = true;
     byId("render-title").textContent = `Best quality: ${job.title}`;
     byId("best").disabled = true;
     this.#draw();
@@ -73,23 +76,14 @@ export class Render {
     if (state === "gone") this.#close();
   }
 
-  // Server-sent events, read by fetch because EventSource cannot send a key.
   async #listen(job) {
-    const answer = await request(`/jobs/${job.id}/events`);
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-    let [text, state] = ["", "queued"];
+    let state = "queued";
     let first = true;
-    for (let read = await reader.read(); !read.done; read = await reader.read()) {
-      text += read.value;
-      const events = text.split("\n\n");
-      text = events.pop();
-      for (const event of events.filter((each) => each.startsWith("data: "))) {
-        const news = JSON.parse(event.slice(6));
-        if (first) this.#losses = [];
-        first = false;
-        state = news.state;
-        await this.#take(news);
-      }
+    for await (const news of jobEvents(job.id)) {
+      if (first) this.#losses = [];
+      first = false;
+      state = news.state;
+      await this.#take(news);
     }
     return state;
   }
@@ -99,7 +93,7 @@ export class Render {
     byId("render-progress").value = news.progress;
     byId("render-state").textContent = {
       queued: "Waiting for its turn…",
-      running: `${Math.round(100 * news.progress)} % painted`,
+      running: `${Math.round(100 * news.progress)} %, a minute at most`,
       done: "Done.",
       failed: `It failed: ${news.detail}`,
       cancelled: "Cancelled.",
@@ -109,13 +103,12 @@ export class Render {
       this.#result = await (await request(news.result)).blob();
       this.#show(this.#result);
       byId("render-save").hidden = false;
-      this.say("The best picture is done.");
       this.done({ blob: this.#result, title: this.#job.title });
     } else if (news.state === "running" && news.preview) {
       this.#look(news.preview);
     } else if (news.state === "cancelled" || news.state === "failed") {
-      this.say(byId("render-state").textContent);
       this.done(null);
+      this.say(byId("render-state").textContent);
     }
   }
 
@@ -159,18 +152,15 @@ export class Render {
     this.#stopping = true;
     byId("render-state").textContent = "Cancelling…";
     try {
-      await request(`/jobs/${this.#job.id}`, { method: "DELETE" });
+      await endJob(this.#job.id);
     } catch (error) {
       this.failed(error);
     }
   }
 
-  #save() {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(this.#result);
-    link.download = `${this.#stem}.best.png`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  // The picture is not what is shown: offers to show it.
+  offer() {
+    byId("render-show").hidden = false;
   }
 
   #close() {

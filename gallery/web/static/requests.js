@@ -6,11 +6,14 @@ import { isPassing, stylize } from "./api.js";
 export const DRAFT_SIDE = 448;
 export const FULL_SIDE = 1024;
 const REST = 180; // Milliseconds without a wish before the full picture.
+const LONGEST = 15; // Seconds between two tries at most.
 
 export class StylizeRequests {
   #wish = null;
   #running = false;
   #rest = 0;
+  #tries = 0;
+  #wake = null;
 
   constructor({ painted, working, failed }) {
     this.painted = painted;
@@ -25,8 +28,30 @@ export class StylizeRequests {
     this.#run();
   }
 
+  get isBusy() {
+    return this.#running;
+  }
+
+  // A style that is only looked at: small, and only while nothing is wished for.
+  glance(settings) {
+    if (this.#wish && !this.#wish.settings.glance) return;
+    this.#wish = { settings, moving: true };
+    this.#run();
+  }
+
+  // Takes a wish back; what is being painted comes all the same.
+  forget() {
+    clearTimeout(this.#rest);
+    this.#wish = null;
+  }
+
+  // Does not wait any longer before it tries again.
+  again() {
+    this.#wake?.();
+  }
+
   async #run() {
-    if (this.#running) return;
+    if (this.#running) return this.again();
     this.#running = true;
     this.working(true);
     while (this.#wish) {
@@ -39,13 +64,22 @@ export class StylizeRequests {
         const answer = await stylize({ photo, parts, ...values, masks: await settings.masks });
         const blob = await answer.blob();
         this.painted({ blob, settings, moving, milliseconds: performance.now() - start });
+        this.#tries = 0;
         this.failed(null);
       } catch (error) {
         this.failed(error);
-        // What may pass is tried again, unless there is a newer wish by then.
+        // What may pass is tried again, unless there is a newer wish by then; nothing is painted meanwhile.
         if (isPassing(error)) {
-          await new Promise((resolve) => setTimeout(resolve, 1000 * (error.seconds || 1.5)));
+          this.working(false);
+          this.#tries += 1;
+          const seconds = error.seconds || Math.min(LONGEST, 1.5 ** this.#tries);
+          await new Promise((resolve) => {
+            this.#wake = resolve;
+            setTimeout(resolve, 1000 * seconds);
+          });
+          this.#wake = null;
           this.#wish ??= { settings, moving };
+          this.working(true);
         }
       }
     }

@@ -7,6 +7,7 @@ export class Viewer {
   #x = 0;
   #y = 0;
   #url = null;
+  #was = "empty";
 
   constructor() {
     this.stage = byId("stage");
@@ -35,7 +36,7 @@ export class Viewer {
   // Shows a photo that is not painted yet.
   put(photo) {
     this.stage.dataset.state = "photo";
-    byId("welcome").hidden = true;
+    byId("welcome").hidden = !photo.isExample;
     for (const id of ["after", "before", "tools", "split", "divider"]) byId(id).hidden = false;
     URL.revokeObjectURL(this.before.src);
     this.before.src = URL.createObjectURL(photo.full);
@@ -66,11 +67,10 @@ export class Viewer {
     for (const id of ["before", "tools", "split", "divider"]) byId(id).hidden = on;
   }
 
-  // Makes room for a photo again.
-  clear() {
-    this.stage.dataset.state = "empty";
-    byId("welcome").hidden = false;
-    for (const id of ["after", "before", "tools", "split", "divider", "live-bar"]) byId(id).hidden = true;
+  // A photo is being read.
+  wait(on) {
+    if (on) this.#was = this.stage.dataset.state;
+    this.stage.dataset.state = on ? "reading" : this.#was;
   }
 
   // Nothing lies over the painting while one paints on it.

@@ -627,7 +627,7 @@ def test_health_readiness_models_and_metrics(url: str) -> None:
     assert requests.get(f"{url}/health").json() == {"status": "ok"}
     assert requests.get(f"{url}/ready").json() == {"status": "ok"}
     assert requests.get(f"{url}/models").json()["models"][0]["parameters"] > 100_000
-    assert requests.get(url).json()["max_side"] == 2048
+    assert requests.get(url).json()["max_side"] == 8192
     text = requests.get(f"{url}/metrics").text
     assert 'adain_requests_total{method="GET",route="/api/v1/health",status="200"}' in text
 
@@ -814,7 +814,7 @@ def test_the_openapi_document_names_every_operation_and_error(url: str) -> None:
 
 def test_the_client_does_what_the_service_can(url: str) -> None:
     with Client(url.removesuffix("/api/v1")) as service:
-        assert service.service().max_side == 2048
+        assert service.service().max_side == 8192
         painted = service.stylize(picture(40, 30), ["irises=1", "senecio=1"], alpha=0.7)
         assert Image.open(BytesIO(painted)).size == (40, 30)
         own = service.stylize(picture(40, 30), painting=picture(64, 64, seed=4))
