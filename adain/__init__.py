@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from adain.imaging.writing import save_image as save_image
     from adain.painting.library import measure_style as measure_style
     from adain.painting.library import stylize as stylize
+    from adain.painting.regions import find_regions as find_regions
     from adain.styles.statistics import StyleStatistics as StyleStatistics
     from adain.styles.statistics import interpolate_styles as interpolate_styles
 
@@ -48,11 +49,16 @@ _MODULES = {
     "to_image": "imaging.pillow",
     "measure_style": "painting.library",
     "stylize": "painting.library",
+    "find_regions": "painting.regions",
     "StyleStatistics": "styles.statistics",
     "interpolate_styles": "styles.statistics",
 }
 
 __all__ = [*_MODULES]
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES])
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,9 @@ from adain.errors import ImageError
 from adain.imaging.enlarging import Enlarged
 from adain.imaging.metadata import Facts
 
+SHOWN_SIDE = 1024
+"""Longest side in pixels of what a notebook shows."""
+
 STRIP_PIXELS = 2**18
 """Pixels that are converted at a time."""
 
@@ -83,6 +86,13 @@ class Picture:
         from adain.imaging.pillow import to_image
 
         return to_image(self)
+
+    def _repr_png_(self) -> bytes:
+        """Return it as a notebook shows it."""
+        from adain.imaging.resizing import resize_image
+        from adain.imaging.writing import encode_image
+
+        return encode_image(resize_image(self, SHOWN_SIDE), "png")
 
     def to_array(self, bits: int = 8) -> NDArray[Any]:
         """Return the levels as uint8, or uint16 for 16 bits: `(H, W, 3)`, or 4 if not opaque."""

@@ -1,5 +1,6 @@
 """The library gives what the command gives."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import adain
+import gallery
 from gallery.cli import app
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -40,6 +42,25 @@ def test_the_example_of_the_docs_equals_the_command() -> None:
     assert Path("painted.png").read_bytes() == Path("command.png").read_bytes()
     with Image.open("painted.png") as ours, Image.open("with.png") as theirs:
         assert ours.tobytes() == theirs.tobytes()
+
+
+def test_a_style_of_the_gallery_equals_the_command() -> None:
+    style = gallery.style("irises=0.7", "melancholy=0.3")
+    painted = adain.stylize("photo.jpg", style)
+    arguments = ["photo.jpg", "--style", "irises=0.7", "--style", "melancholy=0.3"]
+    result = CliRunner().invoke(app, ["stylize", *arguments, "-o", "command.png"])
+    assert result.exit_code == 0, result.stderr
+    with Image.open("command.png") as theirs:
+        assert np.array_equal(painted.to_array(), np.asarray(theirs))
+    with pytest.raises(ValueError, match="at least one"):
+        gallery.style()
+
+
+def test_names_are_listed_and_notebooks_show_pictures() -> None:
+    assert {"stylize", "measure_style", "__version__"} <= {*dir(adain)}
+    shown = adain.load_image(Path("photo.jpg"))._repr_png_()
+    with Image.open(BytesIO(shown)) as image:
+        assert (image.format, image.size) == ("PNG", (90, 60))
 
 
 def test_every_control_equals_its_option() -> None:
