@@ -62,7 +62,7 @@ PATIENCE = 150
 
 @dataclass(frozen=True)
 class Step:
-    """What one step did.
+    """One step of a run.
 
     Attributes:
         number: From 1.
@@ -77,7 +77,7 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What is learnt: one painting, or several as one hand.
+    """A painting to learn, or several as one hand.
 
     Attributes:
         style: Statistics that the pass gets, at `relu1_1 ... relu4_1`.

@@ -1,4 +1,4 @@
-"""What was learnt of paintings and groups: kept, found, listed and forgotten.
+"""Adapters of paintings and groups: kept, found, listed and forgotten.
 
 Every function runs inside a transaction of `Gallery`.
 """
