@@ -987,8 +987,7 @@ def test_what_the_service_limits_is_said_before(
 ) -> None:
     path = tmp_path / "wide.png"
     Image.effect_noise((1100, 700), 60).convert("RGB").save(path)
-    limits = {"max_side": 512, "max_pixels": 1_100 * 700 - 1}
-    with serving(tmp_path, ServeConfig(**limits)) as url:
+    with serving(tmp_path, ServeConfig(max_side=512, max_pixels=1100 * 700 - 1)) as url:
         page = open_page(f"{url}#style=irises")
         page.set_input_files("#file", str(path))
         settle(page)
@@ -1125,7 +1124,7 @@ def test_the_worst_notice_is_shown_in_view_and_a_dead_service_can_be_tried_again
     wait_until(page, "document.getElementById('working').hidden")
     page.click("#notice-retry")
     page.unroute("**/api/v1/**")
-    settle(page)
+    wait_until(page, "document.getElementById('notice').dataset.about === 'photo'")
     assert "can read that file" in page.inner_text("#notice")  # Not solved yet.
     page.click("#notice-close")
     assert not page.is_visible("#notice")
@@ -1169,7 +1168,7 @@ def test_axe_finds_nothing_in_any_state(
     script = (Path(axe.__file__).parent / "axe.min.js").read_text("utf-8")
     link = f"{url}#style=irises=1&style=senecio=1&style=water-lilies=1"
     page = open_page(link, quiet=False)
-    found = []
+    found: list[tuple[str, ...]] = []
 
     def look(state: str) -> None:
         page.evaluate(script)
