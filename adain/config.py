@@ -40,6 +40,20 @@ DEFAULT_MODEL = "compact"
 JPEG_QUALITY = 95
 """Of JPEG, WebP and AVIF files."""
 
+FACE, PERSON, BACKGROUND = "face", "person", "background"
+
+REGIONS = (FACE, PERSON, BACKGROUND)
+"""Parts of a photo that can be found (`adain.painting.regions`)."""
+
+EVERYWHERE = "all"
+"""As the part of a photo that is painted: the whole."""
+
+NOTHING = "none"
+"""As the part of a photo that is kept."""
+
+KEPT_STRENGTH = 0.4
+"""Share of the strength that a part which is kept gets."""
+
 PRECISIONS = ("auto", "float32", "bfloat16")
 """Of numbers; auto is bfloat16 where the device is fast at it."""
 
@@ -140,6 +154,9 @@ class Controls:
             (`adain.painting.strokes`), 2 twice as large; 0 is the finest, whatever the size.
         preserve_color: What of the photo's colours is kept, one of `COLOR_MODES`.
         photorealistic: Whether only colours change, and edges stay those of the photo.
+        keep: `face`, or `face=` and a share in [0, 1] by which the strength of faces is
+            multiplied, by default `KEPT_STRENGTH`; `none` keeps nothing.
+        only: What is painted: `all`, or one of `REGIONS`.
         smooth: How far faint strokes and noise are evened out.
         sharpen: How much edges and strokes are stressed.
     """
@@ -162,6 +179,19 @@ class Controls:
         "none", "Keep the photo's colours: {choices}.", choices=COLOR_MODES, metavar="MODE"
     )
     photorealistic: bool = setting(False, "Change colours only, not edges.")
+    keep: str = setting(
+        NOTHING,
+        f"Keep faces recognisable: face, or face=STRENGTH, by default {KEPT_STRENGTH:g}.",
+        metavar="face[=S]",
+        added=True,
+    )
+    only: str = setting(
+        EVERYWHERE,
+        "What is painted, the rest stays as it is: {choices}.",
+        choices=(EVERYWHERE, *REGIONS),
+        metavar="PART",
+        added=True,
+    )
     smooth: float = setting(
         0.0, "{low} to {high}: even out faint strokes and noise.", 0, high=1, metavar="S"
     )
@@ -171,6 +201,38 @@ class Controls:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        option = "only" if self.only != EVERYWHERE else "keep" if self.kept is not None else None
+        for name, given in (
+            ("a picture of the strength", option is not None and self.strength is not None),
+            ("--mask", option == "only" and bool(self.masks)),
+        ):
+            if given:
+                raise ValueError(f"--{option} and {name} both say where; leave one of them out")
+
+    @property
+    def kept(self) -> float | None:
+        """Return the share of the strength that faces get; None if they are as all else.
+
+        Raises:
+            ValueError: If `keep` is not what it can be.
+        """
+        if self.keep == NOTHING:
+            return None
+        part, equals, share = self.keep.partition("=")
+        try:
+            strength = float(share) if equals else KEPT_STRENGTH
+        except ValueError:
+            strength = math.nan
+        if part != FACE or not 0 <= strength <= 1:
+            raise ValueError(
+                f"keep must be face, or face=STRENGTH with one from 0 to 1, got {self.keep!r}"
+            )
+        return strength
+
+    @property
+    def finds_regions(self) -> bool:
+        """Return whether parts of the photo have to be found in it."""
+        return self.only != EVERYWHERE or self.kept is not None
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,8 @@ class StylizeConfig(Repainting):
         for name, used in (
             ("alpha", has_strength(self.alpha, controls.strength)),
             ("mask", bool(controls.masks)),
+            ("keep", controls.kept is not None),
+            ("only", controls.only != Controls.only),
             ("stroke", controls.stroke != Controls.stroke),
             ("style-size", self.style_side != Repainting.style_side),
             ("memory", self.memory is not None),

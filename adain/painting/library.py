@@ -34,12 +34,15 @@ def stylize(
     masks: Sequence[PictureSource] = (),
     strength: PictureSource | None = None,
     feather: float = Controls.feather,
+    keep: str = Controls.keep,
+    only: str = Controls.only,
     max_side: int | None = Repainting.max_side,
     memory: int | None = None,
     style_size: int = STYLE_SIDE,
     model: str | Path | Model = DEFAULT_MODEL,
     device: str = "auto",
     progress: Callable[[float], None] | None = None,
+    notice: Callable[[str], None] | None = None,
 ) -> Picture:
     """Repaint a photo in the style of a painting, as the command `adain stylize` does.
 
@@ -57,6 +60,9 @@ def stylize(
         masks: Where each style goes: one grey picture for each, or one with a colour for each.
         strength: Grey picture by which `alpha` is multiplied: white is 1.
         feather: Pixels of the photo over which the regions of masks fade into one another.
+        keep: `face` keeps faces recognisable, `face=0.3` at that share of the strength. Like
+            `only`, it changes nothing where none is found.
+        only: What is painted, the rest stays as it is: `all`, `person`, `background` or `face`.
         max_side: Longest side of the result in pixels; None keeps the photo's size.
         memory: Bytes that may be used beside the network and the photo; by default up to half of
             what is free.
@@ -64,6 +70,7 @@ def stylize(
         model: A name or a file as for `load_model`, loaded once, or a loaded model.
         device: `auto`, `cpu`, `cuda` or `mps`; a loaded model stays where it is.
         progress: Told the share of the work that is done, in [0, 1].
+        notice: Told, in a few words, of faces or people that were asked for and not found.
 
     Returns:
         A picture of the photo's size, with its transparency; see its `save`, `to_pil`, `to_array`.
@@ -78,6 +85,8 @@ def stylize(
         strength=None if strength is None else _mask_file(strength),
         masks=tuple(map(_mask_file, masks)),
         feather=feather,
+        keep=keep,
+        only=only,
         stroke=stroke,
         preserve_color=preserve_color,
         photorealistic=photorealistic,
@@ -106,6 +115,7 @@ def stylize(
         controls=controls,
         memory=memory,
         progress=progress,
+        notice=notice,
     )
 
 

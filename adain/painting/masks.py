@@ -1,7 +1,7 @@
 """Pictures that say where: strengths and regions of styles."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import numpy as np
@@ -111,9 +111,17 @@ def style_field(
     size: tuple[int, int],
     styles: Sequence[StyleStatistics],
     controls: Controls,
+    notice: Callable[[str], None] | None = None,
 ) -> StyleField | None:
-    """Return what holds where at a size of the photo; None if one style holds everywhere."""
+    """Return what holds where at a size of the photo; None if one style holds everywhere.
+
+    `notice` is told of faces and people that were asked for and not found.
+    """
     strength, regions = None, None
+    if controls.finds_regions:
+        from adain.painting.regions import kept_strength  # Most photos need no networks for it.
+
+        strength = kept_strength(photo, size, controls, _share_type(size), notice)
     if controls.strength is not None:
         strength = strength_map(load_image(controls.strength), photo, size)
     if controls.masks:

@@ -48,6 +48,7 @@ def stylize_picture(
     progress: Callable[[float], None] | None = None,
     painter: Painter | None = None,
     look: Look | None = None,
+    notice: Callable[[str], None] | None = None,
 ) -> Picture:
     """Repaint a loaded photo in a style.
 
@@ -68,6 +69,8 @@ def stylize_picture(
             pass, which alone heeds `memory` and `progress`.
         look: From `measure_look`, for a frame of a film: style, strength, masks and all that
             is else measured on the photo are those of the look.
+        notice: Told, in a few words, of what was asked for and could not be done: a face to
+            keep that was not found.
 
     Returns:
         A picture of the photo's size, with its transparency, name and facts.
@@ -84,11 +87,12 @@ def stylize_picture(
         styles = style.split()
         if memory is not None:
             size = (working.height, working.width)
-            maps = len(styles) * bool(controls.masks) + (controls.strength is not None)
+            maps = len(styles) * bool(controls.masks) + _has_strengths(controls)
             pixel = 3 * result_type(*size).itemsize + maps * share_bytes(size)
             memory -= pixel * working.height * working.width
         if look is None:
-            field = style_field(photo, (working.height, working.width), styles, controls)
+            size = (working.height, working.width)
+            field = style_field(photo, size, styles, controls, notice)
             paint = painter or partial(paint_matched, model, memory, progress)
             painted = _repaint(paint, working, field or styles[0], alpha, controls)
         else:
@@ -108,6 +112,11 @@ def stylize_picture(
             f"{photo.name}: not enough memory for {photo.width}x{photo.height} pixels; "
             "give a smaller max-side"
         ) from error
+
+
+def _has_strengths(controls: Controls) -> bool:
+    """Return whether there may be a strength for each pixel."""
+    return controls.strength is not None or controls.finds_regions
 
 
 def _repaint(

@@ -148,7 +148,8 @@ def stylize_frames(
         ImageError: If an array is no frame, or a mask cannot be read.
         ImageTooLargeError: If the memory does not suffice.
         MaskError: If a mask does not fit.
-        ValueError: If frames differ in shape, or `alpha` makes no sense.
+        ValueError: If frames differ in shape, `alpha` makes no sense, or `controls` asks for faces
+            or people.
     """
     if not isinstance(style, Direction):
         style = Direction(((0.0, style),), ((0.0, alpha),))
@@ -170,6 +171,8 @@ class FilmPainter:
         jobs: int = 1,
         memory: int | None = None,
     ) -> None:
+        if controls.finds_regions:
+            raise ValueError("faces and people are not followed through frames; leave them out")
         self._model, self._direction, self._controls = model, direction, controls
         self._stabilizer = Stabilizer() if stable else None
         self._jobs = jobs

@@ -148,7 +148,7 @@ def batch(
         file = stack.enter_context(_opened(report, None if dry_run else output))
         journal = Journal(output, read_only=dry_run)
         stack.callback(journal.close)
-        log = _Log(as_json, file, debugging(ctx))
+        log = _Log(as_json, file, debugging(ctx), quiet)
         worker = BatchWorker(plan, network, journal)
         run = _runner(plan, worker, ray, stack)
         try:
@@ -165,12 +165,13 @@ def batch(
 class _Log:
     """Prints what became of each job, and keeps count."""
 
-    def __init__(self, as_json: bool, report: Any, debug: bool) -> None:
+    def __init__(self, as_json: bool, report: Any, debug: bool, quiet: bool = False) -> None:
         self.counts: Counter[str] = Counter()
         self.errors: list[Exception] = []
         self._as_json = as_json
         self._report = report
         self._debug = debug
+        self._quiet = quiet
 
     @hold_interrupts()  # What is counted is printed, too.
     def step(self, step: "BatchStep") -> None:
@@ -180,6 +181,8 @@ class _Log:
                 raise step.error
             self.errors.append(step.error)
             complain(describe(step.error))
+        elif step.note and not self._quiet:
+            complain(f"{step.job.photo}: {step.note}")
         line = json.dumps(_values(step))
         if self._report is not None:
             print(line, file=self._report, flush=True)
@@ -206,7 +209,7 @@ def _values(step: "BatchStep") -> dict[str, object]:
     values |= {"output": str(step.output), "style": step.style}
     if step.width:
         values |= {"width": step.width, "height": step.height, "seconds": step.seconds}
-    return values
+    return values | ({"note": step.note} if step.note else {})
 
 
 def _check_folders(source: Path, output: Path) -> None:

@@ -39,7 +39,7 @@ Examples:
 """
 
 
-@spread(without=("stroke",))
+@spread(without=("stroke", "keep", "only"))
 def render(
     photo: Annotated[str, typer.Argument(metavar="PHOTO", help="A picture.")],
     style: options.Styles,

@@ -43,6 +43,7 @@ Examples:
   adain stylize *.jpg --style mosaic.png --strength 0.7 -o painted/
   adain stylize harbour.jpg --style artist:monet=0.7 --style senecio=0.3
   adain stylize harbour.jpg --style irises --preserve-color luminance
+  adain stylize me.jpg --style irises --keep face
   adain stylize harbour.jpg --style irises --style senecio --mask regions.png
   adain stylize harbour.jpg --style mosaic.png --quality auto
   adain stylize - --style senecio < photo.jpg > painted.png
@@ -239,6 +240,7 @@ def _stylize_one(work: _Work, output: "Output", report: Callable[[float], None])
         photo = load_image(Path(output.photo))
     notes = result_notes(photo, work.style, config)
     quality: dict[str, Any] = {}
+    missing: list[str] = []
     if config.quality == "fast":
         result = stylize_picture(
             work.network,
@@ -249,11 +251,14 @@ def _stylize_one(work: _Work, output: "Output", report: Callable[[float], None])
             controls=config.controls,
             memory=_room(config, photo),
             progress=report,
+            notice=missing.append,
         )
     else:
         result, quality = _refine_one(work, photo, report)
     del photo  # A print beside its photo and the file would be too much.
     _write(result, output, config, notes)
+    for missed in missing if not work.quiet else ():
+        complain(f"{output.photo}: {missed}")
     return {
         "photo": output.photo,
         "output": str(output.path),
@@ -262,6 +267,7 @@ def _stylize_one(work: _Work, output: "Output", report: Callable[[float], None])
         "height": result.height,
         "seconds": round(time.perf_counter() - start, 3),
         **quality,
+        **({"note": "; ".join(missing)} if missing else {}),
     }
 
 

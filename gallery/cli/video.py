@@ -47,7 +47,13 @@ Examples:
 """
 
 
-@spread(without=("format", "jpeg_quality", "bits", "keep_metadata", "quality", "alpha", "memory"))
+NOT_OFFERED = (
+    *("format", "jpeg_quality", "bits", "keep_metadata", "quality", "alpha", "memory"),
+    *("keep", "only"),  # Faces move: what is found in one frame holds in that one only.
+)
+
+
+@spread(without=NOT_OFFERED)
 def video(
     source: Annotated[
         Path,

@@ -162,6 +162,7 @@ class BatchStep:
         height: Height of the result in pixels.
         seconds: Time from the photo to the result.
         error: Why it failed.
+        note: What was asked for and not found in the photo; empty if nothing.
     """
 
     job: BatchJob
@@ -172,6 +173,7 @@ class BatchStep:
     height: int = 0
     seconds: float = 0.0
     error: Exception | None = None
+    note: str = ""
 
 
 Run = Callable[[Sequence[BatchJob]], Generator[BatchStep]]
@@ -324,8 +326,9 @@ class BatchWorker:
             before = self._journal.entry(name)
             entry = self._complete(photo, number, before)
             if entry is None:
-                entry = self._repaint(photo, number, name, format, job, before)
-                step = replace(step, status="done")
+                missing: list[str] = []
+                entry = self._repaint(photo, number, name, format, job, before, missing.append)
+                step = replace(step, status="done", note="; ".join(missing))
         return replace(_sized(step, entry), seconds=round(time.perf_counter() - start, 3))
 
     def _complete(self, photo: Path, style: int, entry: JournalEntry | None) -> JournalEntry | None:
@@ -348,6 +351,7 @@ class BatchWorker:
         format: str,
         job: BatchJob,
         before: JournalEntry | None,
+        notice: Callable[[str], None],
     ) -> JournalEntry:
         config, destination = self._plan.config, self._plan.output / name
         own = before is not None and before.photo == job.photo and self._journal.is_made(before)
@@ -357,7 +361,7 @@ class BatchWorker:
             )
         data = read_file(photo)
         stamp = photo_stamp(photo)
-        picture, notes = self._stylize(data, number, str(photo))
+        picture, notes = self._stylize(data, number, str(photo), notice)
         staged = self._journal.work_folder() / f"{hashlib.sha256(os.fsencode(name)).hexdigest()}"
         try:
             save_image(
@@ -396,7 +400,9 @@ class BatchWorker:
     def _path(self, job: BatchJob, style: str) -> tuple[str, str]:
         return result_path(job.photo, style, self._plan.config.format, self._plan.config.bits)
 
-    def _stylize(self, data: bytes, number: int, name: str) -> tuple[Picture, Notes]:
+    def _stylize(
+        self, data: bytes, number: int, name: str, notice: Callable[[str], None]
+    ) -> tuple[Picture, Notes]:
         """Repaint a photo: the one call that all photos of all batches go through."""
         config = self._plan.config
         side = config.max_side and needed_side(config.max_side, config.controls.stroke)
@@ -410,6 +416,7 @@ class BatchWorker:
             max_side=config.max_side,
             controls=config.controls,
             memory=self._memory,
+            notice=notice,
         )
         return result, result_notes(photo, style, config)
 

@@ -93,10 +93,16 @@ class StylizeParameters(_Controls):  # type: ignore[valid-type, misc]
             strength: A picture file that says how strongly.
 
         Raises:
+            Problem: If the pictures contradict `keep` or `only`.
             ValueError: If a value is out of its range.
         """
         values = {name: getattr(self, name) for name in settings_of(Controls)}
-        return Controls(strength, masks, **values)
+        try:
+            return Controls(strength, masks, **values)
+        except ValueError as error:
+            if not masks and strength is None:
+                raise
+            raise Problem("invalid-parameter", str(error).replace("--", "")) from error
 
     def weights(self, upload: Upload) -> list[float]:
         """Return the weights of the named styles and of the painting that was sent along.
@@ -127,7 +133,7 @@ class JobParameters(StylizeParameters):
     method: Literal["stylize", "render"] = Field(
         "stylize",
         description="`render` optimises the picture: slower and better. It takes all but "
-        "`stroke`, `alpha` and the part `strength`.",
+        "`stroke`, `keep`, `only`, `alpha` and the part `strength`.",
     )
     content_weight: float | None = Field(
         None,
@@ -155,6 +161,8 @@ class JobParameters(StylizeParameters):
             if has_strength(self.alpha, upload.strength):
                 name = "strength" if upload.strength else "alpha"
                 raise Problem("invalid-parameter", f"{name}: a render takes none")
+            if self.controls().finds_regions:
+                raise Problem("invalid-parameter", "keep and only: a render takes neither")
             if self.controls().stroke != Controls.stroke:
                 raise Problem("invalid-parameter", "stroke: a render takes none")
             if min(weights) <= 0:
