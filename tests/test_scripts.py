@@ -614,7 +614,7 @@ def test_famous_works_are_found_by_what_people_call_them(name: str, slug: str) -
     assert starter_gallery().find(name).slug == slug
 
 
-def test_a_famous_work_takes_its_slug_and_the_place_of_its_former_picture(
+def test_famous_works_come_first_and_take_their_slugs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = load_script("build_gallery")
@@ -626,5 +626,5 @@ def test_a_famous_work_takes_its_slug_and_the_place_of_its_former_picture(
     former = (replace(styles.paintings[0], slug="a", title="Old", artist="Z"),
               replace(styles.paintings[1], slug="b", artist="Y", year=1))  # fmt: skip
     made = script.add_famous(StyleFile(former, styles.vectors[:2], styles.encoder), tmp_path)
-    assert [(p.slug, p.artist) for p in made.paintings] == [("old-z", "Z"), ("b", "Y"), ("a", "X")]
+    assert [(p.slug, p.artist) for p in made.paintings] == [("a", "X"), ("b", "Y"), ("old-z", "Z")]
     assert made.paintings[1].width == 64 and made.vectors.shape == styles.vectors[:3].shape
