@@ -1,4 +1,4 @@
-// The visitor's own photo on the cards that are in view, each in its style: one request at a time, none
+// The visitor's own photo on the cards that are in view, each in its style, and on the chips of the styles in use: one request at a time, none
 // while the large picture is painted, given up when the card leaves the view.
 
 import { isPassing, showPicture, stylize } from "./api.js";
@@ -40,7 +40,7 @@ export class Cards {
     this.#painted.clear();
     this.#photo = photo;
     this.#url = photo ? URL.createObjectURL(photo.card) : "";
-    for (const image of document.querySelectorAll(".tile .card")) this.#fill(image);
+    for (const image of document.querySelectorAll(".card")) this.#fill(image);
     this.#run();
   }
 
@@ -82,8 +82,7 @@ export class Cards {
 
   #keep(image, url) {
     this.#painted.set(image.dataset.style, url);
-    image.src = url;
-    image.classList.remove("waiting");
+    for (const each of document.querySelectorAll(".card")) if (each.dataset.style === image.dataset.style) this.#fill(each);
     if (this.#painted.size <= KEPT) return;
     const old = [...this.#painted.keys()].find((style) => ![...this.#inView].some((each) => each.dataset.style === style));
     if (!old) return;

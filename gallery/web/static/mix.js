@@ -17,7 +17,8 @@ export function partOf(painting, weight = 1) {
 export class Mix {
   parts = [];
 
-  constructor({ changed, like }) {
+  constructor({ changed, like, cards }) {
+    this.cards = cards;
     this.changed = changed;
     this.like = like;
     this.pad = byId("pad");
@@ -96,7 +97,11 @@ export class Mix {
     picture.className = "blank";
     if (part.chip) {
       picture.alt = "";
-      showPicture(picture, part.chip).catch(() => {});
+      if (part.picture || part.file) showPicture(picture, part.chip).catch(() => {});
+      else {
+        picture.className = "card";
+        this.cards.add(picture, part.style, part.preview);
+      }
     }
     const middle = document.createElement("div");
     middle.append(text("name", part.name));

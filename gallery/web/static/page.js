@@ -29,7 +29,7 @@ const requests = new StylizeRequests({
   failed: (error) => notice("paint", error, isPassing(error) ? () => requests.again() : null),
 });
 const cards = new Cards({ isBusy: () => requests.isBusy || live.isOn });
-const mix = new Mix({ changed: (moving) => paint(moving), like: (part) => gallery.like(part) });
+const mix = new Mix({ changed: (moving) => paint(moving), like: (part) => gallery.like(part), cards });
 const gallery = new Gallery({ use: (part) => mix.use(part), add: (part) => addPart(part), glance, cards, failed: (error) => notice("gallery", error) });
 const controls = new Controls({ changed: (moving) => paint(moving) });
 const brush = new Brush({ changed: () => paint(true), say, toggled: (on) => {
@@ -53,7 +53,6 @@ const render = new Render({
   done: rendered,
   show: () => goBack(tries.find((each) => each.name === bestName)),
   failed: (error) => notice("render", error),
-  say,
 });
 const tries = [];
 let wanted = null; // The settings of the pass that is to be shown; none while another picture is.
@@ -154,7 +153,10 @@ function wish() {
 // Tries a style on the example while one points at its card.
 function glance(part) {
   if (!part) {
-    if (glanced && saving.shown) viewer.show(saving.shown.blob, saving.shown.settings.title);
+    if (glanced && saving.shown) {
+      viewer.show(saving.shown.blob, saving.shown.settings.title);
+      byId("status").textContent = said;
+    }
     glanced = null;
     return;
   }
@@ -166,7 +168,9 @@ function glance(part) {
 function painted({ blob, settings, moving, milliseconds }) {
   if (opening) return;
   if (settings.glance) {
-    if (settings.glance === glanced) viewer.show(blob, settings.title, true);
+    if (settings.glance !== glanced) return;
+    viewer.show(blob, settings.title, true);
+    byId("status").textContent = `As ${settings.title} would paint it.`;
     return;
   }
   if (settings.photo !== photo || !wanted) return;
@@ -201,7 +205,8 @@ async function best() {
   else if (growing === settings) say("Painting in best quality. What is shown is not done yet.");
 }
 
-function rendered(picture) {
+function rendered(picture, words = "") {
+  if (words) say(words);
   const settings = ordered;
   ordered = null;
   if (!settings) return; // It was begun before the page was reloaded.
@@ -214,7 +219,9 @@ function rendered(picture) {
       say(`Painted in best quality, in the style of ${settings.title}.`);
       remember();
     } else if (before) {
+      wanted = before;
       show(before.blob, before, "pass");
+      say(`${words} What is shown is one pass, in the style of ${before.title}.`);
     }
   } else if (picture) {
     render.offer();
@@ -350,8 +357,10 @@ function addPart(part) {
 
 // Words to the user
 
+let said = "";
+
 function say(text) {
-  byId("status").textContent = text;
+  said = byId("status").textContent = text;
 }
 
 async function copy(text, what) {

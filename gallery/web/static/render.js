@@ -16,8 +16,8 @@ export class Render {
   #result = null;
   #stem = "photo";
 
-  constructor({ grown, done, show, failed, say }) {
-    Object.assign(this, { grown, done, show, failed, say });
+  constructor({ grown, done, show, failed }) {
+    Object.assign(this, { grown, done, show, failed });
     byId("render-stop").addEventListener("click", () => this.#cancel());
     byId("render-close").addEventListener("click", () => this.#close());
     byId("render-save").addEventListener("click", () => save(new File([this.#result], `${this.#stem}.best.png`, { type: "image/png" })));
@@ -107,8 +107,7 @@ export class Render {
     } else if (news.state === "running" && news.preview) {
       this.#look(news.preview);
     } else if (news.state === "cancelled" || news.state === "failed") {
-      this.done(null);
-      this.say(byId("render-state").textContent);
+      this.done(null, byId("render-state").textContent);
     }
   }
 

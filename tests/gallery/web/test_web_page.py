@@ -1013,8 +1013,10 @@ def test_the_first_view_is_a_painted_example_that_changes_as_one_points_at_cards
     page.hover(".tile:nth-child(5) .use")
     wait_until(page, "document.getElementById('stage').dataset.state === 'draft'")
     assert change(first, stage(page)) > 3
+    assert page.inner_text("#status").startswith("As ")
     page.hover("h1")
     settle(page)
+    assert page.inner_text("#status").startswith("Painted in the style of")
     assert change(first, stage(page)) < 1
     assert page.locator("#history button").count() == 1
     page.set_input_files("#file", photo)
@@ -1039,7 +1041,9 @@ def test_cards_show_the_visitors_photo_and_only_those_in_view_are_painted(
         card.getBoundingClientRect().top < innerHeight).length""")
     cards = [each for each in asked if "quality=80" in each]
     assert 0 < len(cards) <= in_view < 24
-    assert page.evaluate("document.querySelectorAll('.card:not(.waiting)').length") == len(cards)
+    assert page.evaluate("document.querySelectorAll('.tile .card:not(.waiting)').length") == len(
+        cards
+    )
 
 
 def test_a_photo_that_only_the_service_can_read_is_read_there(
@@ -1047,11 +1051,11 @@ def test_a_photo_that_only_the_service_can_read_is_read_there(
 ) -> None:
     heif = pytest.importorskip("pillow_heif")
     path = tmp_path / "phone.heic"
-    heif.from_pillow(Image.open(photo).resize((1300, 1040))).save(path)
+    heif.from_pillow(Image.open(photo).resize((1100, 880))).save(path)
     page = open_page(f"{url}#style=irises")
     page.set_input_files("#file", str(path))
     settle(page)
-    assert Image.open(BytesIO(saved(page, "jpeg"))).size == (1300, 1040)
+    assert Image.open(BytesIO(saved(page, "jpeg"))).size == (1100, 880)
 
 
 def test_several_photos_are_seen_at_once_and_saved_as_a_zip(
