@@ -85,7 +85,7 @@ def find_painting(session: Session, name: str) -> Painting:
         )
     raise StyleNotFound(
         f"no painting named {name!r:.80} in the gallery; {_question(_suggestions(session, words))}"
-        "'adain gallery list' lists all"
+        "'adain gallery list' lists all, and any picture file does as a style"
     )
 
 
