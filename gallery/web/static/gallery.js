@@ -11,6 +11,8 @@ const AGAIN = 2000; // Milliseconds after which the service is asked again.
 
 export class Gallery {
   #next = null;
+  #ahead = null;
+  #learnt = new Set();
   #fresh = false; // The next page takes the place of the tiles.
   #loading = false;
   #again = 0;
@@ -74,7 +76,8 @@ export class Gallery {
     this.#offer(group, artist.value ? "artist" : "style");
     const title = group ? group.dataset.name : "All paintings";
     byId("favourites").setAttribute("aria-pressed", "false");
-    return this.#open(`/paintings?${query}`, words ? `“${words}”${group ? ` in ${title}` : ""}` : title);
+    const path = `/paintings?${query}`;
+    return this.#open(path, words ? `“${words}”${group ? ` in ${title}` : ""}` : title, `${path}&learnt=true`);
   }
 
   like(part) {
@@ -148,9 +151,11 @@ export class Gallery {
     button.textContent = `Paint like all of ${group.dataset.name}`;
   }
 
-  async #open(path, title) {
+  // What is `ahead` comes before the first page, and not again.
+  async #open(path, title, ahead = null) {
     this.#run += 1;
     this.#next = path;
+    this.#ahead = ahead;
     this.#fresh = true;
     this.#loading = false;
     byId("heading").textContent = title;
@@ -164,15 +169,18 @@ export class Gallery {
     this.#loading = true;
     const run = this.#run;
     try {
-      const page = await json(this.#next);
+      // Learnt paintings look best, so they come first.
+      const [page, ahead] = await Promise.all([json(this.#next), this.#ahead ? json(this.#ahead) : null]);
       if (run !== this.#run) return;
+      if (this.#fresh) this.#learnt = new Set(ahead?.paintings.filter((each) => each.learnt).map((each) => each.slug));
+      const learnt = (ahead?.paintings ?? []).filter((each) => each.learnt);
+      this.#ahead = null;
       if (this.#fresh) this.tiles.replaceChildren();
       this.#fresh = false;
       this.#next = page.next;
       const first = this.tiles.children.length === 0;
-      // Learnt paintings look best, so they come first.
-      const paintings = [...page.paintings].sort((one, other) => Boolean(other.learnt) - Boolean(one.learnt));
-      this.tiles.append(...paintings.map((painting) => this.#tile(painting)));
+      const others = page.paintings.filter((each) => !this.#learnt.has(each.slug));
+      this.tiles.append(...[...learnt, ...others].map((painting) => this.#tile(painting)));
       this.mark(this.used);
       if (first) this.tiles.querySelector(".use")?.setAttribute("tabindex", "0");
       byId("nothing").hidden = this.tiles.children.length > 0;

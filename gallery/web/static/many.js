@@ -14,8 +14,8 @@ export class Many {
   #settings = null;
   #run = 0;
 
-  constructor({ open, saving, notice, isBusy }) {
-    Object.assign(this, { open, saving, notice, isBusy });
+  constructor({ open, saving, notice, say, isBusy }) {
+    Object.assign(this, { open, saving, notice, say, isBusy });
     byId("many-zip").addEventListener("click", () => this.#save());
     byId("many-close").addEventListener("click", () => this.close());
   }
@@ -28,7 +28,8 @@ export class Many {
   async read(files) {
     this.close();
     const failed = [];
-    for (const file of files.slice(0, MOST)) {
+    for (const [i, file] of files.slice(0, MOST).entries()) {
+      this.say(`Reading photo ${i + 1} of ${Math.min(MOST, files.length)}…`);
       try {
         this.#add(await readPhoto(file));
       } catch {

@@ -47,7 +47,7 @@ const live = new Live({
 });
 const inside = new Inside({ failed: (error) => notice("inside", error) });
 const saving = new Saving({ say, notice });
-const many = new Many({ open: (next) => take(next), saving, notice, isBusy: () => requests.isBusy || live.isOn });
+const many = new Many({ open: (next) => take(next), saving, notice, say, isBusy: () => requests.isBusy || live.isOn });
 const render = new Render({
   grown: ({ blob, title }) => growing && show(blob, { ...growing, title }, "growing"),
   done: rendered,

@@ -51,7 +51,9 @@ async function askService(file) {
 // A photo within the limits of the service: the file itself where it fits, else a smaller copy.
 export async function fitted(photo, { side, sent }) {
   if (!sent) return photo.file;
-  const bitmap = await createImageBitmap(photo.file, { imageOrientation: "from-image" });
+  const bitmap = await createImageBitmap(photo.file, { imageOrientation: "from-image" }).catch(() => {
+    throw new Error("This photo is too large for the service, and this browser cannot make it smaller. Save it as a smaller JPEG first.");
+  });
   const blob = await shrink(bitmap, side, false, 0.95);
   bitmap.close();
   return blob;

@@ -77,6 +77,10 @@ export class Saving {
 
   // Runs work with its progress and a way to stop it in view; returns whether it was done.
   async follow(title, work) {
+    if (!byId("job").hidden) {
+      this.say("One moment: another download is on its way.");
+      return false;
+    }
     byId("job").hidden = false;
     byId("job-title").textContent = title;
     byId("job-state").textContent = "";

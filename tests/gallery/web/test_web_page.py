@@ -613,7 +613,7 @@ def test_everything_can_be_done_by_keyboard(url: str, open_page: Callable[..., "
     assert change(second, stage(page)) > 2
     page.keyboard.press("/")
     page.fill("#words", "")
-    wait_until(page, "document.querySelectorAll('.tile').length === 24")
+    wait_until(page, "document.querySelectorAll('.tile').length >= 24")
     focus(".tile .use")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("+")
@@ -734,7 +734,7 @@ def test_a_service_that_comes_later_is_waited_for(
     settle(page)
     assert page.locator(".part .name").inner_text() == "Irises"
     wait_until(page, "document.getElementById('artist').options.length > 100")
-    assert page.locator(".tile").count() == 24
+    assert page.locator(".tile").count() >= 24
 
 
 def test_what_is_no_photo_is_told(
@@ -1040,10 +1040,9 @@ def test_cards_show_the_visitors_photo_and_only_those_in_view_are_painted(
     in_view = page.evaluate("""[...document.querySelectorAll('.tile .card')].filter((card) =>
         card.getBoundingClientRect().top < innerHeight).length""")
     cards = [each for each in asked if "quality=80" in each]
-    assert 0 < len(cards) <= in_view < 24
-    assert page.evaluate("document.querySelectorAll('.tile .card:not(.waiting)').length") == len(
-        cards
-    )
+    assert 0 < len(cards) <= in_view + 1 < 24  # The chip of the style in use is one more
+    painted = page.locator(".tile .card:not(.waiting)").count()
+    assert len(cards) - 1 <= painted <= len(cards)
 
 
 def test_a_photo_that_only_the_service_can_read_is_read_there(
@@ -1086,23 +1085,24 @@ def test_favourites_and_learnt_paintings(url: str, open_page: Callable[..., "Pag
     page = open_page(url)
 
     def learnt(route: Any) -> None:
-        answer = route.fetch().json()
-        answer["paintings"][3]["learnt"] = True
-        route.fulfill(json=answer)
+        answer = route.fetch(url=route.request.url.replace("learnt=true", "")).json()
+        answer["paintings"] = [answer["paintings"][3] | {"learnt": True}]
+        route.fulfill(json=answer | {"next": None})
 
-    page.route("**/api/v1/paintings?*", learnt)
+    page.route("**/api/v1/paintings?*learnt=true", learnt)
     page.reload()
     page.wait_for_selector(".tile .learnt")
     assert page.locator(".tile").first.locator(".learnt").is_visible()
+    assert page.locator(".tile").count() == 24  # None of them is there twice.
     name = page.locator(".tile .name").nth(1).inner_text()
     page.locator(".tile .use").nth(1).focus()
     page.keyboard.press("*")
-    page.unroute("**/api/v1/paintings?*")
+    page.unroute("**/api/v1/paintings?*learnt=true")
     page.reload()
     page.click("#favourites")
     assert page.locator(".tile .name").all_inner_texts() == [name]
     page.click("#favourites")
-    wait_until(page, "document.querySelectorAll('.tile').length === 24")
+    wait_until(page, "document.querySelectorAll('.tile').length >= 24")
 
 
 # Notices
