@@ -7,12 +7,15 @@ is not found changes nothing: a photo without a face is painted as if no face we
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adain.config import BACKGROUND, EVERYWHERE, FACE, PERSON, REGIONS, Controls
 from adain.engine.people import PERSON_SIDE, Face, detect_faces, person_share
+from adain.imaging.filters import gaussian_blur
 from adain.imaging.interpolation import Interpolation
 from adain.imaging.picture import Picture, row_ranges, to_levels
 from adain.imaging.resizing import resize_to, scale_image
@@ -33,8 +36,14 @@ CORE = 0.55
 LEAST_PERSON = 0.005
 """Part of a photo that people take at least, or nobody is there."""
 
+PART_OF_PERSON = 0.7
+"""Share of a person in the middle of a face from which its mask ends where the person does."""
+
 SURE = (0.25, 0.75)
 """Shares of a person below which it is none, and above which it is one whole."""
+
+PERSON_EDGE = 1.2
+"""Softness of the outline of people: sigma in places, of which there are 256 a side."""
 
 MISSED = {
     FACE: "no face found; painted as a whole",
@@ -142,24 +151,37 @@ class _Finder:
     def _faces(self) -> Rows | None:
         scale = self.size[1] / self.photo.width
         heads = [_Head.of(face.scaled(scale)) for face in find_faces(self.photo)]
+        if not heads:
+            return None
+        people = self._people_share
+        steps = [PERSON_SIDE / side for side in self.size]
+        cut = [bool(head.seen(people, *steps) >= PART_OF_PERSON) for head in heads]
+        person = self._enlarged(people)
 
         def rows(top: int, bottom: int) -> NDArray[np.float32]:
-            mask = np.zeros((bottom - top, self.size[1]), np.float32)
-            for head in heads:
-                head.draw(mask, top)
-            return mask
+            mask, whole = (np.zeros((bottom - top, self.size[1]), np.float32) for _ in range(2))
+            for head, is_cut in zip(heads, cut, strict=True):
+                head.draw(mask if is_cut else whole, top)
+            # Else a wall behind a head would stay the photo's as far as the ellipse goes.
+            return np.maximum(mask * person(top, bottom), whole) if any(cut) else whole
 
-        return rows if heads else None
+        return rows
 
     def _people(self, kind: str) -> Rows | None:
-        share = person_share(resize_to(self.photo, (PERSON_SIDE, PERSON_SIDE)).pixels)
-        low, high = SURE
-        share = ((share - low) / (high - low)).clip(0, 1)
+        share = self._people_share
         if share.mean() < LEAST_PERSON:
             return None
-        if kind == BACKGROUND:
-            share = 1 - share
+        return self._enlarged(1 - share if kind == BACKGROUND else share)
 
+    @cached_property
+    def _people_share(self) -> NDArray[np.float32]:
+        """Return how far each place shows a person, of the whole photo squeezed to a square."""
+        share = person_share(resize_to(self.photo, (PERSON_SIDE, PERSON_SIDE)).pixels)
+        low, high = SURE
+        return gaussian_blur(((share - low) / (high - low)).clip(0, 1), PERSON_EDGE)
+
+    def _enlarged(self, share: NDArray[np.float32]) -> Rows:
+        """Return what gives rows of a share at the size of the result."""
         down, along = (Interpolation.antialiased(PERSON_SIDE, side) for side in self.size)
 
         def rows(top: int, bottom: int) -> NDArray[np.float32]:
@@ -194,6 +216,20 @@ class _Head:
         turned = (dx / length, dy / length) if length > 0.1 * height else (0.0, 1.0)
         size = max(width, height)
         return cls((x + width / 2, y + height / 2), turned, (HEAD[0] * size, HEAD[1] * size))
+
+    def seen(self, share: NDArray[np.float32], down: float, along: float) -> np.floating[Any]:
+        """Return the mean of a share around the middle of the face.
+
+        Args:
+            share: What is averaged, at another size.
+            down: Its rows for each of this one's.
+            along: Its columns for each of this one's.
+        """
+        x, y, reach = self.middle[0] * along, self.middle[1] * down, min(self.radii) / 2
+        rows = slice(max(0, int(y - reach * down)), max(1, math.ceil(y + reach * down)))
+        columns = slice(max(0, int(x - reach * along)), max(1, math.ceil(x + reach * along)))
+        part = share[rows, columns]
+        return part.mean() if part.size else np.float32(0)
 
     def draw(self, mask: NDArray[np.float32], first: int) -> None:
         """Add the ellipse to the rows of a mask that begin with row `first`."""

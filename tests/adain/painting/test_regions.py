@@ -41,8 +41,12 @@ def test_the_mask_of_a_face_holds_eyes_and_mouth_and_is_soft(portrait: Picture) 
     assert mask.min() == 0 and mask.max() == 1
     x, y = find_faces(portrait)[0].landmarks.T.astype(int)
     assert mask[y, x].min() > 0.9
-    slope = 1 / (0.2 * find_faces(portrait)[0].box[3])
-    assert max(np.abs(np.diff(mask, axis=axis)).max() for axis in (0, 1)) < slope
+    assert max(np.abs(np.diff(mask, axis=axis)).max() for axis in (0, 1)) < 0.4
+
+
+def test_the_wall_behind_a_face_is_no_part_of_its_mask(portrait: Picture) -> None:
+    found = find_regions(portrait, ["face", "person"])
+    assert (found["face"] <= found["person"] + 1e-6).all()
 
 
 def test_a_person_and_the_background_are_the_whole(portrait: Picture) -> None:
