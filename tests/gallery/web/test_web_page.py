@@ -893,7 +893,7 @@ def test_the_page_opens_without_the_service_and_says_so(
     assert page.is_visible("#welcome")
     kept = page.evaluate("""caches.open("adain-page").then((cache) => cache.keys())
                             .then((keys) => keys.map((key) => new URL(key.url).pathname))""")
-    files = {f"/static/{path.name}" for path in STATIC.iterdir()}
+    files = {f"/static/{path.name}" for path in STATIC.iterdir() if path.is_file()}
     assert set(kept) == files - {"/static/index.html", "/static/offline.js"} | {"/"}
 
 
@@ -1173,12 +1173,13 @@ def test_axe_finds_nothing_in_any_state(
     link = f"{url}#style=irises=1&style=senecio=1&style=water-lilies=1"
     page = open_page(link, quiet=False)
     found: list[tuple[str, ...]] = []
+    part = "{ exclude: ['.tile:nth-child(n+4)'] }"  # One tile is like the other.
 
     def look(state: str) -> None:
         page.evaluate(script)
-        violations = page.evaluate("axe.run(document)")["violations"]
+        violations = page.evaluate(f"axe.run({part})")["violations"]
         page.emulate_media(color_scheme="dark")
-        contrast = page.evaluate("axe.run(document, { runOnly: ['color-contrast'] })")
+        contrast = page.evaluate(f"axe.run({part}, {{ runOnly: ['color-contrast'] }})")
         page.emulate_media(color_scheme="light")
         violations += contrast["violations"]
         found.extend((state, each["id"], each["nodes"][0]["html"][:90],
