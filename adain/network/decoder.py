@@ -30,12 +30,12 @@ DecoderTable = tuple[tuple[Any, ...], ...]
 DECODER_TABLE: DecoderTable = (
     ("start", "relu4_1", 0.35),
     ("conv", 128, 64),
-    ("upsample", "nearest"),
+    ("upsample", "bilinear"),
     ("add", "relu3_1", 128, 64),
     ("conv", 64, 64),
     ("conv", 64, 64),
     ("conv", 64, 32),
-    ("upsample", "nearest"),
+    ("upsample", "bilinear"),
     ("add", "relu2_1", 64, 32),
     ("conv", 32, 16),
     ("upsample", "nearest"),
@@ -46,7 +46,8 @@ DECODER_TABLE: DecoderTable = (
 """The shipped decoder: the encoder mirrored, with skips that keep the photo's drawing.
 
 Normalized features do not tell what is black in the photo from what is merely darker than most
-of it; the photo's own do, and as both come from the same numbers they cost nothing more.
+of it; the photo's own do, and as both come from the same numbers they cost nothing more. Where
+the coarse sizes are doubled, nearest positions would show as combs of 8 and 4 pixels beside edges.
 """
 
 Maps = tuple[Tensor, Tensor]

@@ -30,7 +30,7 @@ QUALITY = 88
 EXAMPLE = Path(__file__).parents[1] / "assets" / "example.jpg"
 """A photo with flat and graded areas, hard and soft edges, and fine texture."""
 
-VERSION = "adain-preview/3"
+VERSION = "adain-preview/4"
 """Part of every digest; to be changed with the example photo or the way a preview is made."""
 
 MAX_BYTES = 256 * 2**20
