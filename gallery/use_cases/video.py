@@ -147,6 +147,7 @@ def paint_film(
         make_folder(target.path)
     make_folder(target.parts)
     journal = Journal(target.parts)
+    ours, finished = False, False
     try:
         with journal.claim("film") as ours:
             if not ours:
@@ -154,10 +155,11 @@ def paint_film(
             parts = _Parts(target, _digest(model, film, direction, config, recipe))
             title = str(recipe.get("title", ""))
             run = _Run(model, film, target, direction, controls, config, parts, title)
-            report = run.paint(advance)
+            report, finished = run.paint(advance), True
     finally:
         journal.close()
-    shutil.rmtree(target.parts, ignore_errors=True)
+        if ours and (finished or not any(target.parts.glob("*.npz"))):
+            shutil.rmtree(target.parts, ignore_errors=True)
     return replace(report, seconds=round(time.perf_counter() - began, 3))
 
 

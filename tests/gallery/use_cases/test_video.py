@@ -83,7 +83,7 @@ def test_a_part_of_a_film_has_its_part_of_the_sound(tiny_model: Model, tmp_path:
     assert paint(tiny_model, source, tmp_path / "c.mp4", preview).frames == 6
     with pytest.raises(FilmError, match="no frames in that part"):
         paint(tiny_model, source, tmp_path / "d.mp4", VideoConfig(start=9))
-    assert not (tmp_path / "d.mp4").exists()
+    assert not list(tmp_path.glob("d.mp4*"))
 
 
 def test_films_come_upright_square_and_smaller(tiny_model: Model, tmp_path: Path) -> None:
