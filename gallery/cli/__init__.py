@@ -29,6 +29,7 @@ COMMANDS = {
     "manifest": "manifest:manifest",
     "serve": "serve:serve",
     "gallery": "gallery:app",
+    "export": "export:app",
     "db": "db:app",
     "weights": "weights:app",
     "train": "train:app",
@@ -39,7 +40,7 @@ COMMANDS = {
 SECTIONS = {
     "Paint": ("stylize", "batch", "video", "render", "compare"),
     "Choose among paintings, and add some": ("sheet", "gallery", "ingest", "manifest", "db"),
-    "Use the page, or the service": ("serve", "key"),
+    "Use the page, or the service": ("serve", "export", "key"),
     "Teach it, and look inside": ("learn", "inspect", "weights", "train"),
 }
 """The commands by what one wants to do; others come last."""
