@@ -35,6 +35,9 @@ ATTACHED_PICTURE = 0x400
 MAX_PIXELS = 2**26
 """Most pixels of a frame: 8192 x 8192."""
 
+MAX_RATE = 480
+"""Frames a second beyond which no film is believed to have so many."""
+
 TICKS = Fraction(1, 1000)
 """Seconds of a unit of time in animations."""
 
@@ -144,7 +147,9 @@ class MovieFilm:
             alpha = any(component.is_alpha for component in frame.format.components)
             height, width = self._size[::-1] if self._turn % 2 else self._size
             seconds = _seconds(container, stream)
-            rate = stream.average_rate or stream.guessed_rate or Fraction(RATE)
+            rates = (stream.average_rate, stream.guessed_rate, Fraction(RATE))
+            # Some files have the unit of their times in its place.
+            rate = next(each for each in rates if each and each <= MAX_RATE)
             frames = stream.frames or (round(seconds * rate) if seconds else None)
             ticks = Fraction(stream.time_base)
         self.facts = Facts(width, height, Fraction(rate), frames, seconds, ticks, alpha)

@@ -205,6 +205,7 @@ class Segment:
         stream.width, stream.height = pixels.shape[1], pixels.shape[0]
         stream.pix_fmt = "bgra" if container is LOSSLESS else "yuv420p"
         stream.time_base = stream.codec_context.time_base = self._facts.ticks
+        stream.codec_context.framerate = self._facts.rate  # The line above has changed it.
         stream.options = dict(container.options)
         if container is not LOSSLESS:
             standard = 1 if _matrix(pixels) == "ITU709" else 6

@@ -67,6 +67,7 @@ def test_containers_take_the_sound_or_have_it_encoded(
     source = write_film(tmp_path / "a.mkv", 20, sound="pcm_s16le")
     report = paint(tiny_model, source, tmp_path / f"b{suffix}")
     assert report.frames == 20 and not report.notes
+    assert float(open_film(tmp_path / f"b{suffix}").facts.rate) == pytest.approx(RATE, rel=0.1)
     times = times_of(tmp_path / f"b{suffix}")
     assert times == pytest.approx([i / float(RATE) for i in range(20)], abs=2e-3)
     sound = times_of(tmp_path / f"b{suffix}", "audio")
