@@ -228,6 +228,17 @@ def test_masks_that_do_not_fit_are_one_line_and_leave_nothing(run: Run, folder: 
     assert files(folder) == before
 
 
+def test_a_face_that_is_not_there_is_a_note_and_the_photo_is_painted(run: Run) -> None:
+    result = run("stylize", "a.png", "--style", "irises", "--keep", "face", "--json")
+    assert_one_line(result, "a.png: no face found to keep")
+    assert json.loads(result.stdout)["note"] == "no face found to keep"
+    plain = run("stylize", "a.png", "--style", "irises", "-o", "plain.png", "--quiet")
+    assert plain.exit_code == 0
+    with Image.open("a.irises.png") as first, Image.open("plain.png") as second:
+        assert first.tobytes() == second.tobytes()
+    assert run("stylize", "b.jpg", "--style", "irises", "--keep", "face", "-q").stderr == ""
+
+
 def test_a_result_says_what_made_it_unless_told_not_to(run: Run, folder: Path) -> None:
     (folder / "b.jpg").unlink()
     exif = Image.Exif()
@@ -471,6 +482,11 @@ def test_contradictions_and_wrong_values_are_usage_errors(run: Run, folder: Path
         (["--smooth", "1.5"], "smooth must be from 0 to 1, got 1.5"),
         (["--sharpen", "nan"], "sharpen must be from 0 to 3, got nan"),
         (["--preserve-color", "hue"], "none, luminance, linear or histogram, got 'hue'"),
+        (["--keep", "hat"], "keep must be face, or face=STRENGTH with one from 0 to 1, got 'hat'"),
+        (["--only", "sky"], "only must be all, face, person or background, got 'sky'"),
+        (["--only", "face", "--mask", "a.png"], "--only and --mask both say where"),
+        (["--keep", "face", "--alpha", "a.png"], "--keep and a picture of the strength both"),
+        (["--keep", "face", "--quality", "best"], "--keep works with one pass only"),
         (["--style-size", "15"], "style-size must be from 16 to 4096 pixels, got 15"),
         (["--seed", "1"], "--seed works with styles at random only"),
         (["--bits", "12"], "bits must be 8 or 16, got 12"),

@@ -402,6 +402,15 @@ def test_what_is_counted_is_printed_whenever_ctrl_c_comes(
     assert log.summary() == "done=1 skipped=0 failed=0"
 
 
+def test_what_is_not_found_in_a_photo_is_a_note(capsys: pytest.CaptureFixture[str]) -> None:
+    step = BatchStep(BatchJob("a.png", 0), "done", Path("a.png"), note="no face found to keep")
+    for quiet in (False, True):
+        _Log(as_json=True, report=None, debug=False, quiet=quiet).step(step)
+        printed = capsys.readouterr()
+        assert printed.err == ("" if quiet else "adain: a.png: no face found to keep\n")
+        assert json.loads(printed.out)["note"] == "no face found to keep"
+
+
 @pytest.mark.slow
 def test_ray_makes_the_same_and_runs_again_for_nothing(folder: Path) -> None:
     pytest.importorskip("ray")

@@ -25,6 +25,7 @@ from adain.config import Controls
 from adain.engine.loading import load_model
 from adain.engine.model import Model
 from adain.imaging.picture import Picture
+from adain.network.weights import ASSETS
 from adain.painting.stylize import stylize_picture
 from gallery.cli import app as cli
 from gallery.cli.exits import ExitCode
@@ -153,6 +154,26 @@ def test_every_control_changes_the_picture(url: str, query: str) -> None:
     assert np.abs(paint(f"&{query}") - paint("")).mean() > 0.5
 
 
+def test_faces_are_kept_and_backgrounds_painted_alone(url: str) -> None:
+    photo = (ASSETS / "photos" / "astronaut.jpg").read_bytes()
+
+    def paint(query: str) -> NDArray[np.int_]:
+        answer = requests.post(f"{url}/stylize?style=irises&format=png&{query}", data=photo)
+        assert answer.status_code == 200, answer.text
+        return pixels(answer.content)
+
+    original, plain = pixels(photo), paint("")
+    y, x = (int(0.28 * original.shape[0]), int(0.44 * original.shape[1]))
+    face, corner = np.s_[y : y + 20, x : x + 20], np.s_[:20, :20]
+    kept, background = paint("keep=face%3D0"), paint("only=background")
+    for result in (kept, background):
+        assert np.abs(result - original)[face].mean() < 2 < np.abs(plain - original)[face].mean()
+        assert np.abs(result - original)[corner].mean() > 5
+    for query in ("keep=hat", "keep=face%3D2", "only=sky"):
+        answer = requests.post(f"{url}/stylize?style=irises&{query}", data=photo)
+        assert_problem(answer, 422, "invalid-parameter")
+
+
 def test_masks_part_the_styles(url: str) -> None:
     # Wide enough that its ends are out of reach of what is beyond the middle.
     photo = picture(192, 144)
@@ -183,6 +204,7 @@ def test_masks_that_do_not_fit_are_problems(url: str) -> None:
     two, mask = "style=irises&style=senecio", grey(0, 255)
     assert_problem(ask(two, mask, mask, mask), 422, "invalid-parameter")
     assert_problem(ask("style=irises=2&style=senecio", mask), 422, "invalid-parameter")
+    assert_problem(ask(f"{two}&only=person", mask), 422, "invalid-parameter")
     assert_problem(ask(two, grey(0, 255, 48, 48)), 422, "mask-mismatch")
     assert_problem(ask(two, picture()), 422, "mask-mismatch")
     assert_problem(ask(two, b"no picture"), 415, "not-a-picture")
