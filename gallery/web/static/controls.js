@@ -5,7 +5,7 @@ const COLORS = ["none", "luminance", "linear", "histogram"];
 // Beyond these faces break into blocks and dark colours turn into others.
 const MAX_ALPHA = 1.2;
 const MAX_STROKE = Math.round(100 * 2 ** 0.5) / 100;
-export const PLAIN = { alpha: 1, stroke: 1, preserve_color: "none", photorealistic: false };
+export const PLAIN = { alpha: 1, stroke: 1, preserve_color: "none", photorealistic: false, keep: "none" };
 
 export class Controls {
   constructor({ changed }) {
@@ -17,6 +17,7 @@ export class Controls {
     }
     byId("colors").addEventListener("change", () => changed(false));
     byId("photorealistic").addEventListener("change", () => changed(false));
+    byId("faces").addEventListener("change", () => changed(false));
     byId("plain").addEventListener("click", () => {
       this.set(PLAIN);
       changed(false);
@@ -30,14 +31,16 @@ export class Controls {
       stroke: Math.round(100 * 2 ** Number(byId("stroke").value)) / 100,
       preserve_color: byId("colors").value,
       photorealistic: byId("photorealistic").checked,
+      keep: byId("faces").checked ? "face" : "none",
     };
   }
 
-  set({ alpha, stroke, preserve_color, photorealistic }) {
+  set({ alpha, stroke, preserve_color, photorealistic, keep }) {
     byId("alpha").value = alpha;
     byId("stroke").value = Math.log2(stroke);
     byId("colors").value = preserve_color;
     byId("photorealistic").checked = photorealistic;
+    byId("faces").checked = keep === "face";
     this.#tell();
   }
 
@@ -66,5 +69,6 @@ export function read(query) {
     stroke: number("stroke", 0.25, MAX_STROKE),
     preserve_color: COLORS.includes(colors) ? colors : "none",
     photorealistic: query.get("photorealistic") === "true",
+    keep: query.get("keep") === "face" ? "face" : "none",
   };
 }

@@ -300,7 +300,7 @@ function commandLine() {
   }
   if (brush.isPainted) mix.parts.forEach((_, i) => words.push("--mask", maskName(i)));
   for (const [name, value] of changes(controls.values)) {
-    if (isBest && ["alpha", "stroke"].includes(name)) continue; // A render has none.
+    if (isBest && ["alpha", "stroke", "keep"].includes(name)) continue; // A render has none.
     words.push(`--${name.replace("_", "-")}`, ...(value === "true" ? [] : [value]));
   }
   return words.map(quote).join(" ");

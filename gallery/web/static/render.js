@@ -34,7 +34,7 @@ export class Render {
     byId("best").disabled = true;
     this.failed(null);
     try {
-      const { id } = await startJob({ photo: photo.file, parts, masks, ...values, alpha: 1, stroke: 1, method: "render", time_limit: SECONDS, max_side: SIDE, format: "png" });
+      const { id } = await startJob({ photo: photo.file, parts, masks, ...values, alpha: 1, stroke: 1, keep: "none", method: "render", time_limit: SECONDS, max_side: SIDE, format: "png" });
       const job = { id, title, stem: stem(photo) };
       localStorage.setItem(KNOWN, JSON.stringify(job));
       this.#follow(job);

@@ -21,6 +21,7 @@ from PIL import Image
 from serving import running
 
 from adain.engine.loading import load_model
+from adain.network.weights import ASSETS
 from gallery.database.gallery import make_gallery
 from gallery.database.paintings import Painting
 from gallery.use_cases.previews import example_file
@@ -524,6 +525,24 @@ def test_the_brush_is_held_by_keys(
     assert page.locator("#undo").is_disabled()
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.id") == "brush"
+
+
+def test_faces_are_kept(url: str, open_page: Callable[..., "Page"]) -> None:
+    page = open_page(f"{url}#style=irises")
+    page.set_input_files("#file", ASSETS / "photos" / "astronaut.jpg")
+    settle(page)
+    shown = stage(page)
+    page.check("#faces")
+    settle(page)
+    assert str(page.text_content("#command-text")).endswith("--style irises --keep face")
+    assert page.url.endswith("keep=face")
+    height, width = shown.shape[:2]
+    head = np.s_[int(0.2 * height) : int(0.45 * height), int(0.35 * width) : int(0.6 * width)]
+    kept = stage(page)
+    assert change(shown[head], kept[head]) > 3
+    page.reload()
+    settle(page)
+    assert page.is_checked("#faces")
 
 
 def test_strokes_and_colors_are_chosen(
