@@ -2,13 +2,14 @@
 
     index.html  code/       the page, and what runs the network on the visitor's device
     runtime/  network/      onnxruntime-web, the graphs and their weights
-    site.json               title, and how many paintings there are
+    site.json  offline.js   title and version; what keeps the site in the browser
     paintings/  vectors/    facts and style vectors of `SHARD` paintings a file
     previews/  adapters/    a picture for each painting, and what was learnt of it
 
 Paths are relative: the folder works under any address, from any host, and asks no other.
 """
 
+import hashlib
 import html
 import json
 import shutil
@@ -40,6 +41,9 @@ PREVIEW_SIDE = 192
 
 SHARD = 300
 """Paintings whose facts, and whose vectors, are one file: a page reads the first and paints."""
+
+OFFLINE = "offline.js"
+"""The page's service worker."""
 
 MARK = "site.json"
 """A folder with this file may be replaced."""
@@ -122,9 +126,11 @@ def export_site(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".adain-", dir=folder.parent) as temporary:
             made = Path(temporary) / "site"
-            _write_page(made, runtime, title, len(chosen))
+            _write_page(made, runtime, title)
             _write_network(made / "network", model.weights)
             _write_paintings(made, model, chosen, on_painting)
+            facts = {"title": title, "paintings": len(chosen), "version": _version(made)}
+            _write_json(made / MARK, facts)
             if folder.exists():
                 folder.rename(Path(temporary) / "former")
             made.rename(folder)
@@ -156,15 +162,24 @@ def find_runtime() -> Path:
     return folder
 
 
-def _write_page(site: Path, runtime: Path, title: str, count: int) -> None:
+def _write_page(site: Path, runtime: Path, title: str) -> None:
     code = STATIC / "site"
-    shutil.copytree(code, site / "code", ignore=shutil.ignore_patterns("index.html"))
+    shutil.copytree(code, site / "code", ignore=shutil.ignore_patterns("index.html", OFFLINE))
+    shutil.copy(code / OFFLINE, site / OFFLINE)  # It serves what is beside and below it.
     shutil.copytree(runtime, site / "runtime")
     page = (code / "index.html").read_text(encoding="utf-8")
     (site / "index.html").write_text(page.replace("{title}", html.escape(title)), encoding="utf-8")
     shutil.copy(STATIC / "icon.svg", site / "icon.svg")
     (site / "example.jpg").write_bytes(example_file())
-    _write_json(site / MARK, {"title": title, "paintings": count, "shard": SHARD})
+
+
+def _version(site: Path) -> str:
+    """Return what identifies the content of a site: what a browser keeps is of this version."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in site.rglob("*") if path.is_file()):
+        digest.update(path.relative_to(site).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _write_network(folder: Path, weights: ModelWeights) -> None:

@@ -6,8 +6,10 @@ const SAVED = 4096;      // The same of a file that is saved.
 const SLOW = 250;        // Milliseconds of a picture beyond which a draft comes first.
 const CARDS = 60;        // Cards that are added at a time.
 
+let site;  // What site.json says.
+
 const $ = id => document.getElementById(id);
-const at = path => new URL(`../${path}`, import.meta.url).href;
+const at = path => new URL(`../${path}${site ? `?${site.version}` : ''}`, import.meta.url).href;
 
 const worker = new Worker(new URL('worker.js', import.meta.url), { type: 'module' });
 const waiting = new Map();
@@ -34,11 +36,11 @@ function ask(message) {
 
 const state = { photo: null, name: 'photo', style: null, took: 0, painted: null };
 const paintings = [];
-let site, loadedShards = 0, shown = 0;
+let loadedShards = 0, shown = 0;
 
 async function start() {
   site = await json('site.json');
-  const engine = ask({ kind: 'open' });
+  const engine = ask({ kind: 'open', version: site.version });
   const example = fetch(at('example.jpg')).then(answer => answer.blob()).then(decode);
   await loadShard();
   showCards();
@@ -153,7 +155,9 @@ let wanted = 0;
 function request(side, draft) {
   const { vector, adapter, slug } = state.style;
   const alpha = $('strength').value / 100;
-  return ask({ kind: 'paint', photo: state.photo, vector, adapter, key: slug, alpha, side, draft });
+  const photo = state.sent === state.photo ? null : state.photo;
+  state.sent = state.photo;  // Once: it is large.
+  return ask({ kind: 'paint', photo, vector, adapter, key: slug, alpha, side, draft });
 }
 
 /** Paint anew; what was asked for meanwhile is left out. */
@@ -291,3 +295,4 @@ document.addEventListener('drop', event => {
 });
 
 start().catch(fail);
+navigator.serviceWorker?.register(new URL('../offline.js', import.meta.url)).catch(() => {});

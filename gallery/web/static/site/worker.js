@@ -4,12 +4,13 @@ import { Engine } from './engine.js';
 import { measure, paint } from './painting.js';
 import { readTensors } from './tensors.js';
 
-const at = path => new URL(`../${path}`, import.meta.url).href;
-let engine;
+let engine, version, shown;
+const at = path => new URL(`../${path}?${version}`, import.meta.url).href;
 let last = Promise.resolve();
 
 const ANSWERS = {
-  async open({ threads }) {
+  async open({ threads, version: given }) {
+    version = given;
     engine ??= open(threads);
     try {
       await engine;
@@ -19,11 +20,13 @@ const ANSWERS = {
     }
     return {};
   },
+  /** Paint the photo that is given, or the last one. */
   async paint({ photo, vector, adapter, key, alpha, side, draft }) {
     const tensors = adapter && readTensors(adapter).tensors;
     const style = { vector, adapter: tensors && { key, tensors } };
+    shown = photo ?? shown;
     const begun = performance.now();
-    const picture = await paint(await engine, photo, style, alpha, side, draft);
+    const picture = await paint(await engine, shown, style, alpha, side, draft);
     return { picture, milliseconds: performance.now() - begun };
   },
   async measure({ painting }) {
@@ -52,7 +55,7 @@ async function open(threads) {
     download('network/weights.safetensors').then(readTensors),
   ]);
   ort.env.wasm.wasmBinary = wasm;
-  ort.env.wasm.wasmPaths = at('runtime/');
+  ort.env.wasm.wasmPaths = new URL('../runtime/', import.meta.url).href;
   ort.env.wasm.numThreads = self.crossOriginIsolated
     ? threads ?? Math.min(navigator.hardwareConcurrency || 1, 4) : 1;
   ort.env.logLevel = 'error';

@@ -1,0 +1,49 @@
+// Keeps what a visitor has seen, so that the site works without a network; and isolates the page,
+// so that the network may use several cores, whatever headers the host gives.
+
+const KEPT = 'adain-site';
+const LASTING = /\/(runtime|network|paintings|vectors|previews|adapters)\//;
+const HEADERS = { 'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Embedder-Policy': 'require-corp', 'Cross-Origin-Resource-Policy': 'same-origin' };
+
+self.addEventListener('install', () => self.skipWaiting());
+self.addEventListener('activate', event => event.waitUntil(self.clients.claim()));
+
+self.addEventListener('fetch', event => {
+  const { request } = event;
+  if (request.method !== 'GET' || !request.url.startsWith(self.registration.scope)) return;
+  event.respondWith(answer(request).then(isolated));
+});
+
+/** What lasts is named with the version of the site, and asked for once; the rest is asked anew. */
+async function answer(request) {
+  const cache = await caches.open(KEPT).catch(() => null);  // Private windows may have none.
+  const kept = await cache?.match(request);
+  if (kept && LASTING.test(request.url)) return kept;
+  try {
+    const response = await fetch(request);
+    if (response.ok && cache) keep(cache, request, response.clone());
+    return response;
+  } catch (error) {
+    if (kept) return kept;
+    throw error;
+  }
+}
+
+async function keep(cache, request, response) {
+  try {
+    const former = await cache.keys(request, { ignoreSearch: true });
+    await cache.put(request, response);
+    for (const each of former) if (each.url !== request.url) await cache.delete(each);
+  } catch {
+    // No room: the site works all the same while there is a network.
+  }
+}
+
+function isolated(response) {
+  if (!response.status) return response;
+  const headers = new Headers(response.headers);
+  for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);
+  const { status, statusText } = response;
+  return new Response(response.body, { status, statusText, headers });
+}
