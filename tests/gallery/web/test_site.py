@@ -36,7 +36,15 @@ CLOSE = 2
 """Levels of 255 by which a browser's picture may differ."""
 
 
-class Quiet(SimpleHTTPRequestHandler):
+class Host(SimpleHTTPRequestHandler):
+    down = False
+
+    def do_GET(self) -> None:
+        if Host.down:
+            self.send_error(503)
+        else:
+            super().do_GET()
+
     def log_message(self, *_: Any) -> None:
         pass
 
@@ -75,7 +83,7 @@ def url(tmp_path_factory: pytest.TempPathFactory, gallery: Gallery, model: Model
     space = tmp_path_factory.mktemp("space")
     chosen = choose_paintings(model, gallery, limit=3)
     export_site(model, chosen, space / "museum" / "paint", "Light & <b>colour</b>")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(space)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Host, directory=str(space)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/museum/paint/"
     server.shutdown()
@@ -142,11 +150,14 @@ def test_a_site_paints_as_the_library_does(
 
 
 @pytest.mark.slow
-def test_a_site_that_was_seen_works_without_a_network(page: "Page", url: str) -> None:
+def test_a_site_that_was_seen_works_without_a_network(
+    page: "Page", monkeypatch: pytest.MonkeyPatch
+) -> None:
     painted(page)
     page.reload()  # What the first visit had before the service worker was there is asked for.
     before = painted(page)
     assert page.evaluate("crossOriginIsolated")  # So that threads may be used.
+    monkeypatch.setattr(Host, "down", True)
     page.context.set_offline(True)
     page.reload()
     assert np.abs(painted(page).astype(int) - before).max() <= CLOSE

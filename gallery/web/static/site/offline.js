@@ -23,7 +23,7 @@ async function answer(request) {
   try {
     const response = await fetch(request);
     if (response.ok && cache) keep(cache, request, response.clone());
-    return response;
+    return kept && response.status >= 500 ? kept : response;
   } catch (error) {
     if (kept) return kept;
     throw error;
