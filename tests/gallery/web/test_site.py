@@ -21,8 +21,10 @@ from typer.testing import CliRunner
 from adain.engine.loading import load_model
 from adain.engine.model import Model
 from adain.imaging.reading import load_image
+from adain.painting.measuring import measure_style
 from adain.painting.stylize import stylize_picture
 from adain.styles.adapter import Adapter
+from adain.styles.statistics import StyleStatistics
 from gallery.cli import app
 from gallery.database.gallery import Gallery, make_gallery
 from gallery.use_cases.previews import example_file
@@ -31,6 +33,8 @@ from gallery.use_cases.styles import stored_style
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
+
+STYLE = Path(__file__).parents[2] / "data" / "previous_version" / "cafe-terrace.png"
 
 CLOSE = 2
 """Levels of 255 by which a browser's picture may differ."""
@@ -136,17 +140,22 @@ def test_a_site_paints_as_the_library_does(
     page.locator("#photo").set_input_files(photo)
     cards = page.locator("#cards button")
     assert cards.count() == 3 and "Wave" in cards.first.inner_text()  # The one that was learnt.
+
+    def away(style: StyleStatistics, alpha: float) -> int:
+        page.wait_for_timeout(100)
+        wanted = stylize_picture(model, load_image(photo), style, alpha=alpha).to_pil()
+        return int(np.abs(painted(page).astype(int) - np.asarray(wanted, int)).max())
+
     for row, alpha in ((0, 1.0), (0, 0.6), (1, 1.0), (1, 0.05)):
         page.locator("#strength").fill(str(round(100 * alpha)))
         cards.nth(row).click()
-        page.wait_for_timeout(100)
-        result = painted(page)
-        slug = cards.nth(row).locator("img").get_attribute("src") or ""
-        slug = Path(slug.partition("?")[0]).stem
-        style = stored_style(model, gallery, gallery.find(slug))
-        wanted = stylize_picture(model, load_image(photo), style.statistics, alpha=alpha)
-        away = np.abs(result.astype(int) - np.asarray(wanted.to_pil(), int))
-        assert away.max() <= CLOSE, (slug, alpha)
+        source = cards.nth(row).locator("img").get_attribute("src") or ""
+        slug = Path(source.partition("?")[0]).stem
+        style = stored_style(model, gallery, gallery.find(slug)).statistics
+        assert away(style, alpha) <= CLOSE, (slug, alpha)
+    page.locator("#strength").fill("100")
+    page.locator("#own").set_input_files(STYLE)
+    assert away(measure_style(model, STYLE), 1.0) <= CLOSE
 
 
 @pytest.mark.slow
