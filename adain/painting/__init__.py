@@ -1,4 +1,4 @@
-"""The pipeline: working size and strokes, masks, tiles, colours kept, filters, full size.
+"""The pipeline: working size and strokes, masks, people, tiles, colours kept, filters, full size.
 
 May import `adain.engine` and what that may import.
 """
