@@ -35,7 +35,7 @@ DECODER_TABLE: DecoderTable = (
     ("conv", 64, 64),
     ("conv", 64, 64),
     ("conv", 64, 32),
-    ("upsample", "bilinear"),
+    ("upsample", "nearest"),
     ("add", "relu2_1", 64, 32),
     ("conv", 32, 16),
     ("upsample", "nearest"),
@@ -47,7 +47,7 @@ DECODER_TABLE: DecoderTable = (
 
 Normalized features do not tell what is black in the photo from what is merely darker than most
 of it; the photo's own do, and as both come from the same numbers they cost nothing more. Where
-the coarse sizes are doubled, nearest positions would show as combs of 8 and 4 pixels beside edges.
+the coarsest size is doubled, nearest positions would show as combs of 8 pixels beside edges.
 """
 
 Maps = tuple[Tensor, Tensor]
