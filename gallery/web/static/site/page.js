@@ -244,7 +244,7 @@ function say(text) {
 }
 
 function fail(error) {
-  say(`That did not work: ${error.message}. Reload the page to try again.`);
+  say(`That did not work: ${error.message}.`);
 }
 
 // What a person does
@@ -294,5 +294,6 @@ document.addEventListener('drop', event => {
   if (file) takePhoto(file).catch(fail);
 });
 
-start().catch(fail);
+start().catch(error => fail(new Error(
+  `${error.message}. Check the connection and reload the page; a browser of 2023 or later is needed`)));
 navigator.serviceWorker?.register(new URL('../offline.js', import.meta.url)).catch(() => {});
