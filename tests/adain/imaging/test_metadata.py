@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -11,8 +12,11 @@ from adain.config import Controls
 from adain.imaging.metadata import Notes
 from adain.imaging.reading import load_image
 from adain.imaging.writing import OUTPUT_FORMATS, encode_image
+from adain.styles.adapter import Adapter
+from adain.styles.statistics import StyleStatistics
 from gallery.config import StylizeConfig
 from gallery.use_cases.provenance import result_notes
+from gallery.use_cases.styles import ResolvedStyle
 
 SECRETS = (b"47.3769", b"SERIAL-1234", b"MAKERS-BLOCK", b"NEXT-DOOR", b"HOME-ADDRESS")
 
@@ -119,6 +123,8 @@ def test_numbers_that_are_none_are_left_out_and_endless_texts_cut() -> None:
 
 # Provenance
 
+IRISES = ResolvedStyle("irises", StyleStatistics({}), "painting")
+
 CONFIG = StylizeConfig(
     alpha=0.5,
     model="/home/ann/models/mine.safetensors",
@@ -145,7 +151,7 @@ def recipe(data: bytes) -> dict[str, Any]:
 )
 def test_a_result_says_what_made_it_and_names_no_path(format: str, bits: int) -> None:
     picture = load_image(photo())
-    data = encode_image(picture, format, bits=bits, notes=result_notes(picture, "irises", CONFIG))
+    data = encode_image(picture, format, bits=bits, notes=result_notes(picture, IRISES, CONFIG))
     found = recipe(data)
     version = found.pop("version")
     assert version[0].isdigit() and f"adain {version}".encode() in data
@@ -162,8 +168,15 @@ def test_a_result_says_what_made_it_and_names_no_path(format: str, bits: int) ->
         assert word not in data
 
 
+def test_a_result_names_what_was_learnt() -> None:
+    adapter = Adapter("0123456789abcdef", {})
+    learnt = replace(IRISES, statistics=StyleStatistics({}, adapters=(adapter,)))
+    notes = result_notes(load_image(photo()), learnt, StylizeConfig())
+    assert json.loads(notes.comment)["adapter"] == adapter.digest
+
+
 def test_plain_results_say_little() -> None:
-    notes = result_notes(load_image(photo()), "irises", StylizeConfig())
+    notes = result_notes(load_image(photo()), IRISES, StylizeConfig())
     assert json.loads(notes.comment).keys() == {"style", "alpha", "model", "version"}
 
 
@@ -172,15 +185,15 @@ def test_provenance_can_be_left_out_and_facts_stay(format: str) -> None:
     picture = load_image(photo())
     config = StylizeConfig(provenance=False)
     assert b"adain" not in encode_image(
-        picture, format, notes=result_notes(picture, "irises", config)
+        picture, format, notes=result_notes(picture, IRISES, config)
     )
     config = StylizeConfig(provenance=False, keep_metadata=True)
-    assert result_notes(picture, "irises", config) == Notes(facts=picture.facts)
+    assert result_notes(picture, IRISES, config) == Notes(facts=picture.facts)
 
 
 def test_equal_results_are_equal_files() -> None:
     picture = load_image(photo())
-    notes = result_notes(picture, "irises", StylizeConfig(keep_metadata=True))
+    notes = result_notes(picture, IRISES, StylizeConfig(keep_metadata=True))
     for format in OUTPUT_FORMATS:
         assert encode_image(picture, format, notes=notes) == encode_image(
             picture, format, notes=notes

@@ -53,8 +53,8 @@ def test_a_pass_with_an_adapter_is_that_of_the_merged_weights(
 
 
 def test_without_strength_nothing_is_adapted(model: Model, plain: StyleStatistics) -> None:
-    both = [paint_pixels(model, PHOTO, each, 0.0) for each in (plain, adapted(model, plain))]
-    np.testing.assert_array_equal(*both)
+    painted = paint_pixels(model, PHOTO, adapted(model, plain), 0.0)
+    np.testing.assert_array_equal(painted, paint_pixels(model, PHOTO, plain, 0.0))
 
 
 def test_tiles_show_no_seams(model: Model, plain: StyleStatistics) -> None:

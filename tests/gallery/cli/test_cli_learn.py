@@ -54,12 +54,13 @@ def test_a_painting_is_learnt_and_used_from_then_on(
     assert load_image(preview).width > 64
 
     results = {}
-    for name, options in {
+    ways: dict[str, list[object]] = {
         "with": ["--style", "mosaic"],
         "by file": ["--style", painting],
         "without": ["--style", "mosaic", "--no-adapter"],
         "mixed": ["--style", "mosaic", "--style", "irises"],
-    }.items():
+    }
+    for name, options in ways.items():
         out = tmp_path / f"{name}.png"
         painted = run("stylize", photo, *options, "-o", out)
         assert painted.exit_code == 0, painted.output

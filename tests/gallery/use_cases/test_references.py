@@ -65,9 +65,7 @@ def test_a_miss_names_three_artists(gallery: Gallery) -> None:
 def test_a_painting_that_ships_with_a_newer_version_is_had_by_import(gallery: Gallery) -> None:
     older = make_gallery(database_url())
     older.remove([older.find("irises").id])
-    with pytest.raises(
-        StyleNotFound, match=r"^irises ships with this .* gallery import$"
-    ):
+    with pytest.raises(StyleNotFound, match=r"^irises ships with this .* gallery import$"):
         find_target(older, "gogh irises")
     with pytest.raises(StyleNotFound, match=r"fits several|no painting"):
         find_target(older, "impressionism")

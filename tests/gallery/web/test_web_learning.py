@@ -20,9 +20,11 @@ from gallery.web.settings import ServeConfig
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[tuple[str, Gallery]]:
-    with closing(make_gallery(database_url(f"{tmp_path}/gallery.db"))) as gallery:
-        with running(create_app(ServeConfig(), load_model(), gallery)) as (root, _):
-            yield f"{root}/api/v1", gallery
+    with (
+        closing(make_gallery(database_url(f"{tmp_path}/gallery.db"))) as gallery,
+        running(create_app(ServeConfig(), load_model(), gallery)) as (root, _),
+    ):
+        yield f"{root}/api/v1", gallery
 
 
 def job_of(root: str, answer: requests.Response) -> dict[str, Any]:
@@ -36,8 +38,8 @@ def job_of(root: str, answer: requests.Response) -> dict[str, Any]:
 
 
 def test_a_painting_is_learnt_and_painted_with(service: tuple[str, Gallery]) -> None:
-    root, gallery = service
-    photo = {"data": picture(), "params": {"style": "melancholy", "format": "png"}}
+    root, _ = service
+    photo: dict[str, Any] = {"data": picture(), "params": {"style": "melancholy", "format": "png"}}
     before = requests.post(f"{root}/stylize", **photo).content
     assert not requests.get(f"{root}/paintings/melancholy").json()["learnt"]
     painting = picture(96, 80)
@@ -48,7 +50,7 @@ def test_a_painting_is_learnt_and_painted_with(service: tuple[str, Gallery]) -> 
     example = requests.get(root + job["result"].removeprefix("/api/v1"))
     assert example.headers["Content-Type"] == "image/jpeg"
     assert requests.get(f"{root}/paintings/melancholy").json()["learnt"]
-    listed = requests.get(f"{root}/paintings", params={"learnt": True, "q": "melancholy"})
+    listed = requests.get(f"{root}/paintings", params={"learnt": "true", "q": "melancholy"})
     assert "melancholy" in [each["slug"] for each in listed.json()["paintings"]]
     assert requests.post(f"{root}/stylize", **photo).content != before
     photo["params"]["adapter"] = "false"
