@@ -501,7 +501,7 @@ def test_an_ablation_trains_each_variant_once_and_compares_them(
 def test_a_gallery_is_benchmarked(capsys: pytest.CaptureFixture[str]) -> None:
     script = load_script("benchmark_gallery")
     parts = ["lookup", "search", "similar", "artist", "size"]
-    script.main(["--parts", *parts, "--paintings", "830", "--repeats", "2"])
+    script.main(["--parts", *parts, "--paintings", "910", "--repeats", "2"])
     table = capsys.readouterr().out
     rows = [row.split(" | ") for row in table.splitlines() if row.startswith("| ")]
     figures = {row[0].removeprefix("| "): row[-1].removesuffix(" |") for row in rows}

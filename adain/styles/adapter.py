@@ -99,8 +99,9 @@ class Adapter:
     def to_bytes(self) -> bytes:
         """Return the content of a file, in half precision."""
         tensors = {k: np.ascontiguousarray(v, np.float16) for k, v in self.tensors.items()}
-        facts = json.dumps(dict(self.facts))
-        return save(tensors, {"format": FORMAT, "base": self.base, "facts": facts})
+        facts = {"format": FORMAT, "base": self.base, "facts": dict(self.facts)}
+        # One entry: several are written in any order, and the same should give the same bytes.
+        return save(tensors, {"adapter": json.dumps(facts, sort_keys=True)})
 
     @staticmethod
     def from_bytes(content: bytes, name: str = "the adapter") -> "Adapter":
@@ -109,17 +110,17 @@ class Adapter:
         Raises:
             WeightsError: If it is damaged, of another kind or not finite.
         """
-        metadata = _metadata(content, name)
-        if metadata.get("format") != FORMAT or not metadata.get("base"):
+        said = _facts(content, name)
+        base, facts = said.get("base"), said.get("facts")
+        if said.get("format") != FORMAT or not isinstance(base, str):
             raise WeightsError(f"{name}: no adapter of a painting")
         try:
             tensors = {k: v.astype(np.float32) for k, v in load(content).items()}
-            facts = json.loads(metadata.get("facts", "{}"))
         except (SafetensorError, TypeError, KeyError, ValueError) as error:
             raise WeightsError(f"{name}: damaged adapter ({error}); learn it again") from error
         if not all(np.isfinite(value).all() for value in tensors.values()):
             raise WeightsError(f"{name}: the adapter holds numbers that are not finite")
-        return Adapter(metadata["base"], tensors, facts if isinstance(facts, dict) else {})
+        return Adapter(base, tensors, facts if isinstance(facts, dict) else {})
 
 
 def mix_adapters(adapters: Sequence[Adapter | None], weights: Sequence[float]) -> Adapter | None:
@@ -158,13 +159,13 @@ def decoder_digest(decoder: Mapping[str, Array]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _metadata(content: bytes, name: str) -> dict[str, str]:
-    """Return the metadata of the content of a safetensors file."""
+def _facts(content: bytes, name: str) -> dict[str, Any]:
+    """Return what the metadata of the content of a safetensors file say."""
     try:
         size = int.from_bytes(content[:8], "little")
         if len(content) > MAX_BYTES or not 0 < size <= len(content) - 8:
             raise ValueError("its length is wrong")
-        metadata = json.loads(content[8 : 8 + size])["__metadata__"]
-        return {str(key): str(value) for key, value in metadata.items()}
+        said = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["adapter"])
+        return dict(said)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{name}: damaged adapter ({error}); learn it again") from error

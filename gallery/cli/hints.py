@@ -19,7 +19,7 @@ MEANT = {
     **{word: "batch" for word in ("folder", "all")},
     **{
         word: f"gallery {word}"
-        for word in ("list", "artists", "search", "similar", "show", "preview", "export", "import")
+        for word in ("list", "artists", "search", "similar", "show", "preview", "import")
     },
     "styles": "gallery list|gallery styles",
     "paintings": "gallery list",

@@ -151,8 +151,9 @@ def import_adapters(
     if not adapters:
         return
     there = set(session.execute(select(AdapterRow.painting_id, AdapterRow.base)).all())
-    numbers = select(PaintingRow.sha256, PaintingRow.id)
-    for sha256, number in session.execute(numbers.where(PaintingRow.sha256.in_(adapters))).all():
+    query = select(PaintingRow.id, PaintingRow.sha256).order_by(PaintingRow.id)
+    numbers = [(row.id, row.sha256) for row in session.execute(query) if row.sha256 in adapters]
+    for number, sha256 in numbers:
         for adapter in adapters[sha256]:
             if (number, adapter.base) not in there:
                 _insert(session, "painting", number, adapter, now)
