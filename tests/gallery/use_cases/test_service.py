@@ -376,7 +376,10 @@ def test_a_print_in_strips_is_the_picture_in_one_piece(
         assert difference.mean() <= 0.1 / 255
         assert (difference > 1 / 255).mean() <= 0.02
     else:
-        assert difference.max() <= 1 / 255
+        # A print keeps 8 bits over twice the range until its colours are matched, which can raise
+        # what is rounded there.
+        assert difference.max() <= 2 / 255
+        assert difference.mean() <= 0.5 / 255
     # The file holds these levels, but that Pillow, which reads it, cuts 16 bits off to 8.
     opaque = np.asarray(Image.open(BytesIO(data)).convert("RGBA"), np.float32)[..., :3]
     written = strips.pixels * 255
