@@ -1,5 +1,6 @@
 """Losses on features as plain functions: `(features, target)`, targets measured beforehand."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,11 @@ WASSERSTEIN_RIDGE = 1e-4
 
 VARIANCE_FLOOR = 0.25
 """Added to a painting's variance, as a part of that of all paintings of the batch."""
+
+
+def total(losses: Iterable[Tensor]) -> Tensor:
+    """Return the sum of terms of a loss."""
+    return torch.stack(list(losses)).sum()
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:

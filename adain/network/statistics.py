@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from adain.styles.colors import ColorMoments
-from adain.styles.recoloring import KNEE
+from adain.styles.colors import ColorDistribution, ColorMoments
+from adain.styles.recoloring import KNEE, color_transfer
 from adain.styles.statistics import EPS, ChannelMoments, ChannelStatistics, StyleStatistics
 
 STRIP_ELEMENTS = 2**19
@@ -140,6 +140,18 @@ def recolor(images: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
     """
     mapped = torch.baddbmm(shift[:, :, None], matrix, images.flatten(2))
     return soften(mapped.unflatten(2, images.shape[2:]))
+
+
+def recolor_as(images: Tensor, wanted: ColorDistribution) -> Tensor:
+    """Return pictures `(N, 3, H, W)`, each with these colours, as a pass gives them to the encoder.
+
+    Args:
+        images: RGB in [0, 1].
+        wanted: Colours for each picture, or of one style for all.
+    """
+    colors = color_transfer(color_moments(images).distribution(), wanted)
+    matrix, shift = (torch.tensor(x).to(images) for x in (colors.matrix, colors.shift))
+    return recolor(images, matrix, shift)
 
 
 def soften(image: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ Array = NDArray[np.float32]
 FORMAT = "adain-adapter/1"
 
 RANK = 6
-"""Rank of the difference of a 3x3 convolution: 8 was no better, and 4 lost strokes."""
+"""Rank of the difference of a 3x3 convolution: in a trial 6 lost nothing against all weights."""
 
 PROJECTION_RANK = 16
 """The same of a 1x1 convolution, where whole it would be larger."""

@@ -94,6 +94,10 @@ class DecoderLosses:
         check_settings(self)
 
 
+MIN_LEARNT = 32
+"""Least side of a painting to learn, in pixels: relu5_1 of a smaller one is a single position."""
+
+
 @dataclass(frozen=True)
 class Learning:
     """How to learn a painting.

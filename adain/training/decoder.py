@@ -1,6 +1,5 @@
 """Training of the decoder by perceptual losses."""
 
-from collections.abc import Iterable
 from copy import deepcopy
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from adain.config import STYLE_LAYERS
 from adain.network.decoder import DECODER_TABLE, Decoder, DecoderTable, Residual, StyleModulation
 from adain.network.encoder import Encoder
 from adain.network.loading import fingerprint, save_decoder
-from adain.network.losses import content_loss, covariance_loss, style_loss
+from adain.network.losses import content_loss, covariance_loss, style_loss, total
 from adain.network.pixel_losses import (
     chroma_curvature_loss,
     palette_loss,
@@ -25,12 +24,12 @@ from adain.network.statistics import (
     color_moments,
     layer_statistics,
     normalization_maps,
-    recolor,
+    recolor_as,
     style_vector,
     to_style,
 )
 from adain.quality.metrics import coarse_pairs, coarse_similarity, structural_similarity
-from adain.styles.recoloring import StyleColors, color_transfer
+from adain.styles.recoloring import StyleColors
 from adain.training.config import DecoderLosses
 from adain.training.data import CropBatches, Pictures
 from adain.training.objective import Objective, convolution_state
@@ -139,17 +138,17 @@ class DecoderTraining(Objective):
         with torch.autocast(result.device.type, enabled=False):
             losses: dict[str, Tensor] = {
                 "content": content_loss(embedded["relu4_1"].float(), embedded_content.float()),
-                "style": _sum(
+                "style": total(
                     share * style_loss(embedded[layer], embedded_style[layer])
                     for layer, share in STYLE_SHARES.items()
                 ),
-                "covariance": _sum(
+                "covariance": total(
                     covariance_loss(painted[layer].float(), style_features[layer].float())
                     for layer in COVARIANCE_LAYERS
                 ),
                 **self._pixel_losses(result.float(), photos, paintings),
             }
-        loss = _sum(getattr(weights, f"{name}_weight") * value for name, value in losses.items())
+        loss = total(getattr(weights, f"{name}_weight") * value for name, value in losses.items())
         return {"loss": loss, **losses}
 
     def _pixel_losses(self, result: Tensor, photos: Tensor, paintings: Tensor) -> dict[str, Tensor]:
@@ -175,10 +174,7 @@ class DecoderTraining(Objective):
         if self.decoder.colors is None:
             return photos
         with torch.autocast(photos.device.type, enabled=False):
-            given, wanted = (color_moments(x).distribution() for x in (photos, paintings))
-            colors = color_transfer(given, wanted)
-            matrix, shift = (torch.tensor(x).to(photos) for x in (colors.matrix, colors.shift))
-            return recolor(photos, matrix, shift)
+            return recolor_as(photos, color_moments(paintings).distribution())
 
     def _decode(self, features: dict[str, Tensor], style: dict[str, FeatureStatistics]) -> Tensor:
         with torch.no_grad():
@@ -236,7 +232,3 @@ class DecoderTraining(Objective):
                 state |= convolution_state(name, module)
         decoder.load_state_dict(state, strict=False)  # The modulation is there already.
         save_decoder(decoder, folder / "decoder.safetensors", fingerprint(self.encoder), facts)
-
-
-def _sum(losses: Iterable[Tensor]) -> Tensor:
-    return torch.stack(list(losses)).sum()

@@ -7,7 +7,7 @@ as one picture, for a crop need not hold all of the painting.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from adain.config import STYLE_LAYERS
+from adain.config import LOSS_LAYERS, STYLE_LAYERS
 from adain.errors import WeightsError
 from adain.network.decoder import Decoder
 from adain.network.encoder import Encoder
 from adain.network.losses import (
     NormalDistribution,
     content_loss,
+    total,
     wasserstein_loss,
 )
 from adain.network.moments import Moments, blend_moments, measure_moments
@@ -33,19 +34,16 @@ from adain.network.statistics import (
     color_moments,
     layer_statistics,
     normalization_maps,
-    recolor,
+    recolor_as,
     style_vector,
 )
 from adain.quality.metrics import structural_similarity
 from adain.styles.adapter import PROJECTION_RANK, RANK, Adapter, decoder_digest
 from adain.styles.colors import ColorDistribution
-from adain.styles.recoloring import color_transfer
 from adain.styles.statistics import EPS
 from adain.training.config import Learning
 
 LEARNING = Learning()
-
-LOSS_LAYERS = (*STYLE_LAYERS, "relu5_1")
 
 STYLE_SHARES = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.2, "relu4_1": 1.5, "relu5_1": 1.0}
 """Weight of each layer in the style loss: strokes and shapes matter more than grain."""
@@ -182,7 +180,7 @@ def learn_target(encoder: Encoder, pictures: Sequence[Tensor]) -> Target:
 
     def narrow(layer: str) -> FeatureStatistics:
         variance = moments[layer].covariance.diagonal().clamp_min(0)
-        return FeatureStatistics(moments[layer].mean[None], (variance[None] + 1e-5).sqrt())
+        return FeatureStatistics(moments[layer].mean[None], (variance[None] + EPS).sqrt())
 
     return Target(
         {layer: narrow(layer) for layer in STYLE_LAYERS},
@@ -319,7 +317,7 @@ def _losses(
 ) -> dict[str, Tensor]:
     """Return the terms of the loss of crops, and their weighted sum."""
     photos = photos.contiguous(memory_format=torch.channels_last)
-    recolored = _recolored(photos, target.colors)
+    recolored = recolor_as(photos, target.colors)
     with torch.autocast(photos.device.type, torch.bfloat16, enabled=mixed):
         with torch.no_grad():
             features = encoder(recolored, STYLE_LAYERS)
@@ -334,11 +332,11 @@ def _losses(
         embedded = encoder.embed(thinned)
     terms = {
         "content": content_loss(embedded["relu4_1"].float(), content.float()),
-        "style": _total(
+        "style": total(
             share * _style_term(embedded[layer].float(), target.embedded[layer])
             for layer, share in STYLE_SHARES.items()
         ),
-        "covariance": _total(
+        "covariance": total(
             wasserstein_loss(measure_moments(_as_one(painted[layer].float())), distribution)
             / distribution.covariance.trace()
             for layer, distribution in target.distributions.items()
@@ -347,21 +345,13 @@ def _losses(
         "structure": 1 - structural_similarity(result, photos).mean(),
         "tv": total_variation_loss(result, guide=photos),
     }
-    loss = _total(
+    loss = total(
         getattr(config, f"{name}_weight")
         * (config.strength if name in ("style", "covariance") else 1.0)
         * value
         for name, value in terms.items()
     )
     return {"loss": loss, **terms}
-
-
-def _recolored(photos: Tensor, colors: ColorDistribution) -> Tensor:
-    """Return photos, each with the colours of the painting, as a pass gives them to the encoder."""
-    given = color_moments(photos).distribution()
-    affine = color_transfer(given, colors)
-    matrix, shift = (torch.tensor(x).to(photos) for x in (affine.matrix, affine.shift))
-    return recolor(photos, matrix.expand(len(photos), 3, 3), shift.expand(len(photos), 3))
 
 
 def _style_term(values: Tensor, target: FeatureStatistics) -> Tensor:
@@ -376,7 +366,3 @@ def _style_term(values: Tensor, target: FeatureStatistics) -> Tensor:
 def _as_one(values: Tensor) -> Tensor:
     """Return a batch `(N, C, H, W)` as one picture `(1, C, N * H, W)`."""
     return values.transpose(0, 1).flatten(1, 2)[None]
-
-
-def _total(values: Iterator[Tensor]) -> Tensor:
-    return torch.stack(list(values)).sum()

@@ -500,11 +500,10 @@ def _print_page(
     gallery = _open(database)
     group = _find_group(gallery, artist, style)
     paintings = gallery.page(words, group, after, limit + 1)
-    learnt = {each.number for each in gallery.adapters() if each.kind == "painting"}
-    marks = [{"learnt": each.id in learnt} for each in paintings[:limit]]
-    if not as_json:  # In a table, a star.
-        marks = [{"learnt": "*" if mark["learnt"] else ""} for mark in marks]  # type: ignore[dict-item]
-    _print_paintings(paintings[:limit], as_json, marks)
+    learnt = gallery.learnt()
+    # In a table, a star.
+    marks = [{"learnt": p.id in learnt if as_json else "*" * (p.id in learnt)} for p in paintings]
+    _print_paintings(paintings[:limit], as_json, marks[:limit])
     if words and not paintings and not after:
         closest = gallery.close_words(words)
         hint = f"; did you mean {', '.join(closest)}?" if closest else ""

@@ -81,7 +81,7 @@ def sheet(
                 references = parse_references([name])
             others.append(find_style(references, lambda: gallery).resolve(network))
     if not style and not search:
-        paintings = learnt_styles(gallery, network.base)
+        paintings = learnt_styles(gallery, network.base, limit)
     paintings = list({each.id: each for each in paintings}.values())[: max(0, limit - len(others))]
     with progress(len(paintings) + len(others), quiet, "painting") as advance:
         drawn = draw_style_sheet(network, gallery, picture, paintings, others, advance)

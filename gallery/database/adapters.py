@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, insert, select
+from sqlalchemy import ColumnElement, Select, delete, func, insert, select
 from sqlalchemy.orm import Session, defer
 
 from adain.errors import WeightsError
@@ -170,12 +170,10 @@ def learnt_adapters(session: Session, base: str) -> dict[int, Adapter]:
     return {number: read_adapter(data, checksum, slug) for number, data, checksum, slug in rows}
 
 
-def learnt_paintings(session: Session, base: str) -> set[int]:
-    """Return the numbers of the paintings that were learnt for a decoder."""
-    query = select(AdapterRow.painting_id).where(
-        AdapterRow.base == base, AdapterRow.painting_id.is_not(None)
-    )
-    return {number for number in session.scalars(query) if number is not None}
+def learnt_numbers(base: str | None = None) -> Select[int | None]:
+    """Select the numbers of the paintings that were learnt for a decoder, by default any."""
+    query = select(AdapterRow.painting_id).where(AdapterRow.painting_id.is_not(None))
+    return query if base is None else query.where(AdapterRow.base == base)
 
 
 def forget_adapters(session: Session, target: Painting | Group) -> int:

@@ -31,7 +31,7 @@ from gallery.database.adapters import (
     import_adapters,
     keep_adapter,
     learnt_adapters,
-    learnt_paintings,
+    learnt_numbers,
     list_adapters,
 )
 from gallery.database.embeddings import make_embeddings, nearest_embeddings
@@ -132,7 +132,12 @@ class Gallery:
             return None if number is None else painting_of(session.scalars(rows).one())
 
     def page(
-        self, search: str = "", group: Group | None = None, after: int = 0, limit: int = 50
+        self,
+        search: str = "",
+        group: Group | None = None,
+        after: int = 0,
+        limit: int = 50,
+        learnt_for: str | None = None,
     ) -> list[Painting]:
         """Return paintings by ascending number.
 
@@ -141,6 +146,7 @@ class Gallery:
             group: Only those of this artist or style.
             after: Go on after the painting of this number.
             limit: How many.
+            learnt_for: Only those that were learnt for this decoder.
         """
         words = fold(search[:MAX_TEXT])  # Nothing that is kept is longer.
         if search and not words:
@@ -149,6 +155,8 @@ class Gallery:
             query = rows_with_words(session, words) if search else whole_rows()
             if group is not None:
                 query = query.where(in_group(group))
+            if learnt_for is not None:
+                query = query.where(PaintingRow.id.in_(learnt_numbers(learnt_for)))
             query = query.where(PaintingRow.id > after).order_by(PaintingRow.id).limit(limit)
             return [painting_of(row) for row in session.scalars(query)]
 
@@ -328,10 +336,10 @@ class Gallery:
         with self._read() as session:
             return list_adapters(session)
 
-    def learnt(self, base: str) -> set[int]:
-        """Return the numbers of the paintings that were learnt for the decoder `base`."""
+    def learnt(self, base: str | None = None) -> set[int]:
+        """Return the numbers of the paintings that were learnt for a decoder, by default any."""
         with self._read() as session:
-            return learnt_paintings(session, base)
+            return {number for number in session.scalars(learnt_numbers(base)) if number}
 
     def learnt_by_picture(self) -> dict[str, list[Adapter]]:
         """Return what was learnt of paintings, by the digests of their pictures.

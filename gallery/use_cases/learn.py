@@ -24,7 +24,7 @@ from adain.painting.measuring import measure_style
 from adain.painting.stylize import stylize_picture
 from adain.styles.adapter import Adapter
 from adain.styles.statistics import pool_styles, stack_styles
-from adain.training.config import Learning
+from adain.training.config import MIN_LEARNT, Learning
 from adain.training.data import CropBatches, Pictures, find_pictures
 from adain.training.learn import Step, learn, learn_target
 from gallery.database.paintings import Painting
@@ -40,10 +40,6 @@ PHOTOS = ASSETS / "photos"
 
 MAX_PICTURES = 16
 """Paintings of a group that are shown, evenly over all: each is measured in memory."""
-
-
-MIN_LEARNT = 32
-"""Least side of a picture in pixels: relu5_1 of a smaller one is a single position."""
 
 
 @dataclass(frozen=True, eq=False)

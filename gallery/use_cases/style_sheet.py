@@ -1,7 +1,6 @@
 """A photo in many styles on one captioned sheet, so that one can choose by looking."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from PIL import Image
 
@@ -20,17 +19,14 @@ CELL = 448
 
 COLUMNS = 4
 
-MAX_STYLES = 200
-"""Styles of a sheet; more make a picture that few programs open."""
 
-
-def learnt_styles(gallery: Gallery, base: str) -> list[Painting]:
-    """Return the paintings that were learnt for a decoder.
+def learnt_styles(gallery: Gallery, base: str, limit: int) -> list[Painting]:
+    """Return the first paintings that were learnt for a decoder.
 
     Raises:
         StylesError: If there is none.
     """
-    found = gallery.pictures(sorted(gallery.learnt(base)))
+    found = gallery.page(limit=limit, learnt_for=base)
     if not found:
         raise StylesError(
             "no painting of the gallery was learnt; name the styles with --style, or 'adain learn' "
@@ -57,12 +53,12 @@ def draw_style_sheet(
         others: Styles beside them.
         on_style: Called after each.
     """
+    # Strokes go by the sheet's size, not by the photo's.
     small = resize_image(photo, min(CELL, max(photo.width, photo.height)))
     cells = [Cell(small.to_pil(), ("photo",))]
 
     def paint(style: ResolvedStyle, lines: tuple[str, ...]) -> None:
-        # As a picture of its own: strokes go by the sheet's size, not by the photo's.
-        painted = stylize_picture(model, replace(small), style.statistics)
+        painted = stylize_picture(model, small, style.statistics)
         cells.append(Cell(painted.to_pil(), lines))
         on_style()
 

@@ -54,9 +54,6 @@ Limit = Annotated[int, Query(ge=1, le=200)]
 PICTURE = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/*",)}
 READ = documented("unauthorized", "invalid-parameter", "too-many-requests", "gallery-unavailable")
 FIND = documented("style-not-found") | READ
-MAX_LEARNT = 10_000
-"""Paintings that are searched for learnt ones."""
-
 PAINT = (
     FIND
     | documented("bad-request", "forbidden", "upload-too-slow", "body-too-large", "not-a-picture")
@@ -150,12 +147,8 @@ def _add_paintings(api: APIRouter, state: AppState) -> None:
                 kind = "artist" if style is None else "style"
                 group = gallery.find_group(kind, artist or style or "")
             numbers = gallery.learnt(state.model.base)
-            if learnt:
-                among = gallery.page(q, group, 0, MAX_LEARNT) if q or group else None
-                wanted = numbers if among is None else {each.id for each in among} & numbers
-                chosen = sorted(number for number in wanted if number > after)
-                return gallery.pictures(chosen[: limit + 1]), numbers
-            return gallery.page(q, group, after, limit + 1), numbers
+            only = state.model.base if learnt else None
+            return gallery.page(q, group, after, limit + 1, only), numbers
 
         found, numbers = await state.read(query)
         following = None

@@ -14,7 +14,7 @@ from adain.errors import WeightsError
 from adain.imaging.resizing import resize_image
 from adain.imaging.writing import encode_image
 from adain.styles.adapter import Adapter
-from adain.training.config import Learning
+from adain.training.config import MIN_LEARNT, Learning
 from gallery.database.jobs import Jobs, Task
 from gallery.web.documents import ROOT, JobDocument, Slug, job_document
 from gallery.web.problems import Problem, documented
@@ -67,8 +67,10 @@ def create_learning_api(state: AppState, jobs: Jobs, wake: Callable[[], None]) -
         upload = await read_upload(request)
         found = await state.read(partial(state.gallery.find, slug))
         picture = await run_in_threadpool(state.load, upload.photo, "painting")
-        if min(picture.width, picture.height) < 32:
-            raise Problem("bad-request", "painting: its sides must be at least 32 pixels")
+        if min(picture.width, picture.height) < MIN_LEARNT:
+            raise Problem(
+                "bad-request", f"painting: its sides must be at least {MIN_LEARNT} pixels"
+            )
         if await run_in_threadpool(jobs.has_open, METHOD):
             raise Problem("busy", "another painting is being learnt", {"Retry-After": "60"})
         settings = {"method": METHOD, "style": [found.slug], "steps": steps}

@@ -60,9 +60,11 @@ def model() -> Model:
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Iterator[Gallery]:
-    """The starter gallery, with something learnt of one painting."""
+    """The starter gallery, with something learnt of one painting alone."""
     folder = tmp_path_factory.mktemp("gallery")
     with closing(make_gallery(f"sqlite:///{folder}/gallery.db")) as opened:
+        for painting in opened.page(limit=200, learnt_for=model.base):
+            opened.forget_adapters(painting)
         opened.keep_adapter(opened.find("the-great-wave"), made_up_adapter(model))
         yield opened
 
