@@ -4,10 +4,11 @@ Frames come upright, with square pixels, of one size, 8 bits a channel, with the
 are shown. Needs the extra `video` for what FFmpeg reads.
 """
 
+import hashlib
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -23,8 +24,17 @@ from adain.imaging.resizing import resize_to
 from adain.video.frames import RATE, Shown
 from gallery.errors import FilmError
 
-ANIMATIONS = frozenset({".gif", ".webp", ".png", ".apng"})
-"""Suffixes of what Pillow reads, with its transparency."""
+ANIMATIONS = (b"GIF8", b"\x89PNG", b"RIFF")
+"""Beginnings of what Pillow reads, with its transparency; AVI begins with the last, too."""
+
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,nut,mxf,gxf,dv,"
+    "rm,wtv,ivf,h264,hevc,obu,m4v,gif,apng,yuv4mpegpipe,y4m,bink,smk,roq,flic,swf,mv,nsv,vivo"
+)
+"""What FFmpeg may take a file for: a list of other files or addresses is no film."""
+
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""What decodes the transparency of WebM, which FFmpeg's own decoders leave out."""
 
 HDR = {16: "PQ (HDR10)", 18: "HLG"}
 """Transfer functions whose light does not fit into 8 bits."""
@@ -55,6 +65,8 @@ class Facts:
         ticks: Seconds of a unit of its times.
         transparent: Whether frames have a fourth channel.
         loops: How often an animation is repeated, 0 for ever.
+        primaries: Number of the primary colours in ITU-T H.273; 2 where that is not known.
+        transfer: Number of the curve of light, likewise.
     """
 
     width: int
@@ -65,6 +77,8 @@ class Facts:
     ticks: Fraction
     transparent: bool = False
     loops: int = 0
+    primaries: int = 2
+    transfer: int = 2
 
 
 @dataclass
@@ -83,14 +97,19 @@ class Film(Protocol):
         facts: What is known of it.
         damage: What could not be read.
         path: Where it is.
+        sound: The file that has its sound, subtitles and chapters, if it may have any.
     """
 
     facts: Facts
     damage: Damage
     path: Path
+    sound: Path | None
 
     def frames(self, start: float = 0.0) -> Iterator[Shown]:
         """Yield the frames that are shown from a time on, in seconds from its beginning."""
+
+    def digest(self) -> str:
+        """Return what tells that it is still the same."""
 
 
 def open_film(path: Path, rate: Fraction | None = None, max_side: int | None = None) -> Film:
@@ -109,9 +128,29 @@ def open_film(path: Path, rate: Fraction | None = None, max_side: int | None = N
         return PictureFilm(path, rate or Fraction(RATE), max_side)
     if not os.path.lexists(path):
         raise FilmError(f"{path}: no such file; check the path")
-    if path.suffix.lower() in ANIMATIONS:
+    if not path.is_file():
+        raise FilmError(f"{path}: is no file that can be read twice; give a file, a folder, or -")
+    if _is_animation(path):
         return AnimationFilm(path, max_side)
     return MovieFilm(path, max_side)
+
+
+def _is_animation(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError as error:
+        raise FilmError(f"{path}: cannot be read ({error.strerror})") from error
+    return head.startswith(ANIMATIONS) and (head[:4] != b"RIFF" or head[8:] == b"WEBP")
+
+
+def stamps(paths: Sequence[Path]) -> str:
+    """Return what tells that files are still the same."""
+    digest = hashlib.sha256()
+    for path in paths:
+        status = os.stat(path)
+        digest.update(repr((str(path), status.st_size, status.st_mtime_ns)).encode())
+    return digest.hexdigest()
 
 
 def import_av() -> Any:
@@ -130,13 +169,32 @@ def import_av() -> Any:
     return av
 
 
+def open_container(path: Path) -> Any:
+    """Return a film of FFmpeg, open.
+
+    Raises:
+        FilmError: If it is none.
+    """
+    av = import_av()
+    # A film that names other files or addresses could have their content shown.
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    try:
+        return av.open(str(path), options=options)
+    except av.FFmpegError as error:
+        raise FilmError(
+            f"{path}: not a film that FFmpeg can read ({_said(error)}); "
+            "it may be another kind of file, damaged or not wholly downloaded"
+        ) from error
+
+
 class MovieFilm:
     """A film that FFmpeg reads: its first video stream."""
 
     def __init__(self, path: Path, max_side: int | None = None) -> None:
         self._av = import_av()
         self.path, self.damage = path, Damage()
-        with self.opened() as container:
+        self.sound: Path | None = path
+        with open_container(path) as container:
             stream = _video_stream(path, container)
             self._start = beginning(container)
             frame = self._first(container, stream)
@@ -152,22 +210,17 @@ class MovieFilm:
             rate = next(each for each in rates if each and each <= MAX_RATE)
             frames = stream.frames or (round(seconds * rate) if seconds else None)
             ticks = Fraction(stream.time_base)
-        self.facts = Facts(width, height, Fraction(rate), frames, seconds, ticks, alpha)
+            light = int(frame.color_primaries or 2), int(frame.color_trc or 2)
+        self.facts = Facts(width, height, Fraction(rate), frames, seconds, ticks, alpha, 0, *light)
 
-    def opened(self) -> Any:
-        """Return its container, open."""
-        try:
-            return self._av.open(str(self.path))
-        except self._av.FFmpegError as error:
-            raise FilmError(
-                f"{self.path}: not a film that FFmpeg can read ({_said(error)}); "
-                "it may be another kind of file, damaged or not wholly downloaded"
-            ) from error
+    def digest(self) -> str:
+        """See `Film`."""
+        return stamps([self.path])
 
     def frames(self, start: float = 0.0) -> Iterator[Shown]:
         """See `Film`."""
         last = -math.inf
-        with self.opened() as container:
+        with open_container(self.path) as container:
             stream = _video_stream(self.path, container)
             stream.thread_type = "AUTO"
             if start > 0:
@@ -190,7 +243,7 @@ class MovieFilm:
 
     def _decoded(self, container: Any, stream: Any) -> Iterator[Any]:
         """Yield frames; what is damaged is left out, and counted."""
-        packets = container.demux(stream)
+        packets, decode = container.demux(stream), self._decoder(stream)
         while True:
             try:
                 packet = next(packets)
@@ -200,11 +253,26 @@ class MovieFilm:
                 self._count(error)
                 return
             try:
-                yield from packet.decode()
+                yield from decode(packet)
             except self._av.EOFError:
                 return
             except self._av.FFmpegError as error:
                 self._count(error)
+
+    def _decoder(self, stream: Any) -> Callable[[Any], Any]:
+        """Return what decodes packets."""
+        name = ALPHA_DECODERS.get(stream.codec_context.name)
+        if name is None or stream.metadata.get("alpha_mode") != "1":
+            return lambda packet: packet.decode()
+        context = self._av.CodecContext.create(name, "r")
+        context.extradata = stream.codec_context.extradata
+
+        def decode(packet: Any) -> Any:
+            for frame in context.decode(packet if packet.size else None):
+                frame.time_base = stream.time_base
+                yield frame
+
+        return decode
 
     def _count(self, error: Exception) -> None:
         self.damage.parts += 1
@@ -227,7 +295,7 @@ class MovieFilm:
         height, width = self._size
         # Without a word about it, small pictures are by the standard of small television.
         space = int(frame.colorspace or 2)
-        matrix = {1: "ITU709", 9: "ITU709", 10: "ITU709"}.get(space)
+        matrix = {1: "ITU709", 9: "BT2020", 10: "BT2020", 7: "SMPTE240M"}.get(space)
         if matrix is None:
             matrix = "ITU709" if space == 2 and frame.height >= 720 else "ITU601"
         kind = "rgba" if self.facts.transparent else "rgb24"
@@ -242,6 +310,7 @@ class AnimationFilm:
 
     def __init__(self, path: Path, max_side: int | None = None) -> None:
         self.path, self.damage = path, Damage()
+        self.sound: Path | None = None
         with self._opened() as image:
             count = int(getattr(image, "n_frames", 1))
             if count < 2:
@@ -252,6 +321,10 @@ class AnimationFilm:
         self.facts = Facts(
             self._size[1], self._size[0], Fraction(10), count, None, TICKS, clear, loops
         )
+
+    def digest(self) -> str:
+        """See `Film`."""
+        return stamps([self.path])
 
     def frames(self, start: float = 0.0) -> Iterator[Shown]:
         """See `Film`."""
@@ -294,6 +367,7 @@ class PictureFilm:
     rate: Fraction
     max_side: int | None = None
     damage: Damage = field(default_factory=Damage)
+    sound: Path | None = None
 
     def __post_init__(self) -> None:
         self._files = _numbered(self.path)
@@ -310,6 +384,10 @@ class PictureFilm:
             1 / self.rate,
             first.opacity is not None,
         )
+
+    def digest(self) -> str:
+        """See `Film`."""
+        return stamps(self._files)
 
     def frames(self, start: float = 0.0) -> Iterator[Shown]:
         """See `Film`."""

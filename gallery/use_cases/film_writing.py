@@ -11,7 +11,7 @@ import heapq
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -24,7 +24,7 @@ from adain import files
 from adain.imaging.writing import WRITABLE, save_image
 from adain.painting.sources import picture_from_array
 from gallery.errors import OutputError
-from gallery.use_cases.film_reading import Facts, MovieFilm, beginning, import_av
+from gallery.use_cases.film_reading import Facts, beginning, import_av, open_container
 
 PALETTE_FRAMES = 16
 """Frames that the palette of a GIF is made of."""
@@ -46,7 +46,8 @@ class Container:
         options: Its settings.
         sounds: Codecs of sound that are copied; None for all.
         sound: Encoder of what cannot be copied.
-        subtitles: Codecs of subtitles that are copied; None for all.
+        subtitles: Codecs of subtitles that are copied.
+        text: The codec that other subtitles of text become.
     """
 
     name: str
@@ -54,32 +55,55 @@ class Container:
     options: tuple[tuple[str, str], ...]
     sounds: frozenset[str] | None
     sound: str
-    subtitles: frozenset[str] | None
+    subtitles: frozenset[str] = frozenset()
+    text: str = ""
 
 
 # Without frames that refer to later ones, segments meet without gaps in their times.
 X264 = (("crf", "18"), ("preset", "fast"), ("bf", "0"))
 VP9 = (("crf", "24"), ("b", "0"), ("deadline", "good"), ("cpu-used", "5"), ("row-mt", "1"))
-LOSSLESS = Container("nut", "ffv1", (), frozenset(), "", frozenset())
+AV1 = (("crf", "28"), ("preset", "8"), ("svtav1-params", "pred-struct=1"))
+LOSSLESS = Container("nut", "ffv1", (), frozenset(), "")
 
 _MP4_SOUNDS = frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"})
-_MP4 = Container("mp4", "libx264", X264, _MP4_SOUNDS, "aac", frozenset({"mov_text"}))
+_MP4 = Container("mp4", "libx264", X264, _MP4_SOUNDS, "aac", frozenset({"mov_text"}), "mov_text")
+_IMAGES = frozenset({"dvdsub", "dvd_subtitle", "pgssub", "hdmv_pgs_subtitle", "dvbsub"})
 
 CONTAINERS = {
     ".mp4": _MP4,
     ".m4v": _MP4,
-    ".mov": Container("mov", "libx264", X264, _MP4_SOUNDS, "aac", frozenset({"mov_text"})),
-    ".mkv": Container("matroska", "libx264", X264, None, "aac", None),
-    ".webm": Container(
-        "webm", "libvpx-vp9", VP9, frozenset({"opus", "vorbis"}), "libopus", frozenset({"webvtt"})
+    ".mov": replace(_MP4, name="mov"),
+    ".mkv": Container(
+        "matroska", "libx264", X264, None, "aac",
+        _IMAGES | {"srt", "subrip", "ass", "ssa", "webvtt"}, "srt",
     ),
-}
+    ".webm": Container(
+        "webm", "libvpx-vp9", VP9, frozenset({"opus", "vorbis"}), "libopus",
+        frozenset({"webvtt"}), "webvtt",
+    ),
+}  # fmt: skip
 """Formats of films, by suffix."""
 
 ANIMATED = {".gif": "gif", ".webp": "libwebp_anim"}
 """Encoders of the animations that are written, by suffix."""
 
 NUMBER = re.compile(r"%(0?\d*)d")
+
+CODECS_OF = {
+    suffix: ("vp9", "av1") if suffix == ".webm" else ("h264", "av1") for suffix in CONTAINERS
+}
+"""Codecs that can be asked for, by suffix."""
+
+_ENCODERS = {"h264": ("libx264", X264), "av1": ("libsvtav1", AV1), "vp9": ("libvpx-vp9", VP9)}
+
+TEXTS = frozenset({"srt", "subrip", "text", "ass", "ssa", "mov_text", "webvtt"})
+"""Subtitles of text, which can become one another."""
+
+ASS_FIELDS = 8
+"""Fields of a line of ASS before its text."""
+
+ASS_HEADER = b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name\n\n[Events]\n"
+"""Without one, encoders of subtitles do not open."""
 
 
 @dataclass(frozen=True)
@@ -89,19 +113,31 @@ class Target:
     Attributes:
         path: A file; for pictures their folder.
         pattern: Names of pictures; None for a file.
+        codec: One of `CODECS_OF`; None for that of the suffix.
     """
 
     path: Path
     pattern: str | None = None
+    codec: str | None = None
 
     @staticmethod
-    def parse(text: str) -> "Target":
+    def parse(text: str, codec: str | None = None) -> "Target":
         """Return what a path means.
 
         Raises:
-            OutputError: If no format has its suffix.
+            OutputError: If no format has its suffix, or it does not take the codec.
         """
         path = Path(text)
+        takes = CODECS_OF.get(path.suffix.lower(), ())
+        if codec and codec not in takes:
+            raise OutputError(
+                f"{path}: does not take {codec}; "
+                + (
+                    f"it takes {' and '.join(takes)}"
+                    if takes
+                    else f"these do: {', '.join(CODECS_OF)}"
+                )
+            )
         if NUMBER.search(path.name):
             if path.suffix.lower() not in WRITABLE:
                 raise OutputError(f"{path}: no pictures have this suffix; use .png or .jpg")
@@ -113,7 +149,7 @@ class Target:
             raise OutputError(
                 f"{path}: no film has this suffix; use {known}, or a folder with / for pictures"
             )
-        return Target(path)
+        return Target(path, None, codec)
 
     @property
     def keeps_transparency(self) -> bool:
@@ -128,7 +164,11 @@ class Target:
     @property
     def container(self) -> Container:
         """Return what segments are written as."""
-        return CONTAINERS.get(self.path.suffix.lower(), LOSSLESS)
+        container = CONTAINERS.get(self.path.suffix.lower(), LOSSLESS)
+        if self.codec is None:
+            return container
+        codec, options = _ENCODERS[self.codec]
+        return replace(container, codec=codec, options=options)
 
     def picture(self, number: int) -> Path:
         """Return the file of a picture."""
@@ -209,9 +249,10 @@ class Segment:
         stream.options = dict(container.options)
         if container is not LOSSLESS:
             standard = 1 if _matrix(pixels) == "ITU709" else 6
-            context = stream.codec_context
-            context.colorspace = context.color_primaries = context.color_trc = standard
-            context.color_range = 1
+            context, known = stream.codec_context, self._facts
+            context.colorspace, context.color_range = standard, 1
+            context.color_primaries = standard if known.primaries == 2 else known.primaries
+            context.color_trc = standard if known.transfer == 2 else known.transfer
         self._stream = stream
 
 
@@ -227,7 +268,7 @@ class Joining:
         target: Where it goes.
         segments: Its segments in order.
         facts: Of the source.
-        source: The source, if it may have sound.
+        source: The file that may have sound.
         start: Seconds of the source at which the film begins.
         end: Seconds at which it ends; None for the end of the source.
         title: What it says about itself; empty for nothing.
@@ -236,7 +277,7 @@ class Joining:
     target: Target
     segments: Sequence[Path]
     facts: Facts
-    source: MovieFilm | None
+    source: Path | None
     start: float
     end: float | None
     title: str = ""
@@ -271,7 +312,7 @@ class Joining:
             if self.source is None:
                 _mux_in_order(output, sources)
                 return lost
-            with self.source.opened() as source:
+            with open_container(self.source) as source:
                 begin = beginning(source) + Fraction(self.start)
                 output.metadata.update(_titles(source.metadata))
                 others = list(_others(container, source, lost))
@@ -398,11 +439,15 @@ class _Kept:
     encoder: str | None
 
     def packets(
-        self, output: Any, source: MovieFilm, begin: Fraction, end: float | None, start: float
+        self, output: Any, source: Path, begin: Fraction, end: float | None, start: float
     ) -> Iterator[Any]:
         """Make its stream in the film at once; return what yields its packets."""
         if self.encoder is None:
             made = output.add_stream_from_template(self.stream)
+        elif self.stream.type == "subtitle":
+            made = output.add_stream(self.encoder)
+            made.time_base = self.stream.time_base
+            made.codec_context.subtitle_header = ASS_HEADER
         else:
             made = output.add_stream(self.encoder, rate=_rate(self.stream, self.encoder))
         if language := self.stream.metadata.get("language"):
@@ -411,12 +456,14 @@ class _Kept:
         return self._read(made, source, begin, length)
 
     def _read(
-        self, made: Any, source: MovieFilm, begin: Fraction, length: Fraction | None
+        self, made: Any, source: Path, begin: Fraction, length: Fraction | None
     ) -> Iterator[Any]:
-        with source.opened() as container:  # Each stream at its own pace.
+        with open_container(source) as container:  # Each stream at its own pace.
             stream = container.streams[self.stream.index]
-            copied = _shifted(container.demux(stream), begin, length)
-            if self.encoder is None:
+            copied = _rising(_shifted(container.demux(stream), begin, length))
+            if stream.type == "subtitle" and self.encoder is not None:
+                copied = _texts(copied, stream.codec_context.name, self.encoder)
+            if stream.type == "subtitle" or self.encoder is None:
                 for packet in copied:
                     packet.stream = made
                     yield packet
@@ -442,6 +489,44 @@ def _shifted(packets: Iterable[Any], begin: Fraction, length: Fraction | None) -
         shift = round(begin / packet.time_base)
         packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
         yield packet
+
+
+def _rising(packets: Iterable[Any]) -> Iterator[Any]:
+    """Yield packets whose times rise; damage makes single ones stand out."""
+    last: int | None = None
+    waiting: Any = None
+    for packet in packets:
+        if last is not None and packet.dts < last:
+            continue
+        if waiting is not None and waiting.dts <= packet.dts:
+            last = waiting.dts + (waiting.stream.type != "subtitle")
+            yield waiting
+            if packet.dts < last:
+                waiting = None
+                continue
+        waiting = packet
+    if waiting is not None:
+        yield waiting
+
+
+def _texts(packets: Iterable[Any], codec: str, wanted: str) -> Iterator[Any]:
+    """Yield subtitles of text in another codec."""
+    av = import_av()
+    for packet in packets:
+        data = bytes(packet)
+        if codec == "mov_text":
+            data = data[2 : 2 + int.from_bytes(data[:2], "big")]
+        elif codec in ("ass", "ssa"):
+            line = data.split(b",", ASS_FIELDS)[-1].replace(rb"\N", b"\n")
+            data = re.sub(rb"\{[^}]*\}", b"", line)
+        if not data:
+            continue  # So that codec says that nothing is shown.
+        if wanted == "mov_text":
+            data = len(data).to_bytes(2, "big") + data
+        made = av.Packet(data)
+        made.pts, made.dts, made.duration = packet.pts, packet.dts, packet.duration
+        made.time_base = packet.time_base
+        yield made
 
 
 def _encoded(packets: Iterable[Any], made: Any) -> Iterator[Any]:
@@ -470,8 +555,10 @@ def _others(container: Container, source: Any, lost: list[str]) -> Iterator[_Kep
         yield _Kept(stream, None if copied else container.sound)
     for stream in source.streams.subtitles:
         codec = stream.codec_context.name
-        if container.subtitles is None or codec in container.subtitles:
+        if codec in container.subtitles:
             yield _Kept(stream, None)
+        elif codec in TEXTS and container.text:
+            yield _Kept(stream, container.text)
         else:
             lost.append(f"subtitles of the kind {codec} do not fit into {container.name}")
 

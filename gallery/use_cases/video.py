@@ -8,10 +8,9 @@ behind the last one and goes on with the frame after it: the result is that of o
 
 import hashlib
 import json
-import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -33,7 +32,7 @@ from adain.video.frames import FilmPainter, Painted, Shown, State
 from adain.video.shots import Glance
 from gallery.errors import FilmError, OutputError
 from gallery.files import make_folder
-from gallery.use_cases.film_reading import Film, MovieFilm
+from gallery.use_cases.film_reading import Film
 from gallery.use_cases.film_writing import Joining, Segment, Target, writing
 from gallery.use_cases.journal import Journal
 
@@ -262,8 +261,7 @@ class _Run:
         if self.target.pattern is not None:
             return []
         config, facts = self.config, self.film.facts
-        keeps = isinstance(self.film, MovieFilm) and config.every == 1
-        source = self.film if keeps and isinstance(self.film, MovieFilm) else None
+        source = self.film.sound if config.every == 1 else None
         joining = Joining(
             self.target,
             [self.parts.file(number) for number in range(count)],
@@ -348,17 +346,8 @@ def _digest(
     for at, style in direction.styles:
         digest.update(repr(at).encode() + style.to_vector().tobytes())
         digest.update(repr([each and each.digest for each in style.adapters]).encode())
-    digest.update(model.digest)
-    for path in _sources(film.path):
-        status = os.stat(path)
-        digest.update(repr((str(path), status.st_size, status.st_mtime_ns)).encode())
+    digest.update(model.digest + film.digest().encode())
     return digest.hexdigest()
-
-
-def _sources(path: Path) -> Sequence[Path]:
-    if path.is_file():
-        return [path]
-    return sorted((path if path.is_dir() else path.parent).iterdir())
 
 
 def _packed(state: State) -> dict[str, Any]:
