@@ -45,6 +45,15 @@ FACE, PERSON, BACKGROUND = "face", "person", "background"
 REGIONS = (FACE, PERSON, BACKGROUND)
 """Parts of a photo that can be found (`adain.painting.regions`)."""
 
+SUBJECT = "subject"
+"""Another word for the person: what stands in front."""
+
+REST = "rest"
+"""Where a style goes that takes what the others leave."""
+
+PLACES = (*REGIONS, SUBJECT, REST)
+"""Words for where a style goes, after an `@`."""
+
 EVERYWHERE = "all"
 """As the part of a photo that is painted: the whole."""
 
@@ -140,6 +149,10 @@ def check_settings(config: Any) -> None:
             rule.check((rule.option or name).replace("_", "-"), value)
 
 
+def _plain(region: str) -> str:
+    return PERSON if region == SUBJECT else region
+
+
 @dataclass(frozen=True)
 class Controls:
     """How a photo is repainted, besides its style and strength.
@@ -149,6 +162,8 @@ class Controls:
             where it is black, the photo stays as it is.
         masks: Where each style goes, in the order of the styles: one grey picture for each, or
             one picture with a colour for each, from dark to bright. None: one style everywhere.
+        regions: Where each style goes, found in the photo, in the order of the styles and each
+            once: of `PLACES`. Empty: everywhere, or where masks say.
         feather: Pixels of the photo over which the regions of masks fade into one another.
         stroke: Size of the strokes against the picture: 1 is as on a picture of 1024 pixels
             (`adain.painting.strokes`), 2 twice as large; 0 is the finest, whatever the size.
@@ -156,13 +171,14 @@ class Controls:
         photorealistic: Whether only colours change, and edges stay those of the photo.
         keep: `face`, or `face=` and a share in [0, 1] by which the strength of faces is
             multiplied, by default `KEPT_STRENGTH`; `none` keeps nothing.
-        only: What is painted: `all`, or one of `REGIONS`.
+        only: What is painted: `all`, or one of `REGIONS`; `subject` is the person.
         smooth: How far faint strokes and noise are evened out.
         sharpen: How much edges and strokes are stressed.
     """
 
     strength: PictureFile | None = None
     masks: tuple[PictureFile, ...] = ()
+    regions: tuple[str, ...] = ()
     feather: float = setting(
         8.0, "Pixels over which the regions of masks blend.", 0, high=1000, metavar="PX"
     )
@@ -188,7 +204,7 @@ class Controls:
     only: str = setting(
         EVERYWHERE,
         "What is painted, the rest stays as it is: {choices}.",
-        choices=(EVERYWHERE, *REGIONS),
+        choices=(EVERYWHERE, *REGIONS, SUBJECT),
         metavar="PART",
         added=True,
     )
@@ -201,13 +217,23 @@ class Controls:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        option = "only" if self.only != EVERYWHERE else "keep" if self.kept is not None else None
-        for name, given in (
-            ("a picture of the strength", option is not None and self.strength is not None),
-            ("--mask", option == "only" and bool(self.masks)),
+        object.__setattr__(self, "only", _plain(self.only))
+        object.__setattr__(self, "regions", tuple(map(_plain, self.regions)))
+        for word in self.regions:
+            if word not in PLACES:
+                raise ValueError(f"a style can be for {alternatives(PLACES)}, got {word!r}")
+        if len(set(self.regions)) < len(self.regions):
+            raise ValueError(f"two styles for the same part: {', '.join(self.regions)}")
+        only = "--only" if self.only != EVERYWHERE else ""
+        keep = "--keep" if self.kept is not None else ""
+        where = "--style NAME@PART" if self.regions else ""
+        for first, second in (
+            (only or keep, "a picture of the strength" if self.strength is not None else ""),
+            (only or where, "--mask" if self.masks else ""),
+            (only, where),
         ):
-            if given:
-                raise ValueError(f"--{option} and {name} both say where; leave one of them out")
+            if first and second:
+                raise ValueError(f"{first} and {second} both say where; leave one of them out")
 
     @property
     def kept(self) -> float | None:
@@ -232,7 +258,7 @@ class Controls:
     @property
     def finds_regions(self) -> bool:
         """Return whether parts of the photo have to be found in it."""
-        return self.only != EVERYWHERE or self.kept is not None
+        return self.only != EVERYWHERE or self.kept is not None or bool(self.regions)
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,7 @@ class StylizeConfig(Repainting):
         for name, used in (
             ("alpha", has_strength(self.alpha, controls.strength)),
             ("mask", bool(controls.masks)),
+            ("style NAME@PART", bool(controls.regions)),
             ("keep", controls.kept is not None),
             ("only", controls.only != Controls.only),
             ("stroke", controls.stroke != Controls.stroke),

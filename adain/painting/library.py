@@ -1,6 +1,6 @@
 """The library in two calls: `adain.stylize` and `adain.measure_style`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import cast
@@ -23,7 +23,7 @@ _loaded = cache(load_model)
 
 def stylize(
     photo: PictureSource,
-    style: Style | Sequence[Style],
+    style: Style | Sequence[Style] | Mapping[str, Style],
     *,
     alpha: float = Repainting.alpha,
     stroke: float = Controls.stroke,
@@ -49,7 +49,8 @@ def stylize(
     Args:
         photo: A path, the content of a file, a Pillow image, an array or a picture.
         style: From `measure_style`, or a painting given like the photo; with masks one for each
-            region.
+            region; or by the part of the photo that it is for, as it is found in it:
+            `{"person": first, "background": second}`, `face`, or `rest` for what others leave.
         alpha: Strength: 0 keeps the photo, 1 is the full style; from -1 to 3.
         stroke: Size of the strokes, from 0.125 to 8: 2 doubles it; 0 is the finest.
         preserve_color: What of the photo's colours is kept: `none`, `luminance`, `linear` or
@@ -70,7 +71,7 @@ def stylize(
         model: A name or a file as for `load_model`, loaded once, or a loaded model.
         device: `auto`, `cpu`, `cuda` or `mps`; a loaded model stays where it is.
         progress: Told the share of the work that is done, in [0, 1].
-        notice: Told, in a few words, of faces or people that were asked for and not found.
+        notice: Told, in a few words, of faces and people that were asked for and not found.
 
     Returns:
         A picture of the photo's size, with its transparency; see its `save`, `to_pil`, `to_array`.
@@ -81,9 +82,11 @@ def stylize(
         WeightsError: If there is no such model.
         ValueError: If a number is out of its range.
     """
+    regions = tuple(map(str, style)) if isinstance(style, Mapping) else ()
     controls = Controls(
         strength=None if strength is None else _mask_file(strength),
         masks=tuple(map(_mask_file, masks)),
+        regions=regions,
         feather=feather,
         keep=keep,
         only=only,
@@ -95,9 +98,13 @@ def stylize(
     )
     Repainting(alpha, max_side, style_size)  # Refuses what is out of range.
     several = isinstance(style, Sequence) and not isinstance(style, str | bytes)
-    styles = cast("Sequence[Style]", style if several else [style])
-    if not styles or (len(styles) > 1 and not masks):
-        raise ValueError(f"{len(styles)} styles: give one, or one for each region of `masks`")
+    given = list(style.values()) if isinstance(style, Mapping) else style if several else [style]
+    styles = cast("Sequence[Style]", given)
+    if not styles or (len(styles) > 1 and not masks and not regions):
+        raise ValueError(
+            f"{len(styles)} styles: give one, one for each region of `masks`, or a dictionary of "
+            "the parts of the photo"
+        )
     picture = read_picture(photo)
     network = _network(model, device)
     measured = [

@@ -119,9 +119,7 @@ def style_field(
     """
     strength, regions = None, None
     if controls.finds_regions:
-        from adain.painting.regions import kept_strength  # Most photos need no networks for it.
-
-        strength = kept_strength(photo, size, controls, _share_type(size), notice)
+        strength, regions = _found(photo, size, controls, notice)
     if controls.strength is not None:
         strength = strength_map(load_image(controls.strength), photo, size)
     if controls.masks:
@@ -131,6 +129,23 @@ def style_field(
     if strength is None and regions is None:
         return None
     return StyleField(tuple(styles), regions, strength)
+
+
+def _found(
+    photo: Picture,
+    size: tuple[int, int],
+    controls: Controls,
+    notice: Callable[[str], None] | None,
+) -> tuple[NDArray[np.float32 | np.uint8] | None, NDArray[np.float32 | np.uint8] | None]:
+    """Return the strength and the shares of styles by what is found in the photo."""
+    # Most photos need no networks for it.
+    from adain.painting.regions import Sighting, kept_strength, sought, style_shares
+
+    sighting, dtype = Sighting.of(photo, sought(controls)), _share_type(size)
+    strength = kept_strength(sighting, size, controls, dtype, notice)
+    if not controls.regions:
+        return strength, None
+    return strength, style_shares(sighting, size, controls.regions, dtype, notice)
 
 
 def _check_shape(mask: Picture, photo: Picture) -> None:

@@ -1,4 +1,6 @@
-"""Where faces, people and the background of a photo are, and how strongly each is painted.
+"""Where faces, people and the background of a photo are, and how each is painted.
+
+    photo ── Sighting: heads and people ── masks at a size ── strengths, shares of styles
 
 Networks of 0.2 MB tell (`adain.engine.people`); they are loaded when they are first needed. What
 is not found changes nothing: a photo without a face is painted as if no face were to be kept.
@@ -6,14 +8,12 @@ is not found changes nothing: a photo without a face is painted as if no face we
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adain.config import BACKGROUND, EVERYWHERE, FACE, PERSON, REGIONS, Controls
+from adain.config import BACKGROUND, EVERYWHERE, FACE, PERSON, REGIONS, REST, Controls
 from adain.engine.people import PERSON_SIDE, Face, detect_faces, person_share
 from adain.imaging.filters import gaussian_blur
 from adain.imaging.interpolation import Interpolation
@@ -45,14 +45,12 @@ SURE = (0.25, 0.75)
 PERSON_EDGE = 1.2
 """Softness of the outline of people: sigma in places, of which there are 256 a side."""
 
-MISSED = {
-    FACE: "no face found; painted as a whole",
-    PERSON: "no person found; painted as a whole",
-    BACKGROUND: "no person found; painted as a whole",
-}
-"""What is said where the part of a photo that alone shall be painted is not there."""
-
 Rows = Callable[[int, int], NDArray[np.float32]]
+
+Shares = NDArray[np.float32 | np.uint8]
+"""Floating point in [0, 1], or uint8 with 255 for 1."""
+
+ShareType = np.dtype[np.float32 | np.uint8]
 
 
 def find_regions(
@@ -78,9 +76,9 @@ def find_regions(
         if kind not in REGIONS:
             raise ValueError(f"kinds must be of {', '.join(REGIONS)}, got {kind!r}")
     picture = read_picture(photo)
-    finder = _Finder(picture, (picture.height, picture.width))
-    found = {kind: finder.rows(kind) for kind in kinds}
-    return {kind: rows(0, picture.height) for kind, rows in found.items() if rows is not None}
+    size, sighting = (picture.height, picture.width), Sighting.of(picture, kinds)
+    found = {kind: sighting.rows(kind, size) for kind in kinds}
+    return {kind: rows(0, size[0]) for kind, rows in found.items() if rows is not None}
 
 
 def find_faces(photo: Picture) -> list[Face]:
@@ -94,38 +92,169 @@ def find_faces(photo: Picture) -> list[Face]:
     return []
 
 
+def sought(controls: Controls) -> set[str]:
+    """Return the kinds of regions that have to be found."""
+    kinds = {FACE} if controls.kept is not None else set()
+    return kinds | ({controls.only, *controls.regions} & set(REGIONS))
+
+
+@dataclass(frozen=True)
+class Head:
+    """A soft ellipse around a face, turned as the face is; lengths in widths of the photo.
+
+    Attributes:
+        middle: x and y.
+        down: Direction from the eyes to the mouth, of length 1.
+        radii: Across it and along it.
+        cut: Share to which it ends where the person does, in [0, 1].
+        weight: Its part in the mask, in [0, 1].
+    """
+
+    middle: tuple[float, float]
+    down: tuple[float, float]
+    radii: tuple[float, float]
+    cut: float = 0.0
+    weight: float = 1.0
+
+    @classmethod
+    def of(cls, face: Face) -> "Head":
+        """Return that of a face in widths of its photo."""
+        x, y, width, height = face.box
+        points = face.landmarks
+        eyes, mouth = points[:2].mean(0), points[3:].mean(0)
+        dx, dy = (float(each) for each in mouth - eyes)
+        length = math.hypot(dx, dy)
+        # A face seen from above or below shows eyes and mouth in one place.
+        turned = (dx / length, dy / length) if length > 0.1 * height else (0.0, 1.0)
+        size = max(width, height)
+        return cls((x + width / 2, y + height / 2), turned, (HEAD[0] * size, HEAD[1] * size))
+
+    def seen(self, share: NDArray[np.float32], aspect: float) -> float:
+        """Return the mean of a share around the middle of the face.
+
+        Args:
+            share: What is averaged, of the whole photo squeezed to another size.
+            aspect: Height of the photo against its width.
+        """
+        (x, y), reach = self.middle, min(self.radii) / 2
+        parts = []
+        for at, around, side in ((y / aspect, reach / aspect, 0), (x, reach, 1)):
+            first, last = ((at + way * around) * share.shape[side] for way in (-1, 1))
+            parts.append(slice(max(0, int(first)), max(1, math.ceil(last))))
+        part = share[parts[0], parts[1]]
+        return float(part.mean()) if part.size else 0.0
+
+    def draw(self, mask: NDArray[np.float32], first: int) -> None:
+        """Add the ellipse to the rows of a mask that begin with row `first`."""
+        width = mask.shape[1]
+        across_radius, along_radius = (width * each for each in self.radii)
+        reach = max(across_radius, along_radius)
+        x, y = width * self.middle[0], width * self.middle[1] - first
+        top, bottom = max(0, math.floor(y - reach)), min(len(mask), math.ceil(y + reach) + 1)
+        left, right = max(0, math.floor(x - reach)), min(width, math.ceil(x + reach) + 1)
+        if top >= bottom or left >= right:
+            return
+        rows = np.arange(top, bottom, dtype=np.float32)[:, None] + np.float32(0.5 - y)
+        columns = np.arange(left, right, dtype=np.float32) + np.float32(0.5 - x)
+        along = columns * self.down[0] + rows * self.down[1]
+        across = columns * self.down[1] - rows * self.down[0]
+        radius = np.sqrt((across / across_radius) ** 2 + (along / along_radius) ** 2)
+        inside = ((1 - radius) / (1 - CORE)).clip(0, 1)
+        inside *= self.weight * inside * (3 - 2 * inside)
+        part = mask[top:bottom, left:right]
+        np.maximum(part, inside, out=part)
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """What was found in a photo, at any size.
+
+    Attributes:
+        heads: One for each face.
+        people: How far each place shows a person, of the whole photo squeezed to a square; None
+            if that was not looked for, and there are no heads.
+    """
+
+    heads: tuple[Head, ...] = ()
+    people: NDArray[np.float32] | None = None
+
+    @classmethod
+    def of(cls, photo: Picture, kinds: Sequence[str] | set[str]) -> "Sighting":
+        """Look for regions of some kinds."""
+        faces = find_faces(photo) if FACE in kinds else []
+        heads = [Head.of(face.scaled(1 / photo.width)) for face in faces]
+        if not heads and not {PERSON, BACKGROUND} & set(kinds):
+            return cls()
+        share = person_share(resize_to(photo, (PERSON_SIDE, PERSON_SIDE)).pixels)
+        low, high = SURE
+        people = gaussian_blur(((share - low) / (high - low)).clip(0, 1), PERSON_EDGE)
+        aspect = photo.height / photo.width
+        cut = [float(head.seen(people, aspect) >= PART_OF_PERSON) for head in heads]
+        return cls(tuple(map(_cut_at, heads, cut)), people)
+
+    def rows(self, kind: str, size: tuple[int, int]) -> Rows | None:
+        """Return what gives rows `(h, W)` of a mask at a height and width; None if it has none."""
+        if kind == FACE:
+            return self._faces(size) if self.heads else None
+        people = self.people
+        if people is None or people.mean() < LEAST_PERSON:
+            return None
+        return _enlarged(1 - people if kind == BACKGROUND else people, size)
+
+    def _faces(self, size: tuple[int, int]) -> Rows:
+        assert self.people is not None
+        person = _enlarged(self.people, size)
+
+        def rows(top: int, bottom: int) -> NDArray[np.float32]:
+            result = np.zeros((bottom - top, size[1]), np.float32)
+            for cut in {head.cut for head in self.heads}:
+                mask = np.zeros_like(result)
+                for head in self.heads:
+                    if head.cut == cut:
+                        head.draw(mask, top)
+                # Else a wall behind a head would stay the photo's as far as the ellipse goes.
+                mask *= 1 + np.float32(cut) * (person(top, bottom) - 1) if cut else 1
+                np.maximum(result, mask, out=result)
+            return result
+
+        return rows
+
+
 def kept_strength(
-    photo: Picture,
+    sighting: Sighting,
     size: tuple[int, int],
     controls: Controls,
-    dtype: np.dtype[np.float32 | np.uint8],
+    dtype: ShareType,
     notice: Callable[[str], None] | None = None,
-) -> NDArray[np.float32 | np.uint8] | None:
+    whole: bool = True,
+) -> Shares | None:
     """Return the strength at each pixel that `controls.keep` and `controls.only` ask for.
 
     Args:
-        photo: The photo.
+        sighting: What was found.
         size: Height and width of the result in pixels.
         controls: How the photo is repainted.
-        dtype: Of the result: floating point in [0, 1], or uint8 with 255 for 1.
+        dtype: Of the result.
         notice: Told what was not found.
+        whole: Whether a photo is painted where what alone shall be painted is not in it.
 
     Returns:
         Shape `size`; None if it is 1 everywhere.
     """
-    finder = _Finder(photo, size)
-    sought: list[tuple[str, float, float, str]] = []
-    if controls.kept is not None:
-        sought.append((FACE, 1.0, controls.kept, "no face found to keep"))
-    if controls.only != EVERYWHERE:
-        sought.append((controls.only, 0.0, 1.0, MISSED[controls.only]))
+    missed = notice or (lambda text: None)
     wanted: list[tuple[Rows, float, float]] = []
-    for kind, outside, inside, missed in sought:
-        rows = finder.rows(kind)
-        if rows is not None:
-            wanted.append((rows, outside, inside))
-        elif notice is not None:
-            notice(missed)
+    if controls.kept is not None:
+        if faces := sighting.rows(FACE, size):
+            wanted.append((faces, 1.0, controls.kept))
+        else:
+            missed("no face found to keep")
+    if controls.only != EVERYWHERE:
+        if part := sighting.rows(controls.only, size):
+            wanted.append((part, 0.0, 1.0))
+        else:
+            missed(f"no {_looked_for(controls.only)} found; painted as a whole")
+            if not whole and controls.only != BACKGROUND:
+                return np.zeros(size, dtype)
     if not wanted:
         return None
     result = np.empty(size, dtype)
@@ -137,113 +266,67 @@ def kept_strength(
     return result
 
 
-@dataclass(frozen=True)
-class _Finder:
-    """Finds regions of a photo, given at a height and width."""
+def style_shares(
+    sighting: Sighting,
+    size: tuple[int, int],
+    regions: Sequence[str],
+    dtype: ShareType,
+    notice: Callable[[str], None] | None = None,
+    whole: bool = True,
+) -> Shares:
+    """Return how much each style counts at each pixel, by the region that it is for.
 
-    photo: Picture
-    size: tuple[int, int]
+    A face is no more part of the person where it has a style of its own. Without a person, the
+    background is the whole photo.
 
-    def rows(self, kind: str) -> Rows | None:
-        """Return what gives rows `(h, W)` of a mask; None if there is no such thing."""
-        return self._faces() if kind == FACE else self._people(kind)
+    Args:
+        sighting: What was found.
+        size: Height and width of the result in pixels.
+        regions: Those of the styles, each once, of `adain.config.PLACES`.
+        dtype: Of the result.
+        notice: Told what was not found.
+        whole: Whether the first style takes a photo that shows nothing of what styles are for.
 
-    def _faces(self) -> Rows | None:
-        scale = self.size[1] / self.photo.width
-        heads = [_Head.of(face.scaled(scale)) for face in find_faces(self.photo)]
-        if not heads:
-            return None
-        people = self._people_share
-        steps = [PERSON_SIDE / side for side in self.size]
-        cut = [bool(head.seen(people, *steps) >= PART_OF_PERSON) for head in heads]
-        person = self._enlarged(people)
-
-        def rows(top: int, bottom: int) -> NDArray[np.float32]:
-            mask, whole = (np.zeros((bottom - top, self.size[1]), np.float32) for _ in range(2))
-            for head, is_cut in zip(heads, cut, strict=True):
-                head.draw(mask if is_cut else whole, top)
-            # Else a wall behind a head would stay the photo's as far as the ellipse goes.
-            return np.maximum(mask * person(top, bottom), whole) if any(cut) else whole
-
-        return rows
-
-    def _people(self, kind: str) -> Rows | None:
-        share = self._people_share
-        if share.mean() < LEAST_PERSON:
-            return None
-        return self._enlarged(1 - share if kind == BACKGROUND else share)
-
-    @cached_property
-    def _people_share(self) -> NDArray[np.float32]:
-        """Return how far each place shows a person, of the whole photo squeezed to a square."""
-        share = person_share(resize_to(self.photo, (PERSON_SIDE, PERSON_SIDE)).pixels)
-        low, high = SURE
-        return gaussian_blur(((share - low) / (high - low)).clip(0, 1), PERSON_EDGE)
-
-    def _enlarged(self, share: NDArray[np.float32]) -> Rows:
-        """Return what gives rows of a share at the size of the result."""
-        down, along = (Interpolation.antialiased(PERSON_SIDE, side) for side in self.size)
-
-        def rows(top: int, bottom: int) -> NDArray[np.float32]:
-            wide = down.rows(lambda first, last: share[first:last], top, bottom)
-            return along.columns(wide).clip(0, 1)
-
-        return rows
-
-
-@dataclass(frozen=True)
-class _Head:
-    """A soft ellipse around a face, turned as the face is.
-
-    Attributes:
-        middle: x and y in pixels.
-        down: Direction from the eyes to the mouth, of length 1.
-        radii: Across it and along it, in pixels.
+    Returns:
+        Shape `(len(regions), *size)`; the photo keeps what they leave.
     """
+    found = {kind: sighting.rows(kind, size) for kind in regions if kind != REST}
+    missing = sorted({_looked_for(kind) for kind, rows in found.items() if rows is None})
+    nothing = not {BACKGROUND, REST} & set(regions) and not any(found.values())
+    for kind in missing:
+        if notice is not None:
+            notice(f"no {kind} found" + ("; painted as a whole" if nothing and whole else ""))
+    result = np.zeros((len(regions), *size), dtype)
+    if nothing and whole:
+        result[0] = to_levels(np.ones(1, np.float32), dtype)
+        return result
+    for top, bottom in row_ranges(*size):
+        covered = np.zeros((bottom - top, size[1]), np.float32)
+        for kind in sorted(regions, key=(*REGIONS, REST).index):
+            rows = found.get(kind)
+            if kind in (FACE, PERSON):
+                share = (rows(top, bottom) - covered).clip(0) if rows else np.zeros_like(covered)
+            else:
+                share = np.minimum(rows(top, bottom), 1 - covered) if rows else 1 - covered
+            covered += share
+            result[regions.index(kind), top:bottom] = to_levels(share, np.dtype(dtype))
+    return result
 
-    middle: tuple[float, float]
-    down: tuple[float, float]
-    radii: tuple[float, float]
 
-    @classmethod
-    def of(cls, face: Face) -> "_Head":
-        x, y, width, height = face.box
-        points = face.landmarks
-        eyes, mouth = points[:2].mean(0), points[3:].mean(0)
-        dx, dy = (float(each) for each in mouth - eyes)
-        length = math.hypot(dx, dy)
-        # A face seen from above or below shows eyes and mouth in one place.
-        turned = (dx / length, dy / length) if length > 0.1 * height else (0.0, 1.0)
-        size = max(width, height)
-        return cls((x + width / 2, y + height / 2), turned, (HEAD[0] * size, HEAD[1] * size))
+def _looked_for(kind: str) -> str:
+    return FACE if kind == FACE else PERSON
 
-    def seen(self, share: NDArray[np.float32], down: float, along: float) -> np.floating[Any]:
-        """Return the mean of a share around the middle of the face.
 
-        Args:
-            share: What is averaged, at another size.
-            down: Its rows for each of this one's.
-            along: Its columns for each of this one's.
-        """
-        x, y, reach = self.middle[0] * along, self.middle[1] * down, min(self.radii) / 2
-        rows = slice(max(0, int(y - reach * down)), max(1, math.ceil(y + reach * down)))
-        columns = slice(max(0, int(x - reach * along)), max(1, math.ceil(x + reach * along)))
-        part = share[rows, columns]
-        return part.mean() if part.size else np.float32(0)
+def _cut_at(head: Head, cut: float) -> Head:
+    return replace(head, cut=cut)
 
-    def draw(self, mask: NDArray[np.float32], first: int) -> None:
-        """Add the ellipse to the rows of a mask that begin with row `first`."""
-        reach = max(self.radii)
-        x, y = self.middle[0], self.middle[1] - first
-        top, bottom = max(0, math.floor(y - reach)), min(len(mask), math.ceil(y + reach) + 1)
-        left, right = max(0, math.floor(x - reach)), min(mask.shape[1], math.ceil(x + reach) + 1)
-        if top >= bottom or left >= right:
-            return
-        rows = np.arange(top, bottom, dtype=np.float32)[:, None] + np.float32(0.5 - y)
-        columns = np.arange(left, right, dtype=np.float32) + np.float32(0.5 - x)
-        along = columns * self.down[0] + rows * self.down[1]
-        across = columns * self.down[1] - rows * self.down[0]
-        radius = np.sqrt((across / self.radii[0]) ** 2 + (along / self.radii[1]) ** 2)
-        inside = ((1 - radius) / (1 - CORE)).clip(0, 1)
-        part = mask[top:bottom, left:right]
-        np.maximum(part, inside * inside * (3 - 2 * inside), out=part)
+
+def _enlarged(share: NDArray[np.float32], size: tuple[int, int]) -> Rows:
+    """Return what gives rows of a share at a size."""
+    down, along = (Interpolation.antialiased(len(share), side) for side in size)
+
+    def rows(top: int, bottom: int) -> NDArray[np.float32]:
+        wide = down.rows(lambda first, last: share[first:last], top, bottom)
+        return along.columns(wide).clip(0, 1)
+
+    return rows

@@ -87,7 +87,8 @@ def stylize_picture(
         styles = style.split()
         if memory is not None:
             size = (working.height, working.width)
-            maps = len(styles) * bool(controls.masks) + _has_strengths(controls)
+            masks = bool(controls.masks or controls.regions)
+            maps = len(styles) * masks + _has_strengths(controls)
             pixel = 3 * result_type(*size).itemsize + maps * share_bytes(size)
             memory -= pixel * working.height * working.width
         if look is None:

@@ -128,6 +128,20 @@ def complete_config(
     return replace(config, alpha=number, memory=read_memory(memory), controls=controls)
 
 
+def with_regions(config: StylizeConfig, styles: Sequence[str]) -> StylizeConfig:
+    """Return settings with the parts of the photo that styles are for, as `irises@person`.
+
+    Raises:
+        ValueError: If that contradicts them.
+    """
+    if not any("@" in style for style in styles):
+        return config
+    from gallery.use_cases.references import parse_references, style_regions
+
+    regions = style_regions(parse_references(styles, regions=True))
+    return replace(config, controls=replace(config.controls, regions=regions))
+
+
 def read_memory(text: str | None) -> int | None:
     """Return the bytes of `--memory`. Raises `ValueError` if it is no size."""
     return None if text is None else parse_memory(text)

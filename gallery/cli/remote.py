@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from adain.config import settings_of
+from adain.config import REST, settings_of
 from gallery.cli.exits import usage
 from gallery.cli.photos import paint_each
 from gallery.cli.streams import emit
@@ -67,12 +67,14 @@ def _references(styles: Sequence[str], config: StylizeConfig) -> "list[Reference
         if getattr(config, name) != getattr(StylizeConfig(), name):
             option = (settings_of(config)[name].option or name).replace("_", "-")
             raise ValueError(f"--{option} does not go with --server, which decides on it")
-    references = parse_references(styles)
+    references = parse_references(styles, regions=True)
     files = [reference for reference in references if reference.is_file]
     if len(files) > 1:
         raise ValueError("--server takes one picture as a style, besides names of its gallery")
     if files and config.controls.masks and files[0] is not references[-1]:
         raise ValueError("with --mask and --server, give the picture as the last --style")
+    if any(file.region not in ("", REST) for file in files):
+        raise ValueError("with --server, a picture is for the rest of the photo; leave out its @")
     return references
 
 
@@ -99,7 +101,7 @@ def _stylize(
     controls = config.controls
     data = client.stylize(
         _read(output.photo),
-        [f"{each.name}={each.weight:g}" for each in references if not each.is_file],
+        [str(each) for each in references if not each.is_file],
         painting=painting,
         painting_weight=sum(each.weight for each in references if each.is_file),
         alpha=config.alpha,

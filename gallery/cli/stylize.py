@@ -44,6 +44,7 @@ Examples:
   adain stylize harbour.jpg --style artist:monet=0.7 --style senecio=0.3
   adain stylize harbour.jpg --style irises --preserve-color luminance
   adain stylize me.jpg --style irises --keep face
+  adain stylize me.jpg --style irises@person --style senecio@background
   adain stylize harbour.jpg --style irises --style senecio --mask regions.png
   adain stylize harbour.jpg --style mosaic.png --quality auto
   adain stylize - --style senecio < photo.jpg > painted.png
@@ -61,8 +62,8 @@ def stylize(
         typer.Option(
             metavar="STYLE",
             help="A picture, '-', or the name of a painting (see 'adain gallery list'), "
-            "'artist:NAME' or 'style:NAME'; repeat to mix, with NAME=WEIGHT. "
-            "'random': any painting.",
+            "'artist:NAME' or 'style:NAME'; repeat to mix, with NAME=WEIGHT, or for parts of the "
+            "photo, with NAME@person and NAME@background. 'random': any painting.",
         ),
     ],
     output: Annotated[
@@ -98,6 +99,7 @@ def stylize(
     """
     with usage():
         config = options.complete_config(config, look, alpha, mask, memory)
+        config = options.with_regions(config, style)
         options.refuse_seed(seed, style == [options.RANDOM])
     if [*style, *photos].count("-") > 1:
         raise typer.BadParameter("'-' can be one photo or one style, not both")
@@ -138,7 +140,7 @@ def _find_style(texts: Sequence[str], database: str | None, config: StylizeConfi
 
     masks, fast = len(config.controls.masks), config.quality == "fast"
     with usage():
-        references = parse_references(texts)
+        references = parse_references(texts, regions=True)
         if masks not in (0, 1, len(references)) or (masks and _weighed(references)):
             raise ValueError(
                 f"{masks} --mask for {len(references)} --style: give one mask for each style, or "

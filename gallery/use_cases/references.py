@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from adain.config import PERSON, PLACES, REST, SUBJECT, alternatives
 from gallery.database.paintings import Painting, slugify
 from gallery.errors import GalleryError, StyleNotFound
 
@@ -30,11 +31,17 @@ class Reference:
         name: A file, `-`, or what `find_target` takes.
         weight: Its share of the mixture; shares are divided by their sum.
         may_be_file: Whether a file of that name is meant if there is one.
+        region: The part of the photo that it is for, one of `PLACES`; empty for all of it.
     """
 
     name: str
     weight: float = 1.0
     may_be_file: bool = True
+    region: str = ""
+
+    def __str__(self) -> str:
+        region = f"@{self.region}" if self.region else ""
+        return f"{self.name}{region}={self.weight:g}"
 
     @property
     def is_file(self) -> bool:
@@ -42,19 +49,48 @@ class Reference:
         return self.may_be_file and os.path.exists(self.name)
 
 
-def parse_references(texts: Sequence[str]) -> list[Reference]:
-    """Read references such as `irises`, `artist:monet=0.7` and `mosaic.png=2`.
+def parse_references(texts: Sequence[str], regions: bool = False) -> list[Reference]:
+    """Read references such as `irises`, `artist:monet=0.7` and `mosaic.png@person`.
+
+    Args:
+        texts: The references.
+        regions: Whether they may be for parts of a photo.
 
     Raises:
-        ValueError: If there are too many, or the weights are not finite or sum to 0 or less.
+        ValueError: If there are too many, the weights are not finite or sum to 0 or less, or one
+            is for a part and must not be.
     """
     references = [parse_reference(text) for text in texts]
-    weights = [reference.weight for reference in references]
     if len(references) > MAX_STYLES:
         raise ValueError(f"at most {MAX_STYLES} styles can be mixed, got {len(references)}")
-    if not all(map(math.isfinite, weights)) or sum(weights) < 1e-9:
-        raise ValueError(f"style weights must be finite and sum to more than 0, got {weights}")
+    if not regions and (parts := style_regions(references)):
+        raise ValueError(
+            f"@{parts[0]}: styles are for parts of a photo in 'adain stylize', 'batch' and 'video' "
+            "only; leave it out"
+        )
+    for group in group_regions([reference.region for reference in references]).values():
+        weights = [references[i].weight for i in group]
+        if not all(map(math.isfinite, weights)) or sum(weights) < 1e-9:
+            raise ValueError(f"style weights must be finite and sum to more than 0, got {weights}")
     return references
+
+
+def group_regions(regions: Sequence[str]) -> dict[str, list[int]]:
+    """Return which styles are for which part of a photo; those that name none take the rest.
+
+    Args:
+        regions: The part that each style names, or nothing.
+    """
+    groups: dict[str, list[int]] = {}
+    for i, region in enumerate(regions):
+        groups.setdefault(region or REST, []).append(i)
+    return groups
+
+
+def style_regions(references: Sequence[Reference]) -> tuple[str, ...]:
+    """Return the parts of a photo that styles are for, each once; empty if none is named."""
+    regions = [reference.region for reference in references]
+    return tuple(group_regions(regions)) if any(regions) else ()
 
 
 def find_target(gallery: "Gallery", name: str) -> "Painting | Group":
@@ -80,6 +116,12 @@ def find_target(gallery: "Gallery", name: str) -> "Painting | Group":
     try:
         return gallery.find(name)
     except StyleNotFound as error:
+        base, at, word = name.rpartition("@")
+        if at and base and word.isalpha():
+            raise StyleNotFound(
+                f"{name}: no such painting; if '@{word}' is a part of the photo: what can be "
+                f"found is {alternatives(PLACES)}"
+            ) from error
         if slug := _new_slug(gallery, name):
             raise StyleNotFound(
                 f"{slug} ships with this version, but is not in this gallery; "
@@ -116,18 +158,30 @@ def file_slug(reference: Reference) -> str:
 
 
 def parse_reference(text: str, may_be_file: bool = True) -> Reference:
-    """Read one part of a style: `NAME`, or `NAME=WEIGHT`.
+    """Read one part of a style: `NAME`, with `@PART` of the photo and `=WEIGHT` where wanted.
 
-    What follows the last `=` and is no number belongs to the name, as in the title of a painting.
+    What follows the last `=` and is no number belongs to the name, as in the title of a painting,
+    and so does what follows the last `@` and is no part of a photo. A file comes first.
 
     Args:
         text: The part.
         may_be_file: Whether a file of that name is meant if there is one.
     """
+    if may_be_file and os.path.exists(text):
+        return Reference(text)
+    name, weight = _split_weight(text)
+    base, at, region = name.rpartition("@")
+    if not (at and base and region in PLACES) or (may_be_file and os.path.exists(name)):
+        return Reference(name, 1.0 if weight is None else weight, may_be_file)
+    if weight is None:
+        base, weight = _split_weight(base)
+    region = PERSON if region == SUBJECT else region
+    return Reference(base, 1.0 if weight is None else weight, may_be_file, region)
+
+
+def _split_weight(text: str) -> tuple[str, float | None]:
     name, equals, weight = text.rpartition("=")
-    if not equals or (may_be_file and os.path.exists(text)):
-        return Reference(text, may_be_file=may_be_file)
     try:
-        return Reference(name, float(weight), may_be_file)
+        return (name, float(weight)) if equals else (text, None)
     except ValueError:
-        return Reference(text, may_be_file=may_be_file)
+        return text, None

@@ -27,7 +27,13 @@ from gallery.database.paintings import Painting
 from gallery.database.plain import Known
 from gallery.database.vectors import Vectors, has_colors, statistics
 from gallery.errors import StylesError
-from gallery.use_cases.references import STANDARD, Reference, file_slug, find_target
+from gallery.use_cases.references import (
+    STANDARD,
+    Reference,
+    file_slug,
+    find_target,
+    group_regions,
+)
 
 if TYPE_CHECKING:
     from gallery.database.gallery import Gallery
@@ -64,6 +70,7 @@ class StylePart:
         picture: Its picture, where that is a file at hand.
         is_file: Whether it was named by that file.
         resolve: Measures it, or looks up what was measured.
+        region: As of its reference.
     """
 
     slug: str
@@ -71,6 +78,7 @@ class StylePart:
     picture: Path | None
     is_file: bool
     resolve: Callable[[Model], ResolvedStyle]
+    region: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,8 @@ class FoundStyle:
             ImageError: If a picture cannot be read.
         """
         weights = None if self.separate else [part.weight for part in self.parts]
-        return join_styles([part.resolve(model) for part in self.parts], weights)
+        regions = [part.region for part in self.parts]
+        return join_styles([part.resolve(model) for part in self.parts], weights, regions)
 
 
 def find_style(
@@ -168,7 +177,8 @@ def find_style(
 
         return StylePart(name, weight, None, False, known_style)
 
-    return FoundStyle(tuple(map(find, references)), separate)
+    parts = [replace(find(each), region=each.region) for each in references]
+    return FoundStyle(tuple(parts), separate)
 
 
 def stored_style(
@@ -245,13 +255,38 @@ def _adapted(style: ResolvedStyle, adapter: Adapter | None) -> ResolvedStyle:
     return replace(style, statistics=replace(style.statistics, adapters=(adapter,)))
 
 
-def join_styles(styles: Sequence[ResolvedStyle], weights: Sequence[float] | None) -> ResolvedStyle:
-    """Return styles `(1, C)` mixed by weights, or without weights as a batch `(N, C)`."""
+def join_styles(
+    styles: Sequence[ResolvedStyle],
+    weights: Sequence[float] | None,
+    regions: Sequence[str] = (),
+) -> ResolvedStyle:
+    """Return styles `(1, C)` mixed by weights, or without weights as a batch `(N, C)`.
+
+    Args:
+        styles: One or more.
+        weights: One for each.
+        regions: The parts of a photo that they are for, one for each or none at all: those of
+            one are mixed, and there is a style `(1, C)` for each, as `style_regions` orders them.
+    """
     if len(styles) == 1:
         return styles[0]
     each = [style.statistics for style in styles]
-    joined = stack_styles(each) if weights is None else interpolate_styles(each, weights)
+    if weights is None:
+        joined = stack_styles(each)
+    elif any(regions):
+        groups = group_regions(regions).values()
+        joined = stack_styles([_mixed(each, weights, group) for group in groups])
+    else:
+        joined = interpolate_styles(each, weights)
     return ResolvedStyle(join_slugs([style.slug for style in styles]), joined, "mixture")
+
+
+def _mixed(
+    styles: Sequence[StyleStatistics], weights: Sequence[float], chosen: Sequence[int]
+) -> StyleStatistics:
+    if len(chosen) == 1:
+        return styles[chosen[0]]
+    return interpolate_styles([styles[i] for i in chosen], [weights[i] for i in chosen])
 
 
 def join_slugs(slugs: Sequence[str]) -> str:

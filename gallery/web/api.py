@@ -62,7 +62,7 @@ PAINT = (
     | {
         200: {
             "description": "The painted photo. `X-Style` names the style, `Server-Timing` what it "
-            "took in milliseconds.",
+            "took in milliseconds, and `X-Note` what was asked for and not found in the photo.",
             "content": PICTURE,
         }
     }
@@ -107,7 +107,7 @@ def _add_painting(api: APIRouter, state: AppState) -> None:
             "X-Style": slug,
             "Server-Timing": f"wait;dur={wait:.1f}, paint;dur={paint:.1f}",
             "Cache-Control": "no-store",
-        }
+        } | ({"X-Note": painted.note} if painted.note else {})
         return Response(painted.data, media_type=painted.media_type, headers=headers)
 
 

@@ -90,6 +90,7 @@ def create_app(
             "X-Style",
             "X-Channels",
             "X-Columns",
+            "X-Note",
             "X-Picture-Size",
             "X-Request-Id",
             "Server-Timing",

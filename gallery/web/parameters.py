@@ -15,7 +15,7 @@ from pydantic import (
 from adain.config import Controls, Repainting, Setting, settings_of
 from adain.optimizing.config import LossConfig
 from gallery.config import StylizeConfig, has_strength
-from gallery.use_cases.references import MAX_STYLES, Reference, parse_reference
+from gallery.use_cases.references import MAX_STYLES, Reference, group_regions, parse_reference
 from gallery.web.problems import Problem
 from gallery.web.uploads import Upload
 
@@ -23,6 +23,9 @@ Format = Literal["jpeg", "png", "webp", "avif", "tiff", "bmp"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 NAME = r"^[^\x00-\x1f]+$"
+
+NOTHING = Upload(b"")
+"""Of a request of which only the parameters are looked at."""
 
 
 def _parameter(config: type, name: str) -> tuple[Any, Any]:
@@ -55,7 +58,8 @@ class StylizeParameters(_Controls):  # type: ignore[valid-type, misc]
     style: tuple[Annotated[str, Field(max_length=200, pattern=NAME)], ...] = Field(
         (),
         description="Slug, number or words of a painting, `artist:NAME` or `style:NAME`; repeat "
-        "it to mix, with weights as in `irises=0.7`.",
+        "it to mix, with weights as in `irises=0.7`, or for parts of the photo, as in "
+        "`irises@person` and `senecio@background`.",
         max_length=MAX_STYLES,
         examples=[["irises"]],
     )
@@ -85,20 +89,26 @@ class StylizeParameters(_Controls):  # type: ignore[valid-type, misc]
         """Return the named styles; a name is never a file of this machine."""
         return [parse_reference(text, may_be_file=False) for text in self.style]
 
-    def controls(self, masks: tuple[bytes, ...] = (), strength: bytes | None = None) -> Controls:
+    def regions(self, upload: Upload) -> list[str]:
+        """Return the part of the photo that each style is for: of the painting sent along, none."""
+        named = [reference.region for reference in self.references]
+        return named + [""] * (upload.painting is not None)
+
+    def controls(self, upload: Upload = NOTHING) -> Controls:
         """Return how the photo is repainted.
 
         Args:
-            masks: Picture files that say where each style goes.
-            strength: A picture file that says how strongly.
+            upload: What was sent: masks, and a picture of the strength.
 
         Raises:
-            Problem: If the pictures contradict `keep` or `only`.
+            Problem: If the pictures contradict `style`, `keep` or `only`.
             ValueError: If a value is out of its range.
         """
         values = {name: getattr(self, name) for name in settings_of(Controls)}
+        parts, masks, strength = self.regions(upload), upload.masks, upload.strength
+        regions = tuple(group_regions(parts)) if any(parts) else ()
         try:
-            return Controls(strength, masks, **values)
+            return Controls(strength, masks, regions, **values)
         except ValueError as error:
             if not masks and strength is None:
                 raise
@@ -114,9 +124,11 @@ class StylizeParameters(_Controls):  # type: ignore[valid-type, misc]
         weights += [self.painting_weight] if upload.painting else []
         if not weights:
             raise Problem("invalid-parameter", "style: name one, or send the part 'painting'")
-        if abs(sum(weights)) < 1e-9 or not math.isfinite(sum(weights)):
-            problem = "style: the weights must be finite and not sum to zero"
-            raise Problem("invalid-parameter", problem)
+        for group in group_regions(self.regions(upload)).values():
+            total = sum(weights[i] for i in group)
+            if abs(total) < 1e-9 or not math.isfinite(total):
+                problem = "style: the weights must be finite and not sum to zero"
+                raise Problem("invalid-parameter", problem)
         masks = len(upload.masks)
         if masks and (masks not in (1, len(weights)) or set(weights) != {1.0}):
             raise Problem(
@@ -162,7 +174,7 @@ class JobParameters(StylizeParameters):
                 name = "strength" if upload.strength else "alpha"
                 raise Problem("invalid-parameter", f"{name}: a render takes none")
             if self.controls().finds_regions:
-                raise Problem("invalid-parameter", "keep and only: a render takes neither")
+                raise Problem("invalid-parameter", "keep, only and style@part: a render takes none")
             if self.controls().stroke != Controls.stroke:
                 raise Problem("invalid-parameter", "stroke: a render takes none")
             if min(weights) <= 0:

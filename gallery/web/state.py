@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -42,11 +42,13 @@ class Painted:
     Attributes:
         data: The picture file.
         seconds: What decoding, painting and encoding took.
+        note: What was asked for and not found in the photo; empty if nothing.
     """
 
     data: bytes
     media_type: str
     seconds: float
+    note: str = ""
 
 
 class AppState:
@@ -153,9 +155,9 @@ class AppState:
         """
         start = time.perf_counter()
         photo = self.decoder.load(upload.photo, limits or self.config.photo_limits, "photo")
-        controls = parameters.controls(*self._masks(upload))
+        controls = parameters.controls(self._cleaned(upload))
         style = self.mixture(parameters, upload, named)
-        decoded = time.perf_counter()
+        decoded, missing = time.perf_counter(), list[str]()
         result = stylize_picture(
             self.model,
             photo,
@@ -163,6 +165,7 @@ class AppState:
             alpha=parameters.alpha,
             max_side=min(parameters.max_side or self.config.max_side, self.config.max_side),
             controls=controls,
+            notice=missing.append,
         )
         painted = time.perf_counter()
         image = to_image(result.pixels, result.transparency)
@@ -171,14 +174,14 @@ class AppState:
         self.metrics.stage_seconds.labels("decode").observe(decoded - start)
         self.metrics.stage_seconds.labels("paint").observe(painted - decoded)
         self.metrics.stage_seconds.labels("encode").observe(done - painted)
-        return Painted(data, f"image/{parameters.format}", done - start)
+        return Painted(data, f"image/{parameters.format}", done - start, "; ".join(missing))
 
     def mixture(
         self, parameters: StylizeParameters, upload: Upload, named: Sequence[ResolvedStyle]
     ) -> ResolvedStyle:
         """Return all styles of a request as one, or one beside the other if masks part them."""
-        weights = parameters.weights(upload)
-        return join_styles(self.each(upload, named), None if upload.masks else weights)
+        weights, regions = parameters.weights(upload), parameters.regions(upload)
+        return join_styles(self.each(upload, named), None if upload.masks else weights, regions)
 
     def each(self, upload: Upload, named: Sequence[ResolvedStyle]) -> list[ResolvedStyle]:
         """Return the named styles, and that of the painting that was sent along."""
@@ -191,11 +194,12 @@ class AppState:
         """Decode what was uploaded, within the limits of the service. Raises `ImageError`."""
         return self.decoder.load(data, self.config.photo_limits, name)
 
-    def _masks(self, upload: Upload) -> tuple[tuple[bytes, ...], bytes | None]:
+    def _cleaned(self, upload: Upload) -> Upload:
+        """Return what was sent, with the pictures that say where within the limits."""
         clean, limits = self.decoder.clean, self.config.photo_limits
         masks = tuple(clean(mask, limits, f"mask {i + 1}") for i, mask in enumerate(upload.masks))
         strength = upload.strength and clean(upload.strength, limits, "strength")
-        return masks, strength
+        return replace(upload, masks=masks, strength=strength)
 
 
 async def _wait(future: "Future[T]") -> T:

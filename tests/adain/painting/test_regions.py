@@ -14,7 +14,14 @@ from adain.errors import WeightsError
 from adain.imaging.picture import Picture
 from adain.imaging.reading import load_image
 from adain.imaging.resizing import scale_image
-from adain.painting.regions import find_faces, find_regions, kept_strength
+from adain.painting.regions import (
+    Sighting,
+    find_faces,
+    find_regions,
+    kept_strength,
+    sought,
+    style_shares,
+)
 
 PORTRAIT = Path(adain.__file__).parent / "assets" / "photos" / "astronaut.jpg"
 
@@ -62,15 +69,21 @@ def test_nothing_is_found_where_nobody_is() -> None:
     notes: list[str] = []
     controls = Controls(keep="face", only="person")
     size, dtype = FLAT.shape[:2], np.dtype(np.float32)
-    assert kept_strength(Picture(FLAT), size, controls, dtype, notes.append) is None
+    assert (
+        kept_strength(
+            Sighting.of(Picture(FLAT), sought(controls)), size, controls, dtype, notes.append
+        )
+        is None
+    )
     assert notes == ["no face found to keep", "no person found; painted as a whole"]
 
 
 def test_strengths_of_prints_are_those_of_photos_in_8_bits(portrait: Picture) -> None:
     size = (portrait.height, portrait.width)
     controls = Controls(keep="face=0.25", only="person")
+    sighting = Sighting.of(portrait, sought(controls))
     fine, coarse = (
-        kept_strength(portrait, size, controls, np.dtype(dtype)) for dtype in (np.float32, np.uint8)
+        kept_strength(sighting, size, controls, np.dtype(dtype)) for dtype in (np.float32, np.uint8)
     )
     assert fine is not None and coarse is not None
     assert np.abs(fine - coarse / 255).max() < 0.01
@@ -88,6 +101,39 @@ def test_a_kept_face_stays_nearer_to_the_photo_and_the_rest_is_painted(portrait:
     assert np.abs(kept - photo)[faces == 1].max() < 2 / 255
     assert np.abs(plain - photo)[faces == 1].mean() > 0.1
     assert np.abs(kept - photo)[faces == 0].mean() > 0.1
+
+
+def test_styles_share_a_photo_without_a_gap_between_them(portrait: Picture) -> None:
+    size, dtype = (portrait.height, portrait.width), np.dtype(np.float32)
+    sighting = Sighting.of(portrait, {"face", "person"})
+    found = find_regions(portrait)
+    background, face, person = style_shares(sighting, size, ("background", "face", "person"), dtype)
+    assert np.allclose(face, found["face"], atol=1e-5)
+    assert np.allclose(face + person, np.maximum(found["face"], found["person"]), atol=1e-5)
+    assert np.allclose(background + face + person, 1, atol=1e-5)
+    rest, face = style_shares(sighting, size, ("rest", "face"), dtype)
+    assert np.allclose(rest + face, 1, atol=1e-5)
+
+
+def test_styles_of_what_is_not_there() -> None:
+    nothing, size, dtype = Sighting(), (4, 5), np.dtype(np.uint8)
+    notes: list[str] = []
+    shares = style_shares(nothing, size, ("person", "background"), dtype, notes.append)
+    assert (shares == np.array([0, 255]).reshape(2, 1, 1)).all()
+    (alone,) = style_shares(nothing, size, ("face",), dtype, notes.append)
+    assert (alone == 255).all()
+    assert not style_shares(nothing, size, ("face",), dtype, whole=False).any()
+    assert notes == ["no person found", "no face found; painted as a whole"]
+
+
+def test_each_part_of_a_photo_takes_its_style(portrait: Picture) -> None:
+    red, blue = (np.full((64, 64, 3), color, np.uint8) for color in ((200, 40, 30), (30, 60, 200)))
+    painted = adain.stylize(portrait, {"subject": red, "background": blue}).pixels
+    person = find_regions(portrait, ["person"])["person"]
+    inside, outside = painted[person > 0.99].mean(0), painted[person < 0.01].mean(0)
+    assert inside[0] > inside[2] + 0.2 and outside[2] > outside[0] + 0.2
+    with pytest.raises(ValueError, match="'sky'"):
+        adain.stylize(portrait, {"sky": red})
 
 
 def test_what_is_not_there_changes_nothing() -> None:
@@ -110,6 +156,8 @@ def test_what_keep_can_be(keep: str) -> None:
         {"strength": b"picture", "keep": "face"},
         {"strength": b"picture", "only": "person"},
         {"masks": (b"picture",), "only": "person"},
+        {"masks": (b"picture",), "regions": ("person",)},
+        {"only": "person", "regions": ("person",)},
     ],
 )
 def test_pictures_that_contradict(controls: dict[str, Any]) -> None:
@@ -119,6 +167,13 @@ def test_pictures_that_contradict(controls: dict[str, Any]) -> None:
 
 def test_a_face_is_kept_among_regions_of_styles() -> None:
     assert Controls(masks=(b"picture",), keep="face").kept == 0.4
+
+
+def test_the_subject_is_the_person() -> None:
+    assert Controls(only="subject") == Controls(only="person")
+    assert Controls(regions=("subject", "rest")).regions == ("person", "rest")
+    with pytest.raises(ValueError, match="same part"):
+        Controls(regions=("subject", "person"))
 
 
 def test_a_kind_that_there_is_not() -> None:

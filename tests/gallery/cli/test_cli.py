@@ -239,6 +239,23 @@ def test_a_face_that_is_not_there_is_a_note_and_the_photo_is_painted(run: Run) -
     assert run("stylize", "b.jpg", "--style", "irises", "--keep", "face", "-q").stderr == ""
 
 
+def test_parts_of_a_photo_take_styles_of_their_own(run: Run, folder: Path) -> None:
+    two = ("--style", "irises@person", "--style", "senecio@background")
+    result = run("stylize", "a.png", *two)
+    assert_one_line(result, "a.png: no person found")
+    assert result.stdout == "a.irises+senecio.png\n"
+    run("stylize", "a.png", "--style", "senecio", "-o", "whole.png")
+    with Image.open("a.irises+senecio.png") as first, Image.open("whole.png") as second:
+        assert np.abs(np.subtract(first, second, dtype=int)).max() <= 1
+        recipe = first.text["adain"] if "adain" in first.text else str(first.text)  # type: ignore[attr-defined]
+    assert "person" in recipe
+    result = run("stylize", "a.png", "--style", "irises@sky")
+    assert (result.exit_code, result.stdout) == (5, "")
+    assert_one_line(result, "what can be found is face, person, background, subject or rest")
+    result = run("render", "a.png", "r.png", "--style", "irises@person")
+    assert result.exit_code == 2
+
+
 def test_a_result_says_what_made_it_unless_told_not_to(run: Run, folder: Path) -> None:
     (folder / "b.jpg").unlink()
     exif = Image.Exif()
@@ -483,7 +500,10 @@ def test_contradictions_and_wrong_values_are_usage_errors(run: Run, folder: Path
         (["--sharpen", "nan"], "sharpen must be from 0 to 3, got nan"),
         (["--preserve-color", "hue"], "none, luminance, linear or histogram, got 'hue'"),
         (["--keep", "hat"], "keep must be face, or face=STRENGTH with one from 0 to 1, got 'hat'"),
-        (["--only", "sky"], "only must be all, face, person or background, got 'sky'"),
+        (["--only", "sky"], "only must be all, face, person, background or subject, got"),
+        (["--style", "senecio@face", "--mask", "a.png"], "@PART and --mask both say where"),
+        (["--style", "senecio@face", "--only", "face"], "--only and --style NAME@PART both"),
+        (["--style", "a@face", "--quality", "best"], "--style NAME@PART works with one pass only"),
         (["--only", "face", "--mask", "a.png"], "--only and --mask both say where"),
         (["--keep", "face", "--alpha", "a.png"], "--keep and a picture of the strength both"),
         (["--keep", "face", "--quality", "best"], "--keep works with one pass only"),

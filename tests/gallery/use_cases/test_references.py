@@ -14,6 +14,7 @@ from gallery.use_cases.references import (
     file_slug,
     find_target,
     parse_references,
+    style_regions,
 )
 
 
@@ -35,6 +36,38 @@ def test_a_weight_stands_behind_the_name(tmp_path: Path, monkeypatch: pytest.Mon
         Reference("odd=2"),
         Reference("odd=2", 3),
     ]
+
+
+def test_a_part_of_the_photo_stands_behind_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("team@face", "me@person.png"):
+        Path(name).touch()
+    texts = ["a@person=2", "a=2@subject", "b@sky", "team@face", "team@face@face",
+             "me@person.png@background", "@face", "e=m@rest"]  # fmt: skip
+    references = parse_references(texts, regions=True)
+    assert references == [
+        Reference("a", 2, region="person"),
+        Reference("a", 2, region="person"),
+        Reference("b@sky"),
+        Reference("team@face"),
+        Reference("team@face", region="face"),
+        Reference("me@person.png", region="background"),
+        Reference("@face"),
+        Reference("e=m", region="rest"),
+    ]
+    assert style_regions(references) == ("person", "rest", "face", "background")
+    assert style_regions(parse_references(["a", "b=2"])) == ()
+    with pytest.raises(ValueError, match="@person: styles are for parts of a photo in"):
+        parse_references(["a@person"])
+    with pytest.raises(ValueError, match="sum to more than 0"):
+        parse_references(["a@person=0", "b"], regions=True)
+
+
+def test_a_part_that_cannot_be_found_is_refused_with_those_that_can(gallery: Gallery) -> None:
+    with pytest.raises(StyleNotFound, match=r"'@sky'.* face, person, background, subject or rest"):
+        find_target(gallery, "irises@sky")
 
 
 @pytest.mark.parametrize("texts", [["a=nan"], ["a=inf"], ["a=0"], ["a=1", "b=-1"], ["a=-1"]])

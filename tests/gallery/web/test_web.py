@@ -158,8 +158,10 @@ def test_faces_are_kept_and_backgrounds_painted_alone(url: str) -> None:
     photo = (ASSETS / "photos" / "astronaut.jpg").read_bytes()
 
     def paint(query: str) -> NDArray[np.int_]:
-        answer = requests.post(f"{url}/stylize?style=irises&format=png&{query}", data=photo)
+        query = query if query.startswith("style=") else f"style=irises&{query}"
+        answer = requests.post(f"{url}/stylize?format=png&{query}", data=photo)
         assert answer.status_code == 200, answer.text
+        assert "X-Note" not in answer.headers
         return pixels(answer.content)
 
     original, plain = pixels(photo), paint("")
@@ -169,7 +171,11 @@ def test_faces_are_kept_and_backgrounds_painted_alone(url: str) -> None:
     for result in (kept, background):
         assert np.abs(result - original)[face].mean() < 2 < np.abs(plain - original)[face].mean()
         assert np.abs(result - original)[corner].mean() > 5
-    for query in ("keep=hat", "keep=face%3D2", "only=sky"):
+    parted = paint("style=senecio@background&style=irises@subject")
+    assert np.abs(parted - plain)[corner].mean() > 2 * np.abs(parted - plain)[face].mean()
+    answer = requests.post(f"{url}/stylize?style=irises&keep=face", data=picture())
+    assert answer.headers["X-Note"] == "no face found to keep"
+    for query in ("keep=hat", "keep=face%3D2", "only=sky", "style=irises@face&only=face"):
         answer = requests.post(f"{url}/stylize?style=irises&{query}", data=photo)
         assert_problem(answer, 422, "invalid-parameter")
 
