@@ -163,6 +163,45 @@ class Client:
         parts = [("photo", photo)]
         parts += [] if painting is None else [("painting", painting)]
         parts += [("mask", _content(mask)) for mask in masks]
+        return self._finish(query, parts, on_change)
+
+    def film(
+        self,
+        film: bytes,
+        styles: Sequence[str] = (),
+        *,
+        painting: bytes | None = None,
+        masks: Sequence[PictureFile] = (),
+        on_change: Callable[[JobDocument], None] = lambda job: None,
+        **settings: str | float | bool,
+    ) -> bytes:
+        """Repaint a film, with its sound, as a job; wait for it.
+
+        Args:
+            film: A film, a GIF or another animation.
+            styles: Names of the gallery, with weights as in `irises=0.7`.
+            painting: A picture file whose style to take, or to mix with the others.
+            masks: Where each style goes in all of its frames, the painting last.
+            on_change: Told how the job is, about twice a second.
+            settings: `begin` and `end` in seconds, `stable`, `container` (`mp4`, `webm`, `gif` or
+                `webp`), and those of `stylize`.
+
+        Returns:
+            A film.
+        """
+        query = {"method": "film", "style": list(styles), **settings}
+        parts = [("photo", film)]
+        parts += [] if painting is None else [("painting", painting)]
+        parts += [("mask", _content(mask)) for mask in masks]
+        return self._finish(query, parts, on_change)
+
+    def _finish(
+        self,
+        query: dict[str, Any],
+        parts: list[tuple[str, bytes]],
+        on_change: Callable[[JobDocument], None],
+    ) -> bytes:
+        """Return the result of a job, once it is done."""
         answer = self._ask("POST", f"{ROOT}/jobs", params=query, files=parts)
         job = JobDocument.model_validate_json(answer.content)
         try:

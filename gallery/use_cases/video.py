@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adain import __version__
 from adain.config import Controls
@@ -123,6 +124,9 @@ def paint_film(
     config: VideoConfig,
     recipe: dict[str, Any],
     advance: Callable[[int], None],
+    *,
+    join: Callable[[Joining, bool], list[str]] = Joining.write,
+    show: Callable[[NDArray[Any]], None] = lambda pixels: None,
 ) -> Report:
     """Paint a film, or go on with one.
 
@@ -136,6 +140,8 @@ def paint_film(
         recipe: What the result depends on besides film, model and direction; `title` is what it
             says about itself.
         advance: Told how many more frames are done.
+        join: What writes the film from its parts.
+        show: Given each result.
 
     Raises:
         FilmError: If there is no frame in that part of the film.
@@ -153,7 +159,7 @@ def paint_film(
                 raise OutputError(f"{target.path}: another run is making it; wait for its end")
             parts = _Parts(target, _digest(model, film, direction, config, recipe))
             title = str(recipe.get("title", ""))
-            run = _Run(model, film, target, direction, controls, config, parts, title)
+            run = _Run(model, film, target, direction, controls, config, parts, title, join, show)
             report, finished = run.paint(advance), True
     finally:
         journal.close()
@@ -172,6 +178,8 @@ class _Run:
     config: VideoConfig
     parts: "_Parts"
     title: str
+    join: Callable[[Joining, bool], list[str]]
+    show: Callable[[NDArray[Any]], None]
 
     def paint(self, advance: Callable[[int], None]) -> Report:
         done = self.parts.find(self.direction)
@@ -188,6 +196,7 @@ class _Run:
                     opened = time.perf_counter()
                 segment.add(painted.pixels, painted.time - self.config.start)
                 at, size = at + 1, painted.pixels.shape[:2]
+                self.show(painted.pixels)
                 advance(1)
                 worked = time.perf_counter() - opened
                 if painted.state is not None and (
@@ -271,7 +280,7 @@ class _Run:
             config.end,
             self.title,
         )
-        return joining.write(config.overwrite)
+        return self.join(joining, config.overwrite)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlencode
@@ -19,11 +20,13 @@ from adain.imaging.resizing import resize_image
 from adain.imaging.writing import encode_image
 from gallery.database.paintings import Painting
 from gallery.database.queries import Group
+from gallery.use_cases.device import paints_on_devices
 from gallery.use_cases.previews import example_file, kept_preview, preview_file, render_preview
 from gallery.use_cases.references import MAX_STYLES
-from gallery.use_cases.styles import ResolvedStyle, stored_style
+from gallery.use_cases.styles import ResolvedStyle, stored_style, unpack_vectors
 from gallery.web.documents import (
     ROOT,
+    FilmLimits,
     GroupsDocument,
     HealthDocument,
     ModelDocument,
@@ -35,6 +38,8 @@ from gallery.web.documents import (
     groups_document,
     painting_document,
 )
+from gallery.web.films import is_offered
+from gallery.web.keys import MAY_CHANGE
 from gallery.web.parameters import FORMATS, NAME, StylizeParameters
 from gallery.web.problems import Problem, documented
 from gallery.web.state import AppState, Painted
@@ -174,7 +179,8 @@ def _add_paintings(api: APIRouter, state: AppState) -> None:
 
         def query() -> PaintingDocument:
             found = gallery.find(slug)
-            return painting_document(found, found.id in gallery.learnt(state.model.base))
+            learnt = found.id in gallery.learnt(state.model.base)
+            return painting_document(found, learnt, colors=_palette(state, found))
 
         return _cached(request, await state.read(query))
 
@@ -201,6 +207,16 @@ def _add_paintings(api: APIRouter, state: AppState) -> None:
             return PaintingsDocument(next=None, paintings=documents)
 
         return _cached(request, await state.read(query))
+
+
+def _palette(state: AppState, painting: Painting) -> list[str]:
+    """Return colours of a painting for a page; none where they were not measured."""
+    vector = state.gallery.vector(painting, state.model.fingerprint)
+    colors = None if vector is None else unpack_vectors(state.model, vector).colors
+    if colors is None:
+        return []
+    levels = (255 * colors.palette()[0]).round().astype(int).tolist()
+    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in levels]
 
 
 def _add_groups(api: APIRouter, state: AppState) -> None:
@@ -311,8 +327,11 @@ def _add_operations(api: APIRouter, state: AppState) -> None:
         tags=["service"],
         responses=READ,
     )
-    async def service() -> ServiceDocument:
+    async def service(request: Request) -> ServiceDocument:
         """Version and limits."""
+        films = FilmLimits(
+            seconds=config.film_seconds, bytes=config.film_bytes, side=config.film_side
+        )
         return ServiceDocument(
             version=__version__,
             max_side=config.max_side,
@@ -320,6 +339,9 @@ def _add_operations(api: APIRouter, state: AppState) -> None:
             max_pixels=config.max_pixels,
             max_styles=MAX_STYLES,
             formats=list(FORMATS),
+            paints_on_device=paints_on_devices(model),
+            films=films if is_offered() else None,
+            learns=bool(request.scope.get(MAY_CHANGE)) and find_spec("torch") is not None,
         )
 
     @api.get(

@@ -21,7 +21,9 @@ from gallery.database.engine import memory_database
 from gallery.database.gallery import Gallery
 from gallery.database.jobs import Jobs
 from gallery.web.api import create_api
+from gallery.web.devices import create_device_api
 from gallery.web.features import create_feature_api
+from gallery.web.films import create_film_api
 from gallery.web.jobs import JobRunner, create_job_api
 from gallery.web.keys import Key
 from gallery.web.learning import create_learning_api
@@ -89,6 +91,7 @@ def create_app(
         expose_headers=[
             "X-Style",
             "X-Channels",
+            "X-Film-Seconds",
             "X-Columns",
             "X-Note",
             "X-Picture-Size",
@@ -116,7 +119,9 @@ def create_app(
     app.include_router(create_api(state))
     app.include_router(create_paintings_api(state))
     app.include_router(create_photo_api(state))
+    app.include_router(create_film_api(state))
     app.include_router(create_feature_api(state))
+    app.include_router(create_device_api(state))
     app.include_router(create_live_api(state))
     app.include_router(create_job_api(state, jobs, runner))
     app.include_router(create_learning_api(state, jobs, runner.wake))

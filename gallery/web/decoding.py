@@ -28,6 +28,7 @@ from adain.imaging.picture import Picture
 from adain.imaging.pillow import from_image, to_image
 from adain.imaging.reading import ImageLimits, load_image
 from adain.imaging.writing import encode_image
+from gallery.limits import limit_memory, limit_time
 
 MEMORY = 2 * 2**30
 """Bytes that decoding a picture may take."""
@@ -152,13 +153,13 @@ def _serve(pipe: Connection, shared: Any, decode: Decode) -> None:
     """Decode until the other end is closed, or this process is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Whoever started it ends it.
     file = shared.detach()
-    _limit_memory()
+    limit_memory(MEMORY)
     with suppress(EOFError, OSError):
         while True:
             order = json.loads(pipe.recv_bytes())
             data = os.pread(file, order["bytes"], 0)
             limits = ImageLimits(**order["limits"])
-            _limit_time()
+            limit_time(SECONDS)
             try:
                 image = decode(data, limits, order["name"])
             except ImageError as error:
@@ -191,23 +192,3 @@ def _read_image(file: int, mode: str, width: int, height: int) -> Image.Image:
     # A copy, not a map of the file: nobody can change it any more, or make it shorter.
     data = os.pread(file, width * height * {"RGB": 3, "RGBA": 4}[mode], 0)
     return Image.frombytes(mode, (width, height), data)
-
-
-def _limit_memory() -> None:
-    with suppress(ImportError, OSError, ValueError):  # Not every system has such limits.
-        import resource
-
-        with open("/proc/self/statm", encoding="ascii") as file:
-            mapped = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        resource.setrlimit(resource.RLIMIT_AS, (mapped + MEMORY, mapped + MEMORY))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _limit_time() -> None:
-    """End the process should it compute for too long, even if nobody is there to kill it."""
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        soft = int(used.ru_utime + used.ru_stime + SECONDS) + 1
-        resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))

@@ -38,6 +38,11 @@ class PaintingDocument(BaseModel):
     picture: str | None = Field(None, description="The painting itself, where it is at hand.")
     learnt: bool = Field(False, description="Whether it was learnt: painted in its own strokes.")
     distance: float | None = Field(None, description="From the painting that was asked for.")
+    colors: list[str] = Field(
+        [],
+        description="Eight colours that stand for those of the painting, where one alone is told.",
+        examples=[["#1b2a41", "#c9b458"]],
+    )
 
 
 class PaintingsDocument(BaseModel):
@@ -91,14 +96,22 @@ class JobDocument(BaseModel):
     """A job as it is now."""
 
     id: str
-    method: str = Field(description="stylize, render or learn")
+    method: str = Field(description="stylize, render, film or learn")
     state: str = Field(description="queued, running, done, failed or cancelled")
     progress: float = Field(ge=0, le=1)
     code: str = Field("", description="Why it failed: a code of problems.")
     detail: str = Field("", description="The same for people.")
     result: str | None = Field(None, description="Where the painted photo is, once it is done.")
-    preview: str | None = Field(None, description="Where a render is to be seen as it grows.")
+    preview: str | None = Field(None, description="Where a render or film is seen as it grows.")
     losses: list[LossDocument] = Field([], description="Of a render; events have the new ones.")
+
+
+class FilmLimits(BaseModel):
+    """The limits of films."""
+
+    seconds: float = Field(description="Of what is painted of one.")
+    bytes: int = Field(description="Of the file.")
+    side: int = Field(description="Longest side of the result in pixels.")
 
 
 class ServiceDocument(BaseModel):
@@ -111,6 +124,11 @@ class ServiceDocument(BaseModel):
     max_pixels: int
     max_styles: int
     formats: list[str]
+    paints_on_device: bool = Field(description="Whether pages can paint on the visitor's device.")
+    films: FilmLimits | None = Field(None, description="Where films are painted: how large ones.")
+    learns: bool = Field(
+        description="Whether this key may teach it paintings, and PyTorch is there."
+    )
 
 
 class HealthDocument(BaseModel):
@@ -120,7 +138,10 @@ class HealthDocument(BaseModel):
 
 
 def painting_document(
-    painting: Painting, learnt: bool = False, distance: float | None = None
+    painting: Painting,
+    learnt: bool = False,
+    distance: float | None = None,
+    colors: Sequence[str] = (),
 ) -> PaintingDocument:
     """Return what clients may know about a painting: not where its picture lies."""
     here = f"{ROOT}/paintings/{quote(painting.slug)}"
@@ -141,6 +162,7 @@ def painting_document(
         picture=f"{here}/picture" if painting.path else None,
         learnt=learnt,
         distance=distance,
+        colors=list(colors),
     )
 
 
@@ -161,7 +183,7 @@ def groups_document(groups: Sequence[Group]) -> GroupsDocument:
 
 def job_document(job: Job, losses: Sequence[Any] = ()) -> JobDocument:
     """Return a job, with the losses of one that is watched."""
-    here = f"{ROOT}/jobs/{job.id}"
+    here, grows = f"{ROOT}/jobs/{job.id}", job.settings.get("method") == "film"
     return JobDocument(
         id=job.id,
         method=job.settings.get("method", "stylize"),
@@ -170,6 +192,6 @@ def job_document(job: Job, losses: Sequence[Any] = ()) -> JobDocument:
         code=job.problem,
         detail=job.detail,
         result=f"{here}/result" if job.state == "done" else None,
-        preview=f"{here}/preview" if job.is_open and losses else None,
+        preview=f"{here}/preview" if job.is_open and (losses or grows) else None,
         losses=[LossDocument(**loss) for loss in losses],
     )

@@ -18,6 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from adain.engine.torch_extra import require_torch
 from gallery.database.jobs import LEASE_SECONDS, OPEN, Jobs, Task
 from gallery.errors import GalleryError
+from gallery.web import films
 from gallery.web.documents import ROOT, JobDocument, job_document
 from gallery.web.learning import METHOD, learn_painting
 from gallery.web.parameters import JobParameters
@@ -116,6 +117,8 @@ class JobRunner:
             watched.resume(task.files.get("losses"))
             return partial(learn_painting, self._state, task, watched)
         parameters, upload = JobParameters(**task.settings), _upload(task)
+        if parameters.method == films.METHOD:
+            return films.worker(self._state, task, parameters, upload, watched)
         if parameters.method == "render":
             return self._rendering(task, parameters, upload, watched)
         _, named = self._state.styles_now(parameters)
@@ -212,16 +215,22 @@ def create_job_api(state: AppState, jobs: Jobs, runner: JobRunner) -> APIRouter:
         summary="Repaint a photo later",
         responses=documented("bad-request", "unauthorized", "forbidden", "style-not-found")
         | documented("upload-too-slow", "body-too-large", "invalid-parameter", "busy")
-        | documented("mask-mismatch", "style-not-measured", "torch-missing"),
+        | documented("mask-mismatch", "style-not-measured", "torch-missing")
+        | documented("not-a-film", "film-too-long", "video-missing"),
         openapi_extra={"requestBody": BODY},
     )
     async def submit(request: Request, parameters: Annotated[JobParameters, Query()]) -> Response:
-        """Takes what `stylize` takes, and keeps it until it is done; or renders it."""
+        """Takes what `stylize` takes, and keeps it until it is done; or renders it.
+
+        With `method=film` the body, or the part `photo`, is a film.
+        """
         if parameters.method == "render":
             await run_in_threadpool(require_torch, "rendering")
         upload = await read_upload(request)
         parameters.weights(upload)
         await state.styles(parameters)  # Mistakes are told now rather than later.
+        if parameters.method == films.METHOD:
+            await run_in_threadpool(films.check_film, state, parameters, upload)
         add = partial(
             jobs.add, parameters.model_dump(), upload.photo, upload.painting, _files(upload)
         )
@@ -239,10 +248,10 @@ def create_job_api(state: AppState, jobs: Jobs, runner: JobRunner) -> APIRouter:
     @api.get(
         "/{id}/result",
         response_class=Response,
-        summary="The painted photo",
+        summary="The painted photo or film",
         responses=found
         | documented("job-not-done")
-        | {200: {"description": "A picture.", "content": {"image/*": {}}}},
+        | {200: {"description": "It.", "content": {"image/*": {}, "video/*": {}}}},
     )
     async def result(id: JobId) -> Response:
         """The picture, for a day."""
@@ -256,11 +265,11 @@ def create_job_api(state: AppState, jobs: Jobs, runner: JobRunner) -> APIRouter:
     @api.get(
         "/{id}/preview",
         response_class=Response,
-        summary="A render as it grows",
+        summary="A render or a film as it grows",
         responses=found
         | {
             200: {"description": "A picture.", "content": {"image/jpeg": {}}},
-            204: {"description": "There is none now: it waits, has ended, or is no render."},
+            204: {"description": "There is none now: it waits, has ended, or is a photo's."},
         },
     )
     async def preview(id: JobId) -> Response:

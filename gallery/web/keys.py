@@ -17,6 +17,10 @@ SCOPES = ("read", "stylize", "admin")
 and sees the metrics; each includes the former."""
 
 
+MAY_CHANGE = "adain.may_change"
+"""In the scope of a request: whether whoever asks may change the gallery."""
+
+
 class KeysError(GalleryError):
     """The file of keys cannot be read or written, or a key cannot be made."""
 

@@ -13,12 +13,12 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gallery.web.keys import Key, find_key
+from gallery.web.keys import MAY_CHANGE, Key, find_key
 from gallery.web.metrics import Metrics
 from gallery.web.problems import Problem, busy
 from gallery.web.settings import ServeConfig
@@ -30,19 +30,24 @@ PUBLIC = ("/api/v1/health", "/api/v1/ready")
 
 ADMIN = ("/api/v1/metrics",)
 
+FRAME, JOBS = "/api/v1/frame", "/api/v1/jobs"
+"""Paths that take films."""
+
 COLLECTION = "/api/v1/paintings"
 """Paths that only administrators change."""
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob: data:; "
         "connect-src 'self'; manifest-src 'self'; media-src 'self' blob:; worker-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
+    # Isolated, so that a device may use several cores.
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
 }
@@ -144,6 +149,7 @@ class Access:
         if not self._keys and (self._config.is_local or self._config.insecure):
             if changes and not self._config.is_local:
                 raise Problem("forbidden", "only keys of administrators change the gallery")
+            scope[MAY_CHANGE] = self._config.is_local
             return
         key = find_key(self._keys, _secret(headers))
         if key is None:
@@ -156,6 +162,7 @@ class Access:
         wanted = "stylize" if paints or scope["type"] == "websocket" else "read"
         if not key.allows("admin" if changes or path in ADMIN else wanted):
             raise Problem("forbidden", f"this key is not for that; its scope is {key.scope}")
+        scope[MAY_CHANGE] = key.allows("admin")
         client = scope.get("client") or ("",)
         if seconds := self._rates[wanted].wait(key.name or client[0]):
             raise Problem(
@@ -196,8 +203,9 @@ class Bodies:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit, taken, complete = self._config.max_body, 0, False
-        late = time.monotonic() + self._config.upload_seconds
+        limit, taken, complete = self._limit(scope), 0, False
+        seconds = self._config.upload_seconds * max(1, limit / self._config.max_body)
+        late = time.monotonic() + seconds
 
         async def counted() -> Message:
             nonlocal taken, complete
@@ -207,7 +215,7 @@ class Bodies:
                 async with asyncio.timeout(late - time.monotonic()):
                     message = await receive()
             except TimeoutError as error:
-                raise Problem("upload-too-slow", "send the picture faster") from error
+                raise Problem("upload-too-slow", "send it faster") from error
             size = len(message.get("body", b""))
             taken, self._held = taken + size, self._held + size
             complete = not message.get("more_body", False)
@@ -221,6 +229,12 @@ class Bodies:
             await self._app(scope, counted, send)
         finally:
             self._held -= taken
+
+    def _limit(self, scope: Scope) -> int:
+        methods = parse_qs(scope["query_string"].decode("latin-1")).get("method", [])
+        if scope["path"] == FRAME or (scope["path"] == JOBS and methods == ["film"]):
+            return self._config.film_bytes
+        return self._config.max_body
 
     def _check(self, size: int, limit: int, held: int = 0) -> None:
         if size > limit:

@@ -27,6 +27,9 @@ class ServeConfig:
         max_bodies: Bytes of all requests together that wait or are worked on.
         max_pixels: Width times height of an uploaded picture.
         max_side: Longest side of a result in pixels.
+        film_seconds: Longest part of a film that is painted, in seconds.
+        film_bytes: Bytes of a request with a film.
+        film_side: Longest side of a painted film in pixels.
         queue: Pictures that wait for the network.
         live: Live connections; each keeps a place for a picture.
         jobs: Jobs that wait or run.
@@ -46,6 +49,15 @@ class ServeConfig:
     max_pixels: int = 50_000_000
     max_side: int = setting(
         8192, "Longest side of a result.", 16, high=8192, unit="pixels", metavar="PX"
+    )
+    film_seconds: float = setting(
+        60.0, "Longest part of a film that is painted.", 1, high=36_000, unit="seconds", metavar="S"
+    )
+    film_bytes: int = setting(
+        64 * 2**20, "Largest film.", 2**10, high=2**29, unit="bytes", metavar="N"
+    )
+    film_side: int = setting(
+        1280, "Longest side of a painted film.", 16, high=4096, unit="pixels", metavar="PX"
     )
     queue: int = setting(32, "Pictures that may wait.", 1, metavar="N")
     live: int = 4

@@ -66,12 +66,20 @@ PICTURE_BODY: dict[str, Any] = {
 """The same for operations that take one picture."""
 
 
+FILM_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {kind: _BINARY for kind in ("video/mp4", "video/webm", "video/*", "image/gif")}
+    | {"application/octet-stream": _BINARY},
+}
+"""The same for operations that take one film."""
+
+
 @dataclass(frozen=True)
 class Upload:
     """The parts that were sent.
 
     Attributes:
-        photo: A picture file, not decoded yet.
+        photo: A picture file, not decoded yet; of a job that paints a film, a film.
         painting: One whose style to take, if it came along.
         masks: Those that say where each style goes.
         strength: One that says how strongly.
