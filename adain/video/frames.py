@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adain.config import Controls
+from adain.config import EVERYWHERE, NOTHING, Controls
 from adain.engine.model import Model
 from adain.imaging.picture import Picture, to_levels, to_unit
-from adain.imaging.resizing import scale_image
+from adain.imaging.resizing import scale_image, scaled_size
 from adain.painting.looks import Look, Style, measure_look
 from adain.painting.masks import style_field
 from adain.painting.sources import picture_from_array
@@ -29,10 +29,14 @@ from adain.painting.strokes import working_side
 from adain.painting.stylize import stylize_picture
 from adain.painting.tiling import memory_limit
 from adain.styles.field import StyleField
-from adain.styles.statistics import StyleStatistics
+from adain.styles.statistics import StyleStatistics, stack_styles
 from adain.video.direction import Direction, Moment
 from adain.video.flow import Stabilizer
 from adain.video.shots import REACH, Glance, mark_cuts
+
+if TYPE_CHECKING:
+    from adain.painting.regions import Sighting
+    from adain.video.following import Follower
 
 WINDOW = 32
 """Frames that are read ahead, and within which a look becomes the next."""
@@ -78,6 +82,8 @@ class State:
         glances: Those of the last frames.
         source: The last frame.
         result: What became of it.
+        sighting: The faces and people in it, where these are looked for.
+        time: Seconds from the beginning at which it is shown.
     """
 
     look: Look
@@ -85,6 +91,8 @@ class State:
     glances: tuple[Glance, ...]
     source: NDArray[Any]
     result: NDArray[Any]
+    sighting: "Sighting | None" = None
+    time: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,11 +112,12 @@ class Painted:
 
 @dataclass(frozen=True, eq=False)
 class _Window:
-    """Frames of one shot that follow one another, and the look of each."""
+    """Frames of one shot that follow one another, the look of each, and who is in it."""
 
     frames: Sequence[Shown]
     glances: Sequence[Glance]
     begins: bool
+    sightings: "Sequence[Sighting]" = ()
     looks: Sequence[Look] = ()
     seen: Glance | None = None
 
@@ -148,8 +157,7 @@ def stylize_frames(
         ImageError: If an array is no frame, or a mask cannot be read.
         ImageTooLargeError: If the memory does not suffice.
         MaskError: If a mask does not fit.
-        ValueError: If frames differ in shape, `alpha` makes no sense, or `controls` asks for faces
-            or people.
+        ValueError: If frames differ in shape, or `alpha` makes no sense.
     """
     if not isinstance(style, Direction):
         style = Direction(((0.0, style),), ((0.0, alpha),))
@@ -170,14 +178,15 @@ class FilmPainter:
         stable: bool = False,
         jobs: int = 1,
         memory: int | None = None,
+        notice: Callable[[str], None] | None = None,
     ) -> None:
-        if controls.finds_regions:
-            raise ValueError("faces and people are not followed through frames; leave them out")
         self._model, self._direction, self._controls = model, direction, controls
         self._stabilizer = Stabilizer() if stable else None
         self._jobs = jobs
         self._memory = memory_limit(model, memory) // jobs
         self._field: StyleField | None = None
+        self._notice = notice
+        self._follower: Follower | None = None
 
     def paint(self, frames: Iterable[Shown], state: State | None = None) -> Iterator[Painted]:
         """Repaint frames in their order.
@@ -186,6 +195,12 @@ class FilmPainter:
             frames: The frames.
             state: What those before them have left, to go on where another run has ended.
         """
+        if self._controls.finds_regions:
+            from adain.video.following import Follower  # Most films need no networks for it.
+
+            self._follower = Follower(self._controls)
+            if state:
+                self._follower.resume(state.sighting, state.time)
         if self._stabilizer and state:
             self._stabilizer.resume(to_unit(state.source[..., :3]), to_unit(state.result[..., :3]))
         windows = self._with_looks(_windows(frames, state), state)
@@ -195,10 +210,15 @@ class FilmPainter:
                 # It is read and measured while this one is painted.
                 following = pool.submit(next, windows, None)
                 yield from self._paint_window(pool, window)
+        if self._follower and self._notice and state is None:
+            for missed in self._follower.missed:
+                self._notice(missed)
 
     def _paint_window(self, pool: ThreadPoolExecutor, window: _Window) -> Iterator[Painted]:
-        pairs = zip(window.frames, window.looks, strict=True)
-        painted = _ahead(pool, lambda pair: self._paint_frame(*pair), pairs, self._jobs)
+        nothing: list[Sighting | None] = [None] * len(window.frames)
+        sightings = window.sightings or nothing
+        given = zip(window.frames, window.looks, sightings, strict=True)
+        painted = _ahead(pool, lambda each: self._paint_frame(*each), given, self._jobs)
         last = len(window.frames) - 1
         for i, (frame, pixels) in enumerate(zip(window.frames, painted, strict=True)):
             if self._stabilizer:
@@ -211,10 +231,22 @@ class FilmPainter:
             if i == last:
                 assert window.seen is not None
                 seen = tuple(window.glances[-2 * REACH :])
-                state = State(window.looks[-1], window.seen, seen, frame.pixels, result)
+                state = State(
+                    window.looks[-1],
+                    window.seen,
+                    seen,
+                    frame.pixels,
+                    result,
+                    sightings[-1],
+                    frame.time,
+                )
             yield Painted(result, frame.time, state)
 
-    def _paint_frame(self, frame: Shown, look: Look) -> NDArray[np.float32]:
+    def _paint_frame(
+        self, frame: Shown, look: Look, sighting: "Sighting | None"
+    ) -> NDArray[np.float32]:
+        if sighting is not None:
+            look = self._placed_look(look, frame, sighting)
         style = look.style if isinstance(look.style, StyleStatistics) else look.style.styles[0]
         result = stylize_picture(
             self._model,
@@ -226,6 +258,14 @@ class FilmPainter:
         )
         return result.pixels
 
+    def _placed_look(self, look: Look, frame: Shown, sighting: "Sighting") -> Look:
+        """Return a look for what a frame shows."""
+        own = replace(look, style=self._style(frame, _joined(look.style), [sighting]))
+        if look.toward is None:
+            return own
+        other, share = look.toward
+        return replace(own, toward=(self._placed_look(other, frame, sighting), share))
+
     def _with_looks(self, windows: Iterator[_Window], state: State | None) -> Iterator[_Window]:
         """Yield windows with the look of each of their frames."""
         look, seen = (state.look, state.seen) if state else (None, None)
@@ -235,12 +275,14 @@ class FilmPainter:
                 shape = shape or frame.pixels.shape
                 if frame.pixels.shape != shape:
                     raise ValueError(f"frames differ in shape: {shape}, {frame.pixels.shape}")
-            if look is not None and look is (state and state.look):
+            if state and look is state.look:
                 # Masks are read again, not kept.
-                frame = window.frames[0]
-                style = look.style
-                assert isinstance(style, StyleStatistics)
-                look = replace(look, style=self._style(frame, self._working(frame), style))
+                style = self._style(window.frames[0], _joined(look.style), [state.sighting])
+                look = replace(look, style=style)
+            if self._follower:
+                pixels, times = zip(*window.frames, strict=True)
+                sightings = self._follower.follow(pixels, times, window.begins)
+                window = replace(window, sightings=sightings)
             for part in self._turns(window):
                 if part.begins:
                     look, seen = None, None
@@ -259,6 +301,7 @@ class FilmPainter:
                 window,
                 frames=window.frames[part],
                 glances=window.glances[part],
+                sightings=window.sightings[part],
                 begins=window.begins and start == 0,
             )
 
@@ -274,7 +317,8 @@ class FilmPainter:
             if _paints(look, moment) and (same or flat):
                 return replace(window, looks=[look] * count, seen=seen)
         pictures = [self._working(window.frames[i]) for i in measured]
-        style = self._style(window.frames[0], pictures[0], moment.style)
+        sightings = [window.sightings[i] for i in measured] if window.sightings else []
+        style = self._style(window.frames[0], moment.style, sightings)
         following = measure_look(
             self._model, pictures, style, moment.alpha, self._controls, self._memory
         )
@@ -290,16 +334,24 @@ class FilmPainter:
         side = max(picture.width, picture.height)
         return scale_image(picture, working_side(side, side, self._controls.stroke))
 
-    def _style(self, frame: Shown, working: Picture, style: StyleStatistics) -> Style:
-        """Return what holds where, as masks say, of a style or one for each of them."""
-        styles = style.split() if self._controls.masks else [style]
+    def _style(
+        self, frame: Shown, style: StyleStatistics, sightings: "Sequence[Sighting | None]"
+    ) -> Style:
+        """Return what holds where, as masks and sightings say, of a style or one for each part."""
+        controls = self._controls
+        styles = style.split() if controls.masks or controls.regions else [style]
+        picture = picture_from_array(frame.pixels, "frame")
+        side = max(picture.width, picture.height)
+        height, width = scaled_size(picture, working_side(side, side, controls.stroke))
         if self._field is None:
-            picture = picture_from_array(frame.pixels, "frame")
-            size = (working.height, working.width)
-            self._field = style_field(picture, size, styles, self._controls)
-        if self._field is None:
-            return style
-        return replace(self._field, styles=tuple(styles))
+            fixed = replace(controls, keep=NOTHING, only=EVERYWHERE, regions=())
+            self._field = style_field(picture, (height, width), styles, fixed)
+        field, seen = self._field, [each for each in sightings if each is not None]
+        if seen:
+            from adain.video.following import placed
+
+            field = placed(styles, seen, controls, (height, width), field)
+        return style if field is None else replace(field, styles=tuple(styles))
 
 
 def _windows(frames: Iterable[Shown], state: State | None) -> Iterator[_Window]:
@@ -334,6 +386,11 @@ def _common(glances: Sequence[Glance]) -> Glance:
     cells = np.stack([glance.cells for glance in glances]).mean(0)
     reached = np.stack([glance.reached for glance in glances]).mean(0)
     return Glance(cells.astype(np.float32), reached.astype(np.float32))
+
+
+def _joined(style: Style) -> StyleStatistics:
+    """Return one style, or those of a field beside one another."""
+    return style if isinstance(style, StyleStatistics) else stack_styles(style.styles)
 
 
 def _same(first: Moment, second: Moment) -> bool:

@@ -42,15 +42,12 @@ Examples:
   adain video harbour.mp4 preview.mp4 --style irises --preview 3s
   adain video harbour.mp4 painted.webm --style irises --style-at 0:12=senecio
   adain video harbour.mp4 painted.mp4 --style irises --strength-at 0:00=0 --strength-at 0:05=1
-  adain video dance.gif painted.gif --style the-great-wave
+  adain video dance.gif painted.gif --style the-great-wave --keep face
   adain video frames/ painted.mp4 --style irises --rate 24
 """
 
 
-NOT_OFFERED = (
-    *("format", "jpeg_quality", "bits", "keep_metadata", "quality", "alpha", "memory"),
-    *("keep", "only"),  # Faces move: what is found in one frame holds in that one only.
-)
+NOT_OFFERED = ("format", "jpeg_quality", "bits", "keep_metadata", "quality", "alpha", "memory")
 
 
 @spread(without=NOT_OFFERED)
@@ -73,7 +70,8 @@ def video(
         typer.Option(
             metavar="STYLE",
             help="A picture, or the name of a painting (see 'adain gallery list'), "
-            "'artist:NAME' or 'style:NAME'; repeat to mix, with NAME=WEIGHT.",
+            "'artist:NAME' or 'style:NAME'; repeat to mix, with NAME=WEIGHT, or for parts of the "
+            "picture, with NAME@person and NAME@background.",
         ),
     ] = None,
     style_at: Annotated[
@@ -134,14 +132,16 @@ def video(
     with usage():
         config = options.complete_config(config, look, alpha, mask, memory)
         first, *later = _plan_styles(style or (), style_at or ())
+        config = options.with_regions(config, first[1])
         strengths = _plan_strengths(config.alpha, strength_at or ())
         part = _part(start, end, preview)
         if jobs is not None and not 1 <= jobs <= 64:
             raise ValueError(f"jobs must be from 1 to 64, got {jobs}")
         if not 0.01 <= rate <= 1000:
             raise ValueError(f"rate must be from 0.01 to 1000 frames a second, got {rate}")
-        if later and config.controls.masks:
-            raise ValueError("styles that change need one style at a time; leave --mask out")
+        if later and (config.controls.masks or config.controls.regions):
+            where = "--mask" if config.controls.masks else "parts of the picture"
+            raise ValueError(f"styles that change need one style at a time; leave {where} out")
 
     from adain.engine.device import cores
     from gallery.use_cases.film_reading import open_film
@@ -278,7 +278,7 @@ def _find_style(texts: Sequence[str], database: str | None, config: StylizeConfi
 
     masks, url = len(config.controls.masks), database_url(database)
     with usage():
-        references = parse_references(texts)
+        references = parse_references(texts, regions=bool(config.controls.regions))
         if masks not in (0, 1, len(references)) or (
             masks and any(each.weight != 1 for each in references)
         ):

@@ -187,10 +187,11 @@ class _Run:
         resumed = done.frames
         number, at = done.count, done.frames
         size = done.state.result.shape[:2] if done.state else (0, 0)
+        missing: list[str] = []
         segment: Segment | None = None
         opened = time.perf_counter()
         try:
-            for painted in self._painted(done):
+            for painted in self._painted(done, missing.append):
                 if segment is None:
                     segment = self.parts.segment(number, at, self.film)
                     opened = time.perf_counter()
@@ -214,10 +215,11 @@ class _Run:
         if at == 0:
             raise FilmError(f"{self.film.path}: has no frames in that part of it")
         notes, incomplete = self._damage()
+        notes += missing
         notes += self._join(number)
         return Report(at, resumed, size[1], size[0], 0.0, tuple(notes), incomplete)
 
-    def _painted(self, done: "_Done") -> Iterator[Painted]:
+    def _painted(self, done: "_Done", notice: Callable[[str], None]) -> Iterator[Painted]:
         painter = FilmPainter(
             self.model,
             self.direction,
@@ -225,6 +227,7 @@ class _Run:
             stable=self.config.stable,
             jobs=self.config.jobs,
             memory=self.config.memory,
+            notice=notice,
         )
         yield from painter.paint(self._shown(done), done.state)
 
@@ -368,11 +371,16 @@ def _packed(state: State) -> dict[str, Any]:
         "features": look.maps.features,
         "source": state.source,
         "result": state.result,
+        "time": state.time,
         "cells": np.stack([each.cells for each in (state.seen, *state.glances)]),
         "reached": np.stack([each.reached for each in (state.seen, *state.glances)]),
         "matrices": np.array([match.matrix for match in look.matches]),
         "shifts": np.array([match.shift for match in look.matches]),
     }
+    if state.sighting is not None:
+        from adain.video.following import pack_sighting
+
+        values |= pack_sighting(state.sighting)
     for number, colors in enumerate(look.finish or ()):
         values |= {f"finish{number}_{name}": value for name, value in asdict(colors).items()}
     return values
@@ -396,4 +404,17 @@ def _unpacked(values: Any, style: StyleStatistics) -> State:
         tuple(Match(*pair) for pair in matches),
         finish,
     )
-    return State(look, glances[0], tuple(glances[1:]), values["source"], values["result"])
+    sighting = None
+    if "heads" in values:
+        from adain.video.following import unpack_sighting
+
+        sighting = unpack_sighting(values)
+    return State(
+        look,
+        glances[0],
+        tuple(glances[1:]),
+        values["source"],
+        values["result"],
+        sighting,
+        float(values["time"]),
+    )

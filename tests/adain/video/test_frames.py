@@ -137,11 +137,6 @@ def test_frames_are_read_as_they_are_needed_and_must_be_of_one_shape(
         list(stylize_frames(tiny_model, [scene(0), scene(0, 80)], style(tiny_model)))
 
 
-def test_faces_are_not_followed(tiny_model: Model) -> None:
-    with pytest.raises(ValueError, match="faces and people are not followed"):
-        stylize_frames(tiny_model, [], style(tiny_model), controls=Controls(keep="face"))
-
-
 def test_another_run_goes_on_as_if_there_were_one(
     tiny_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

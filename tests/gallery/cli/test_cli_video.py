@@ -67,6 +67,10 @@ def test_a_film_is_painted_and_told(tmp_path: Path) -> None:
     assert (facts["frames"], facts["width"], facts["resumed"]) == (12, 64, 0)
     assert "12 frames of 64x48" in result.stderr
     assert times_of(tmp_path / "b.mp4") == pytest.approx(times_of(source), abs=1e-6)
+    parts = ["--style", "irises@person", "--style", "senecio@background", "--keep", "face"]
+    result = CliRunner().invoke(app, ["video", str(source), str(tmp_path / "c.mp4"), *parts])
+    assert result.exit_code == 0, result.output
+    assert "no face found in any frame" in result.stderr
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 4 and "--overwrite" in result.output
     timed = ["--style-at", "0:00=irises", "--style-at", "0:00.2=senecio", "--fade", "0.1"]
@@ -87,6 +91,8 @@ def test_a_film_is_painted_and_told(tmp_path: Path) -> None:
         (["a.mp4", "b.mp4", "--style", "irises", "--preview", "x"], "one frame in N", 2),
         (["a.mp4", "b.mp4", "--style", "irises", "--style-at", "senecio"], "TIME=VALUE", 2),
         (["a.mp4", "b.mp4", "--style", "irises", "--strength-at", "0=9"], "alpha", 2),
+        (["a.mp4", "b.mp4", "--style", "irises@face", "--only", "face"], "both say where", 2),
+        (["a.mp4", "b.mp4", "--style", "x@face", "--style-at", "1=y"], "one style at a time", 2),
         (["a.mp4", "no/b.mp4", "--style", "irises"], "no such folder", 2),
         (["text.mp4", "b.mp4", "--style", "irises"], "not a film", 4),
         (["none.mp4", "b.mp4", "--style", "irises"], "no such file", 4),
