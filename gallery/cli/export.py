@@ -9,6 +9,7 @@ import typer
 from gallery.cli import options
 from gallery.cli.streams import complain, emit, progress
 from gallery.config import StylizeConfig, database_url
+from gallery.errors import OutputError
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -36,11 +37,31 @@ def site(
         list[str] | None,
         typer.Option(metavar="NAME", help="Only of this movement; repeat for more."),
     ] = None,
+    only: Annotated[
+        Path | None,
+        typer.Option(
+            "--list", metavar="FILE", help="Only paintings that a text file names, one a line."
+        ),
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="At most so many, those that were learnt first."),
     ] = None,
+    previews: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Paintings that get a picture of their own; visitors' devices paint the others.",
+        ),
+    ] = 2000,
     title: Annotated[str, typer.Option(metavar="TEXT", help="Title of the page.")] = "adain",
+    intro: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Markdown to say below the title.")
+    ] = None,
+    logo: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A picture: beside the title, and as icon.")
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a site that is there.")
     ] = False,
@@ -56,10 +77,18 @@ def site(
     visitor. Prints the folder.
     """
     from gallery.database.gallery import open_gallery
-    from gallery.use_cases.site import check_folder, choose_paintings, export_site, find_runtime
+    from gallery.use_cases.site import (
+        SiteConfig,
+        check_folder,
+        check_runtime,
+        choose_paintings,
+        export_site,
+    )
 
     check_folder(folder, overwrite)
-    find_runtime()
+    check_runtime()
+    config = SiteConfig(title, _text(intro) if intro else "", logo, previews)
+    names = [line for line in map(str.strip, _text(only).splitlines()) if line] if only else []
     gallery = open_gallery(database_url(database))
     groups = [
         gallery.find_group(kind, name)
@@ -67,14 +96,23 @@ def site(
         for name in names or ()
     ]
     network = options.load_network(model, device)
-    chosen = choose_paintings(network, gallery, groups, limit)
-    with progress(len(chosen), quiet, "painting previews") as advance:
-        export_site(network, chosen, folder, title, overwrite, advance)
+    selection = choose_paintings(network, gallery, groups, limit, names)
+    count = len(selection.paintings)
+    with progress(count, quiet, "writing paintings") as advance:
+        export_site(network, selection, folder, config, overwrite, advance)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if as_json:
-        facts = {"folder": str(folder), "paintings": len(chosen), "bytes": size}
+        facts = {"folder": str(folder), "paintings": count, "bytes": size}
         emit(json.dumps(facts))
         return
     emit(str(folder))
     if not quiet:
-        complain(f"{len(chosen)} paintings, {size / 1e6:.1f} MB")
+        complain(f"{count} paintings, {size / 1e6:.1f} MB")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise OutputError(f"{path}: cannot be read as text ({why})") from error

@@ -1,8 +1,11 @@
-// Requests to the service; every failure is an ApiError with a code.
+// Requests to the service, or to what answers in its place; every failure is an ApiError with a code.
 
 const ROOT = "/api/v1";
 const KEY = "adain-key";
 const PATIENCE = 90_000; // Milliseconds: longer than the service lets a request wait.
+
+// The version of a site of plain files, which has no service; else "".
+export const site = document.documentElement.dataset.site ?? "";
 
 export class ApiError extends Error {
   constructor(code, detail, seconds = 0) {
@@ -23,7 +26,10 @@ export function onLocked(ask) {
   askForKey = ask;
 }
 
+const catalogue = () => import("./site/catalogue.js");
+
 export async function request(path, options = {}) {
+  if (site) return (await catalogue()).answer(path, options);
   const key = sessionStorage.getItem(KEY);
   const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
   const { patience = PATIENCE, signal, ...rest } = options;
@@ -78,9 +84,62 @@ export function order({ photo, parts, masks = [], ...values }) {
   return { query, body };
 }
 
-export function stylize({ signal, ...settings }) {
+// What paints in place of the service: a device, and whether it does so alone.
+let painter = null;
+let isAlone = false;
+
+export function paintWith(device, alone = false) {
+  painter = device;
+  isAlone = alone;
+}
+
+// Whether pictures are painted on this device.
+export function paintsHere() {
+  return painter !== null;
+}
+
+// `print` is a picture that is saved: where there is a service, it paints that.
+export async function stylize({ signal, print = false, ...settings }) {
+  if (painter && (isAlone || (!print && !needsService(settings)))) {
+    try {
+      return new Response((await painter.stylize({ signal, flatten: isAlone, ...settings })).blob);
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      if (isAlone) throw new ApiError(error.code ?? "failed", error.message);
+      if (error.code === "no-webassembly") paintWith(null);
+      // The service can.
+    }
+  }
   const { query, body } = order({ format: "jpeg", quality: 90, ...settings });
   return request(`/stylize?${query}`, { method: "POST", body, signal });
+}
+
+function needsService({ keep = "none" }) {
+  return keep !== "none";
+}
+
+// The vector of what a name stands for, and what was learnt of it: {vector, adapter}.
+const styles = new Map();
+
+export function styleOf(name) {
+  if (!styles.has(name)) {
+    const found = readStyle(name);
+    styles.set(name, found);
+    found.catch(() => styles.delete(name));
+    if (styles.size > 200) styles.delete(styles.keys().next().value);
+  }
+  return styles.get(name);
+}
+
+async function readStyle(name) {
+  const { readTensors } = await import("./device/tensors.js");
+  if (site) {
+    const { vector, adapter } = await (await catalogue()).styleOf(name);
+    return { vector, adapter: adapter && readTensors(adapter).tensors };
+  }
+  const answer = await request(`/style?${new URLSearchParams({ style: name })}`);
+  const { vector, ...adapter } = readTensors(await answer.arrayBuffer()).tensors;
+  return { vector: vector.values, adapter: Object.keys(adapter).length ? adapter : null };
 }
 
 // The service and its limits: {max_side, max_pixels, max_body, ...}.
@@ -96,6 +155,12 @@ export async function readByService(file) {
   const answer = await request("/photo", { method: "POST", body: file });
   const [width, height] = answer.headers.get("X-Picture-Size").split("x").map(Number);
   return { blob: await answer.blob(), width, height };
+}
+
+// A frame of a film that only the service can read, and its length.
+export async function readFrame(file, at) {
+  const answer = await request(`/frame?at=${at}`, { method: "POST", body: file });
+  return { blob: await answer.blob(), seconds: Number(answer.headers.get("X-Film-Seconds")) };
 }
 
 // Server-sent events of a job, read by fetch because EventSource cannot send a key.
@@ -120,12 +185,23 @@ export async function startJob(settings) {
   return (await request(`/jobs?${query}`, { method: "POST", body })).json();
 }
 
+// Adds a painting to the gallery, and returns what the gallery says of it.
+export async function addPainting(title, file) {
+  return (await request(`/paintings?${new URLSearchParams({ title })}`, { method: "POST", body: file })).json();
+}
+
+// Begins a job that learns a painting from its picture.
+export async function startLearning(slug, picture, steps) {
+  return (await request(`/paintings/${encodeURIComponent(slug)}/learn?steps=${steps}`, { method: "POST", body: picture })).json();
+}
+
 export function endJob(id) {
   return request(`/jobs/${id}`, { method: "DELETE" });
 }
 
 // The socket for live frames.
 export function liveSocket() {
+  if (site) throw new ApiError("not-here", "A site has no service.");
   const key = sessionStorage.getItem(KEY);
   const place = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${ROOT}/live`;
   return new WebSocket(place, key ? ["adain", key] : ["adain"]);

@@ -32,7 +32,12 @@ export class Cards {
     this.watch.observe(image);
   }
 
-  // Shows a photo on all cards; null is the example.
+  // Of the example most cards have a picture already.
+  #isShown(preview) {
+    return this.#photo.isExample === true && preview !== "";
+  }
+
+  // Shows a photo on all cards.
   use(photo) {
     if (photo === this.#photo) return;
     this.#now?.stop.abort();
@@ -48,12 +53,12 @@ export class Cards {
     const { style, preview } = image.dataset;
     const known = this.#painted.get(style);
     image.classList.toggle("waiting", !known);
-    if (!this.#photo) showPicture(image, preview).catch(() => {});
-    else image.src = known ?? this.#url;
+    if (known || (this.#photo && !this.#isShown(preview))) image.src = known ?? this.#url;
+    else if (preview) showPicture(image, preview).catch(() => {});
   }
 
   #next() {
-    return this.#photo && [...this.#inView].find((image) => image.isConnected && !image.dataset.failed && !this.#painted.has(image.dataset.style));
+    return this.#photo && [...this.#inView].find((image) => image.isConnected && !image.dataset.failed && !this.#isShown(image.dataset.preview) && !this.#painted.has(image.dataset.style));
   }
 
   async #run() {

@@ -1,10 +1,12 @@
 // The camera, painted as it goes. Frames go through a WebSocket, two at a time so that the network
-// always has one; where there is no socket each is a request. A new frame is taken only when an old
+// always has one; where there is no socket each is a request, or the device paints it. A new frame is taken only when an old
 // one has come back, so the picture never lags behind.
 
-import { liveSocket, stylize } from "./api.js";
+import { liveSocket, paintsHere, stylize } from "./api.js";
 
 const SIDE = 320;
+const LEAST_SIDE = 128; // On a device that is slow.
+const RATE = 8; // Pictures a second that a device should hold.
 const ARRIVALS = 12; // Of which the rate is the mean.
 const AGAIN = 3000; // Milliseconds before another socket is tried.
 
@@ -15,6 +17,7 @@ export class Live {
   #wire = null;
   #tried = 0;
   #arrivals = [];
+  #side = SIDE;
 
   constructor({ settings, show, failed }) {
     Object.assign(this, { settings, show, failed });
@@ -69,18 +72,20 @@ export class Live {
     const stream = this.#stream;
     while (this.#stream === stream) {
       const { parts, ...values } = this.settings();
-      const wire = this.#wire?.isOpen && !parts.some((part) => part.file) ? this.#wire : null;
+      const wire = this.#wire?.isOpen && !paintsHere() && !parts.some((part) => part.file) ? this.#wire : null;
       if (!wire && !first) return;
-      if (!this.#wire?.isOpen && performance.now() > this.#tried + AGAIN) this.#connect();
+      if (!this.#wire?.isOpen && !paintsHere() && performance.now() > this.#tried + AGAIN) this.#connect();
       try {
-        const photo = await this.#frame(SIDE, 0.85);
+        const begun = performance.now();
+        const photo = await this.#frame(paintsHere() ? this.#side : SIDE, 0.85);
         if (this.#stream !== stream) return;
         if (wire && !wire.isOpen) continue;
         const blob = wire
           ? await wire.paint({ style: parts.map((part) => `${part.style}=${part.weight}`), ...values, quality: 80 }, photo)
           : await (await stylize({ photo, parts, ...values, quality: 80 })).blob();
         if (this.#stream !== stream) return;
-        this.show(blob, this.#rate(), wire ? "socket" : "requests");
+        this.show(blob, this.#rate(), wire ? "socket" : paintsHere() ? "device" : "requests");
+        if (paintsHere()) this.#fit(performance.now() - begun);
         this.failed(null);
       } catch (error) {
         if (this.#stream !== stream) return;
@@ -89,6 +94,12 @@ export class Live {
         await new Promise((resolve) => setTimeout(resolve, 1000 * (error.seconds || 1)));
       }
     }
+  }
+
+  // Frames are as large as the device can paint them at the rate.
+  #fit(milliseconds) {
+    const wanted = this.#side * Math.sqrt(1000 / RATE / milliseconds);
+    this.#side = Math.round(Math.min(SIDE, Math.max(LEAST_SIDE, 0.7 * this.#side + 0.3 * wanted)));
   }
 
   #rate() {

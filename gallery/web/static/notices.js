@@ -1,15 +1,22 @@
 // What went wrong and is not solved yet. The worst is shown, of those the newest, in view until it is
 // solved or closed.
 
-import { ApiError, isPassing } from "./api.js";
+import { ApiError, isPassing, site } from "./api.js";
 
 const byId = (id) => document.getElementById(id);
 const TEXTS = {
-  offline: "The service does not answer. What is shown is kept, and it is asked again.",
+  offline: site
+    ? "There is no connection, and this was not seen before. It is asked for again."
+    : "The service does not answer. What is shown is kept, and it is asked again.",
   busy: "Others are painting too. One moment…",
   "too-many-requests": "That was very fast. One moment…",
   "body-too-large": "This photo is too large to send.",
   "picture-too-large": "This photo has too many pixels.",
+  "no-memory": "This device has no memory left for that. Close other pages, take coarser strokes or a smaller photo.",
+  "no-webassembly": "This browser cannot run the network: WebAssembly is switched off, as in Lockdown Mode. Allow it for this page, or use another browser.",
+  "beyond-device": "Strokes this fine are too much for this device. Take coarser ones, or a smaller photo.",
+  damaged: "What this browser has kept of the page is damaged, and so is what was fetched anew. Reload the page; if that does not help, its files were not copied whole.",
+  failed: "The browser stopped painting. Choose a painting to start it again.",
   "torch-missing": "This service cannot paint in best quality: PyTorch is not installed there.",
 };
 

@@ -15,6 +15,7 @@ import { StylizeRequests } from "./requests.js";
 import { readPhoto } from "./photo.js";
 import { Render } from "./render.js";
 import { Saving } from "./saving.js";
+import { Where } from "./where.js";
 
 const byId = (id) => document.getElementById(id);
 const FIRST = "cafe-terrace-at-night";
@@ -54,6 +55,7 @@ const render = new Render({
   show: () => goBack(tries.find((each) => each.name === bestName)),
   failed: (error) => notice("render", error),
 });
+const where = new Where({ say, changed: () => photo && paint(), failed: (error) => notice("device", error) });
 const tries = [];
 let wanted = null; // The settings of the pass that is to be shown; none while another picture is.
 let growing = null; // The settings of a render whose picture is shown.
@@ -116,7 +118,7 @@ function put(next) {
   if (brush.isOn) brush.toggle(false);
   viewer.put(photo);
   brush.put(photo);
-  cards.use(photo.isExample ? null : photo);
+  cards.use(photo);
   many.mark(photo);
   if (linked && !photo.isExample) {
     brush.set(brush.read(linked));
@@ -181,6 +183,7 @@ function painted({ blob, settings, moving, milliseconds }) {
   say(`Painted in the style of ${settings.title}, in ${Math.round(milliseconds)} ms.`);
   keep(blob, settings);
   many.paint(settings);
+  where.rest(photo);
 }
 
 // Whatever is shown is what is saved, copied and sent.
@@ -550,7 +553,7 @@ onLocked((again) => new Promise((resolve) => {
   dialog.addEventListener("close", () => resolve(byId("key").value), { once: true });
 }));
 
-navigator.serviceWorker?.register("/offline.js").catch(() => {}); // It only makes the page open sooner.
+navigator.serviceWorker?.register(new URL("../offline.js", import.meta.url)).catch(() => {}); // It only makes the page open sooner.
 connectPhotos();
 connectControls();
 gallery.open();

@@ -1,6 +1,6 @@
 // Photos: upright, and small enough to send at every move. What this browser cannot read, the service may.
 
-import { ApiError, isPassing, readByService } from "./api.js";
+import { ApiError, isPassing, readByService, site } from "./api.js";
 import { DRAFT_SIDE, FULL_SIDE } from "./requests.js";
 
 const CARD_SIDE = 224;
@@ -39,6 +39,7 @@ export async function readPhoto(file) {
 }
 
 async function askService(file) {
+  if (site) throw new Error("This browser cannot read that file as a picture. JPEG, PNG, WebP and AVIF work; an iPhone takes JPEG with Settings > Camera > Formats > Most Compatible.");
   try {
     return await readByService(file);
   } catch (error) {

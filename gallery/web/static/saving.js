@@ -1,11 +1,12 @@
 // What is shown goes out: downloaded, copied, sent. One pass is painted anew in the size of the photo; a
 // picture in best quality is saved as it is.
 
-import { endJob, jobEvents, request, serviceLimits, startJob, stylize } from "./api.js";
+import { endJob, jobEvents, request, serviceLimits, site, startJob, stylize } from "./api.js";
 import { fitted } from "./photo.js";
 
 const byId = (id) => document.getElementById(id);
 const BIG = 3e6; // Pixels from which a picture is a job: with progress, and no limit of time.
+const WHO = site ? "this device" : "the service";
 const SUFFIX = { jpeg: "jpg", png: "png" };
 
 export class Saving {
@@ -33,12 +34,12 @@ export class Saving {
     let side = own;
     if (photo.width * photo.height > pixels) {
       side = Math.floor(own * Math.sqrt(pixels / (photo.width * photo.height))) - 1;
-      reasons.push(`the service takes at most ${Math.round(pixels / 1e6)} megapixels`);
+      reasons.push(`${WHO} takes at most ${Math.round(pixels / 1e6)} megapixels`);
     }
     const sent = side < own || photo.file.size > bytes;
     if (side > longest) {
       side = longest;
-      reasons.splice(0, 1, `the service paints at most ${longest} pixels a side`);
+      reasons.splice(0, 1, `${WHO} paints at most ${longest} pixels a side`);
     }
     const scale = side / own;
     return { width: Math.round(photo.width * scale), height: Math.round(photo.height * scale), side, sent, reason: reasons[0] ?? "" };
@@ -55,7 +56,7 @@ export class Saving {
   async paint({ photo, parts, values, masks }, format) {
     const plan = await this.plan(photo);
     const order = { photo: await fitted(photo, plan), parts, masks: (await masks) ?? [], ...values, format, quality: 95 };
-    if (plan.width * plan.height < BIG) return (await stylize(order)).blob();
+    if (site || plan.width * plan.height < BIG) return (await stylize({ ...order, print: true })).blob();
     const { id } = await startJob(order);
     this.#job = id;
     if (this.#stopped) this.#stop();

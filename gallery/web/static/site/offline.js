@@ -2,7 +2,7 @@
 // so that the network may use several cores, whatever headers the host gives.
 
 const KEPT = 'adain-site';
-const LASTING = /\/(runtime|network|paintings|vectors|previews|adapters)\//;
+const LASTING = /\?[0-9a-f]{12}(-again)?$/;  // Of this version alone.
 const HEADERS = { 'Cross-Origin-Opener-Policy': 'same-origin',
   'Cross-Origin-Embedder-Policy': 'require-corp', 'Cross-Origin-Resource-Policy': 'same-origin' };
 
@@ -37,6 +37,7 @@ async function keep(cache, request, response) {
     for (const each of former) if (each.url !== request.url) await cache.delete(each);
   } catch {
     // No room: the site works all the same while there is a network.
+    for (const page of await self.clients.matchAll()) page.postMessage('no-room');
   }
 }
 

@@ -2,7 +2,7 @@
 
 const HALVES = halves();
 
-/** Read a safetensors file: its tensors by name, float32, and its metadata. */
+/** Read a safetensors file: its tensors by name, float32 or bytes, and its metadata. */
 export function readTensors(buffer) {
   const length = Number(new DataView(buffer).getBigUint64(0, true));
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
@@ -11,8 +11,8 @@ export function readTensors(buffer) {
   const tensors = {};
   for (const [name, { dtype, shape, data_offsets: [start, end] }] of Object.entries(header)) {
     const bytes = buffer.slice(8 + length + start, 8 + length + end);
-    const values = dtype === 'F16' ? Float32Array.from(new Uint16Array(bytes), half => HALVES[half])
-      : new Float32Array(bytes);
+    const values = dtype === 'U8' ? new Uint8Array(bytes) : dtype === 'F16'
+      ? whole(new Uint16Array(bytes)) : new Float32Array(bytes);
     tensors[name] = { shape, values };
   }
   return { tensors, metadata };
@@ -50,6 +50,12 @@ function low(up, down) {
     }
   }
   return result;
+}
+
+function whole(bits) {
+  const values = new Float32Array(bits.length);
+  for (let i = 0; i < bits.length; i++) values[i] = HALVES[bits[i]];
+  return values;
 }
 
 /** Return the number that each pattern of 16 bits stands for. */

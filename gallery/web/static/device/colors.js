@@ -1,24 +1,35 @@
 // Colours: mean and covariance of pixels, and the maps that give a picture those of another.
 // As adain/styles/colors.py, adain/styles/recoloring.py, adain/painting/matching.py do it.
 
+import { unit } from './numbers.js';
+
 const RECOLOR = { ridge: 3e-4, gains: [0.1, 3] };
 const MATCH = { ridge: 1e-5, gains: [0, 3] };
 const LOW = -0.5, HIGH = 1.5;
 
-/** Return the mean (3) and covariance (9) of pixels, RGB in one row; clipped if asked. */
-export function measureColors(pixels, low = -Infinity, high = Infinity) {
-  const total = [0, 0, 0], products = [0, 0, 0, 0, 0, 0];
-  for (let i = 0; i < pixels.length; i += 3) {
+/**
+ * Return the mean (3) and covariance (9) of pixels, RGB in one row; null of none.
+ *
+ * @param limits between which values count as they are
+ * @param weights how much each pixel counts, by default all alike
+ */
+export function measureColors(pixels, limits = [-Infinity, Infinity], weights = null) {
+  const [low, high] = limits;
+  let count = 0, tr = 0, tg = 0, tb = 0, rr = 0, rg = 0, rb = 0, gg = 0, gb = 0, bb = 0;
+  for (let at = 0, i = 0; at < pixels.length; at += 3, i++) {
+    const weight = weights ? weights[i] : 1;
     // Sums of small numbers lose less.
-    const r = Math.min(Math.max(pixels[i], low), high) - 0.5;
-    const g = Math.min(Math.max(pixels[i + 1], low), high) - 0.5;
-    const b = Math.min(Math.max(pixels[i + 2], low), high) - 0.5;
-    total[0] += r; total[1] += g; total[2] += b;
-    products[0] += r * r; products[1] += r * g; products[2] += r * b;
-    products[3] += g * g; products[4] += g * b; products[5] += b * b;
+    const r = Math.min(Math.max(pixels[at], low), high) - 0.5;
+    const g = Math.min(Math.max(pixels[at + 1], low), high) - 0.5;
+    const b = Math.min(Math.max(pixels[at + 2], low), high) - 0.5;
+    count += weight;
+    tr += weight * r; tg += weight * g; tb += weight * b;
+    rr += weight * r * r; rg += weight * r * g; rb += weight * r * b;
+    gg += weight * g * g; gb += weight * g * b; bb += weight * b * b;
   }
-  const count = pixels.length / 3;
-  return distribution(total.map(each => each / count), products.map(each => each / count), 0.5);
+  if (!count) return null;
+  return distribution([tr, tg, tb].map(each => each / count),
+    [rr, rg, rb, gg, gb, bb].map(each => each / count), 0.5);
 }
 
 /** Return the colours that the nine numbers at the end of a style vector stand for. */
@@ -54,20 +65,36 @@ function blend(photo, style, alpha) {
     covariance: mix(photo.covariance, style.covariance) };
 }
 
-/** Give what was painted, in place, the colours of a style, at less than full strength some of
-    those of the photo. */
-export function matchColors(painted, photo, style, alpha) {
-  const wanted = alpha >= 1 ? style : blend(measureColors(photo), style, alpha);
-  const [a, b, c, d, e, f, g, h, i, x, y, z] =
-    affine(measureColors(painted, LOW, HIGH), wanted, MATCH);
-  const unit = value => Math.min(Math.max(value, 0), 1);
+/**
+ * Give what was painted, in place, the colours of its styles, at less than full strength some of
+ * those of the photo.
+ *
+ * @param styles colours of each style
+ * @param places the share of each style at each pixel, or null for one style everywhere
+ */
+export function matchColors(painted, photo, styles, alpha, places = null) {
+  const maps = styles.map((style, i) => {
+    const before = alpha >= 1 ? null : measureColors(photo, undefined, places?.[i]);
+    const found = measureColors(painted, [LOW, HIGH], places?.[i]);
+    if (!found) return null;  // A style that has no place.
+    return affine(found, before ? blend(before, style, alpha) : style, MATCH);
+  });
   for (let at = 0; at < painted.length; at += 3) {
     const red = Math.min(Math.max(painted[at], LOW), HIGH);
     const green = Math.min(Math.max(painted[at + 1], LOW), HIGH);
     const blue = Math.min(Math.max(painted[at + 2], LOW), HIGH);
-    painted[at] = unit(a * red + b * green + c * blue + x);
-    painted[at + 1] = unit(d * red + e * green + f * blue + y);
-    painted[at + 2] = unit(g * red + h * green + i * blue + z);
+    let r = red, g = green, b = blue;
+    for (let i = 0; i < maps.length; i++) {
+      const map = maps[i];
+      if (!map) continue;
+      const share = places ? places[i][at / 3] : 1;
+      r += share * (map[0] * red + map[1] * green + map[2] * blue + map[9] - red);
+      g += share * (map[3] * red + map[4] * green + map[5] * blue + map[10] - green);
+      b += share * (map[6] * red + map[7] * green + map[8] * blue + map[11] - blue);
+    }
+    painted[at] = unit(r);
+    painted[at + 1] = unit(g);
+    painted[at + 2] = unit(b);
   }
 }
 
@@ -81,7 +108,7 @@ function affine(source, target, { ridge, gains }) {
 }
 
 /** Return the symmetric matrix T with T source T = target, its gains held to limits. */
-function transport(source, target, [least, largest]) {
+export function transport(source, target, [least, largest]) {
   const root = power(source, 0.5), inverse = power(source, -0.5);
   const middle = power(product(product(root, target), root), 0.5);
   const { values, vectors } = eigen(product(product(inverse, middle), inverse));

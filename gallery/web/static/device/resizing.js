@@ -1,4 +1,6 @@
-// Bicubic interpolation of rows of RGB, as adain/imaging/interpolation.py does it.
+// Interpolation of rows of RGB and of planes, as adain/imaging/interpolation.py does it.
+
+import { rounded } from './numbers.js';
 
 /** Return pixels (h, w, 3) at another size, without aliases. */
 export function resized(pixels, [h, w], [height, width]) {
@@ -39,12 +41,48 @@ function* scaledRows(pixels, w, rows, columns) {
   }
 }
 
-function antialiased(old, size) {
-  const scale = Math.max(old / size, 1), reach = 2 * scale;
+/** Return a plane (h, w) at another size, linear between its values, without aliases. */
+export function scaledPlane(values, [h, w], [height, width]) {
+  if (h === height && w === width) return values;
+  return separable(values, w, antialiased(h, height, LINEAR), antialiased(w, width, LINEAR));
+}
+
+/** Return a plane blurred by a Gaussian; at the border its window is cut. */
+export function blurred(values, [height, width], sigma) {
+  const radius = Math.max(1, rounded(3 * sigma));
+  const kernel = { reach: radius, weight: x => Math.exp(-0.5 * (x / sigma) ** 2) };
+  return separable(values, width, antialiased(height, height, kernel),
+    antialiased(width, width, kernel));
+}
+
+function separable(values, w, rows, columns) {
+  const width = columns.length, h = values.length / w;
+  const wide = new Float32Array(h * width), result = new Float32Array(rows.length * width);
+  for (let y = 0; y < h; y++) {
+    for (let x = 0; x < width; x++) {
+      const { taps, weights } = columns[x];
+      for (let k = 0; k < taps.length; k++) wide[y * width + x] += weights[k] * values[y * w + taps[k]];
+    }
+  }
+  for (const [y, { taps, weights }] of rows.entries()) {
+    for (let k = 0; k < taps.length; k++) {
+      const from = taps[k] * width, weight = weights[k];
+      for (let x = 0; x < width; x++) result[y * width + x] += weight * wide[from + x];
+    }
+  }
+  return result;
+}
+
+const CUBIC = { reach: 2, weight: x => cubic(x, -0.5) };
+const LINEAR = { reach: 1, weight: x => Math.max(1 - Math.abs(x), 0) };
+
+/** Return what new places are made of: the old ones within a kernel's reach, cut at the ends. */
+function antialiased(old, size, kernel = CUBIC) {
+  const scale = Math.max(old / size, 1), reach = kernel.reach * scale;
   return places(old, size).map(place => {
     const taps = around(place, reach).filter(each => each >= 0 && each < old
       && Math.abs(each - place) <= reach);
-    const weights = taps.map(each => cubic((each - place) / scale, -0.5));
+    const weights = taps.map(each => kernel.weight((each - place) / scale));
     const sum = weights.reduce((a, b) => a + b);
     return { taps, weights: weights.map(each => each / sum) };
   });

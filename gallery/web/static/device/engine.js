@@ -1,5 +1,5 @@
 // The network: one ONNX graph for each stage, run by onnxruntime-web on a whole picture.
-// As adain/engine/onnx_engine.py, which cuts each stage into bands.
+// As adain/engine/onnx_engine.py, which cuts each stage into bands: here that gains no time.
 
 import { merged } from './tensors.js';
 
@@ -11,6 +11,8 @@ export class Engine {
    * @param network what network.json says
    * @param weights tensors of the network, by name
    * @param graphs content of each graph, by name
+   *
+   * It paints once `open` is done.
    */
   constructor(ort, network, weights, graphs) {
     this.ort = ort;
@@ -21,9 +23,20 @@ export class Engine {
     this.decoders = new Map();
   }
 
-  /** Return what each layer keeps, with mean and variance of its channels. */
-  async encode(tile, [height, width], colors, share) {
-    this.encoders ??= Promise.all(this.network.encode.map(name => this.session(name, this.weights)));
+  /** Make ready what every picture needs. */
+  async open() {
+    this.encoders = Promise.all(this.network.encode.map(name => this.session(name, this.weights)));
+    await Promise.all([this.encoders, this.decoder('decode', null, 1)]);
+  }
+
+  /**
+   * Return what each layer keeps, with mean and variance of its channels.
+   *
+   * @param tile RGB of a picture whose sides are multiples of 8
+   * @param colors matrix and shift for each style, 12 numbers
+   * @param shares { values, dims }: how far each pixel is recolored for each style
+   */
+  async encode(tile, [height, width], colors, shares) {
     const features = [], means = [], variances = [];
     let passed = this.floats(tile, [height, width, 3]);
     for (const [i, session] of (await this.encoders).entries()) {
@@ -35,8 +48,8 @@ export class Engine {
       if (i) feeds.features = passed;
       else {
         feeds.tile = passed;
-        feeds.colors = this.floats(colors, [1, 12]);
-        feeds.shares = this.floats(Float32Array.of(share), [1, 1, 1]);
+        feeds.colors = this.floats(colors, [colors.length / 12, 12]);
+        feeds.shares = this.floats(shares.values, shares.dims);
       }
       const results = await session.run(feeds);
       const [mean, variance, layer, pooled] = session.outputNames.map(name => results[name]);
@@ -48,13 +61,20 @@ export class Engine {
     return { features, means, variances };
   }
 
-  /** Return what features are painted as, (h, w, 3), unclamped. */
-  async decode(features, maps, adapter, alpha) {
-    const style = this.floats(maps, [1, maps.length]);
-    const shares = this.floats(Float32Array.of(1), [1, 1, 1]);
+  /**
+   * Return what features are painted as, (h, w, 3), unclamped.
+   *
+   * @param maps those of each style, one after the other
+   * @param shares { values, dims } of each layer
+   */
+  async decode(features, maps, shares, adapter, alpha) {
+    const count = shares[0].dims[0];
+    const kind = shares[0].values.length > 1 ? 'blend' : 'decode';
+    const style = this.floats(maps, [count, maps.length / count]);
     let painted;
-    for (const [stage, session] of await this.decoder(adapter, alpha)) {
-      const feeds = { style, shares, pads: this.pads() };
+    for (const [stage, session] of await this.decoder(kind, adapter, alpha)) {
+      const share = shares[stage.depth - 1];
+      const feeds = { style, shares: this.floats(share.values, share.dims), pads: this.pads() };
       if (stage.adds) feeds.photo = features[stage.depth - 1];
       if (painted) feeds.features = painted;
       const results = await session.run(feeds);
@@ -64,14 +84,14 @@ export class Engine {
   }
 
   /** Return the stages of the decoder with an adapter merged, of which some are kept. */
-  decoder(adapter, alpha) {
+  decoder(kind, adapter, alpha) {
     const strength = adapter ? Math.min(Math.max(alpha, 0), 1) : 0;
-    const key = strength ? `${adapter.key} ${strength}` : '';
-    if (!this.decoders.has(key)) this.decoders.set(key, this.openDecoder(adapter, strength));
+    const key = strength ? `${adapter.key} ${strength} ${kind}` : kind;
+    if (!this.decoders.has(key)) this.decoders.set(key, this.openDecoder(kind, adapter, strength));
     const found = this.decoders.get(key);
     this.decoders.delete(key);
     this.decoders.set(key, found);
-    for (const old of [...this.decoders.keys()].filter(Boolean).slice(0, -KEPT)) {
+    for (const old of [...this.decoders.keys()].filter(each => each.includes(' ')).slice(0, -KEPT)) {
       this.decoders.get(old).then(stages => stages.forEach(([, session]) => session.release()),
         () => {});
       this.decoders.delete(old);
@@ -80,16 +100,18 @@ export class Engine {
     return found;
   }
 
-  async openDecoder(adapter, strength) {
+  async openDecoder(kind, adapter, strength) {
     const weights = strength ? merged(this.weights, prefixed(adapter.tensors), strength)
       : this.weights;
     return Promise.all(this.network.decode.map(
-      async stage => [stage, await this.session(stage.graph, weights)]));
+      async stage => [stage, await this.session(`${kind}${stage.depth}`, weights)]));
   }
 
   session(name, weights) {
-    const externalData = Object.entries(weights).map(([path, { values }]) => (
-      { path, data: new Uint8Array(values.buffer, values.byteOffset, values.byteLength) }));
+    const wanted = name.startsWith('encode') ? /^encoder\./ : /^(decoder\.|encoder\.conv1_1\.)/;
+    const externalData = Object.entries(weights).filter(([path]) => wanted.test(path))
+      .map(([path, { values }]) => (
+        { path, data: new Uint8Array(values.buffer, values.byteOffset, values.byteLength) }));
     // Pictures of any size would each keep memory of their own.
     return this.ort.InferenceSession.create(this.graphs[name], { externalData,
       executionProviders: ['wasm'], logSeverityLevel: 3,

@@ -1,0 +1,123 @@
+// The device as an engine: takes the orders that a service takes, and gives the same pictures.
+
+const START = 60_000;    // Milliseconds that starting may take beside the downloads.
+const SILENCE = 120_000; // The same of a picture, while the page is seen.
+
+export class DeviceError extends Error {
+  constructor(code, detail) {
+    super(detail);
+    this.code = code;
+  }
+}
+
+export class Device {
+  #worker = null;
+  #opened = null;
+  #waiting = new Map();
+  #asked = 0;
+  #keys = new WeakMap();
+  #last = Promise.resolve();
+
+  /**
+   * @param network returns the network, a file that `Engine` reads
+   * @param style returns { vector, adapter: tensors or null } of what a name stands for
+   * @param version names what is fetched
+   */
+  constructor({ network, style, version }) {
+    Object.assign(this, { network, style, version });
+  }
+
+  /** Make it ready; what was damaged on the way is fetched anew, once. */
+  open() {
+    this.#opened ??= this.#open().catch(async error => {
+      this.close();
+      if (error.code !== 'damaged') throw error;
+      await forget();
+      return this.#open('again');
+    }).catch(error => {
+      this.close();
+      throw error;
+    });
+    return this.#opened;
+  }
+
+  async #open(again = '') {
+    const query = [this.version, again].filter(Boolean).join('-');
+    this.#worker = new Worker(new URL(`worker.js?${query}`, import.meta.url), { type: 'module' });
+    this.#worker.addEventListener('message', ({ data }) => this.#take(data));
+    this.#worker.addEventListener('error', event => {
+      event.preventDefault();
+      this.close(new DeviceError('failed', 'the browser has stopped it'));
+    });
+    await this.#ask({ kind: 'open', network: await this.network() }, START);
+  }
+
+  /** Paint: what `stylize` of a service takes, but for what only a service does. */
+  async stylize({ photo, parts, masks = [], signal, flatten = true, format = 'jpeg', quality = 90, ...values }) {
+    const found = await Promise.all(parts.map(async each => (
+      each.file ? { own: this.#named(each.file), weight: each.weight }
+        : { ...await this.style(each.style), key: each.style, weight: each.weight })));
+    // One at a time, so that what is given up while it waits is never begun.
+    const turn = this.#last.then(async () => {
+      signal?.throwIfAborted();
+      await this.open();
+      return this.#ask({ kind: 'paint', photo: this.#named(photo), parts: found, masks, flatten, format, quality,
+        alpha: values.alpha ?? 1, stroke: values.stroke ?? 1, side: values.max_side,
+        colors: values.preserve_color ?? 'none', photorealistic: values.photorealistic === true }, SILENCE);
+    });
+    this.#last = turn.catch(() => {});
+    return turn;
+  }
+
+  /** Stop; what waits fails. It starts anew when it is asked again. */
+  close(error = new DeviceError('failed', 'it was stopped')) {
+    this.#worker?.terminate();
+    this.#worker = this.#opened = null;
+    for (const { failed } of this.#waiting.values()) failed(error);
+    this.#waiting.clear();
+  }
+
+  #named(blob) {
+    if (!this.#keys.has(blob)) this.#keys.set(blob, `${(this.#asked += 1)}`);
+    return { key: this.#keys.get(blob), blob };
+  }
+
+  #ask(message, patience) {
+    return new Promise((done, failed) => {
+      const id = (this.#asked += 1);
+      this.#waiting.set(id, { done, failed });
+      this.#watch(id, patience);
+      this.#worker.postMessage({ id, ...message });
+    });
+  }
+
+  // A page in the background is slowed down or stopped: only time in view counts.
+  #watch(id, patience) {
+    let seen = 0;
+    const timer = setInterval(() => {
+      if (!this.#waiting.has(id)) clearInterval(timer);
+      else if (!document.hidden && (seen += 1000) > patience) {
+        clearInterval(timer);
+        this.close(new DeviceError('failed', 'it gave no answer'));
+      }
+    }, 1000);
+  }
+
+  #take({ id, error, code, ...answer }) {
+    const asked = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    if (!asked) return;
+    if (!error) {
+      asked.done(answer);
+      return;
+    }
+    asked.failed(new DeviceError(code, error));
+    if (code === 'no-memory') this.close(); // Memory that a program took comes back with its end alone.
+  }
+}
+
+/** Forget what this browser keeps of the page: something of it is damaged. */
+async function forget() {
+  const names = await globalThis.caches?.keys().catch(() => []) ?? [];
+  await Promise.all(names.filter(name => name.startsWith('adain-')).map(name => caches.delete(name)));
+}
