@@ -51,7 +51,8 @@ def batch(
         typer.Option(
             metavar="STYLE",
             help="A picture or a name, as for 'adain stylize', or a folder or pattern of pictures; "
-            "repeat for several. 'random': all paintings of the gallery to choose from.",
+            "repeat for several. 'random': all paintings of the gallery to choose from. "
+            "NAME@person and NAME@background make one style of several.",
         ),
     ] = None,
     styles_from: Annotated[
@@ -119,6 +120,7 @@ def batch(
     style = expand_styles(style or (), styles_from or ())
     with usage():
         config = replace(config, overwrite=overwrite, controls=look)
+        config = options.with_regions(config, style)
         chosen = assign or ("random" if style == [options.RANDOM] else BATCH.assign)
         batch = BatchConfig(
             recursive,
@@ -131,6 +133,10 @@ def batch(
             dry_run,
         )
         options.refuse_seed(seed, chosen == "random")
+        if config.controls.regions and chosen != "every":
+            raise ValueError(
+                f"styles for parts of photos are one style; leave --assign {chosen} out"
+            )
         _check_folders(source, output)
         if watch and (dry_run or ray):
             raise ValueError("--watch goes neither with --dry-run nor with --ray")
@@ -230,7 +236,7 @@ def _find_styles(
     from gallery.database.plain import learnt_from
     from gallery.database.vectors import join_vectors
     from gallery.use_cases.batch import Styles
-    from gallery.use_cases.references import parse_reference
+    from gallery.use_cases.references import parse_reference, parse_references
     from gallery.use_cases.styles import find_style
 
     if texts == [options.RANDOM]:
@@ -240,21 +246,32 @@ def _find_styles(
         adapters = {i: learnt[number] for i, number in enumerate(numbers) if number in learnt}
         slugs = tuple(painting.slug for painting in gallery.pictures(numbers))
         return Styles(slugs, vectors, adapters)
+    url, side = database_url(database), config.style_side
+    look_up = partial(learnt_from, url)
+    if config.controls.regions:
+        with usage():
+            parts = parse_references(texts, regions=True)
+        joined = find_style(
+            parts, lambda: open_gallery(url), side=side, learnt=config.adapter,
+            look_up_picture=look_up,
+        ).resolve(network)  # fmt: skip
+        each = enumerate(joined.statistics.adapters)
+        adapters = {i: adapter for i, adapter in each if adapter is not None}
+        return Styles((joined.slug,), joined.statistics.to_vector(), adapters, together=True)
     with usage():
         references = [parse_reference(text) for text in texts]
         if any(reference.weight != 1 for reference in references):
             raise ValueError("styles of a batch have no weights; each one gives its own results")
         if options.RANDOM in texts:
             raise ValueError("'--style random' stands for all paintings; give it alone")
-    url, side = database_url(database), config.style_side
     found = find_style(
         references, lambda: open_gallery(url), side=side, learnt=config.adapter,
-        look_up_picture=partial(learnt_from, url),
+        look_up_picture=look_up,
     )  # fmt: skip
     styles = [part.resolve(network) for part in found.parts]
     vectors = join_vectors([style.statistics.to_vector() for style in styles])
-    each = [style.statistics.adapter for style in styles]
-    adapters = {i: adapter for i, adapter in enumerate(each) if adapter is not None}
+    each = enumerate(style.statistics.adapter for style in styles)
+    adapters = {i: adapter for i, adapter in each if adapter is not None}
     with usage():
         return Styles(tuple(style.slug for style in styles), vectors, adapters)
 

@@ -136,9 +136,9 @@ def with_regions(config: StylizeConfig, styles: Sequence[str]) -> StylizeConfig:
     """
     if not any("@" in style for style in styles):
         return config
-    from gallery.use_cases.references import parse_references, style_regions
+    from gallery.use_cases.references import parse_reference, style_regions
 
-    regions = style_regions(parse_references(styles, regions=True))
+    regions = style_regions(list(map(parse_reference, styles)))
     return replace(config, controls=replace(config.controls, regions=regions))
 
 

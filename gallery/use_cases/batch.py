@@ -53,7 +53,7 @@ from gallery.use_cases.journal import (
 )
 from gallery.use_cases.outputs import plan_outputs
 from gallery.use_cases.provenance import result_notes
-from gallery.use_cases.styles import ResolvedStyle, kept_style
+from gallery.use_cases.styles import ResolvedStyle, join_styles, kept_style
 
 MAX_JOBS = 8
 """Photos at the same time unless more are asked for: each takes its memory."""
@@ -84,12 +84,14 @@ class Styles:
     Attributes:
         slugs: Their names in the names of results, all different.
         vectors: Their statistics, shape `(N, D)`; colours that are not known are NaN.
+        together: Whether all vectors are one style, each for a region of `Controls.regions`.
         adapters: What was learnt of some, by their place.
     """
 
     slugs: tuple[str, ...]
     vectors: Vectors
     adapters: Mapping[int, Adapter] = field(default_factory=dict)
+    together: bool = False
 
     def __post_init__(self) -> None:
         if len(self.numbers) < len(self.slugs):
@@ -108,8 +110,17 @@ class Styles:
 
     def style(self, model: Model, number: int) -> ResolvedStyle:
         """Return a style, ready to paint with."""
-        vector, adapter = self.vectors[number : number + 1], self.adapters.get(number)
-        return kept_style(model, self.slugs[number], vector, adapter=adapter)
+        each = [
+            kept_style(
+                model, self.slugs[number], self.vectors[i : i + 1], adapter=self.adapters.get(i)
+            )
+            for i in self.rows(number)
+        ]
+        return replace(join_styles(each, None), slug=self.slugs[number])
+
+    def rows(self, number: int) -> range:
+        """Return which vectors belong to a style."""
+        return range(len(self.vectors)) if self.together else range(number, number + 1)
 
     def packed(self) -> bytes:
         """Return the numbers of all of them that are known."""
@@ -445,10 +456,13 @@ class BatchWorker:
     def _recipe_among(self, style: int, others: bytes) -> str:
         digest = hashlib.sha256(json.dumps(self._settings, sort_keys=True).encode())
         digest.update(self._model.digest)
-        digest.update(pack_vector(self._plan.styles.vectors[style]))
+        styles = self._plan.styles
+        for row in styles.rows(style):
+            digest.update(pack_vector(styles.vectors[row]))
         digest.update(others)
-        if adapter := self._plan.styles.adapters.get(style):
-            digest.update(adapter.digest.encode())
+        for row in styles.rows(style):
+            if adapter := styles.adapters.get(row):
+                digest.update(adapter.digest.encode())
         return digest.hexdigest()
 
     def _chance(self) -> dict[str, Any]:
@@ -472,6 +486,8 @@ def _values(config: StylizeConfig | Controls) -> dict[str, Any]:
     values, rules = asdict(config), settings_of(config)
     later = [name for name, rule in rules.items() if rule.added]
     usual = {name for name in later if values[name] == getattr(type(config), name)}
+    if not values.get("regions", True):
+        usual.add("regions")  # As before there were any.
     return {name: value for name, value in values.items() if name not in usual}
 
 

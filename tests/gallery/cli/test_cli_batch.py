@@ -102,6 +102,18 @@ def test_many_styles_at_once(run: Run) -> None:
     assert sorted(listed.stdout.split()) == expected, listed.stderr
 
 
+def test_styles_for_parts_of_photos_make_one_result(run: Run) -> None:
+    parts = ("--style", "irises@subject", "--style", "mosaic.png@background")
+    result = run(*parts)
+    assert result.exit_code == 0, result.output
+    made = {"a.irises+mosaic.png", "b.irises+mosaic.png"}
+    assert {name for name in results(Path("out")) if name.endswith(".png")} == made
+    assert "a.png: no person found" in result.stderr
+    assert "skipped=2" in run(*parts).stderr
+    other = ("--style", "irises@face", "--style", "mosaic.png@background")
+    assert "done=2" in run(*other).stderr
+
+
 def test_styles_that_are_none_give_one_line(run: Run) -> None:
     Path("empty").mkdir()
     empty = run("--style", "empty")
@@ -168,6 +180,8 @@ def test_styles_of_the_gallery_at_random(run: Run) -> None:
         ("--seed", "7"),
         ("--style", "random"),
         ("--style", "mosaic.png=2"),
+        ("--style", "irises@face", "--assign", "nearest"),
+        ("--style", "irises@face", "--only", "face"),
     ],
 )
 def test_wrong_use_is_refused_before_anything_is_written(run: Run, options: Sequence[str]) -> None:
