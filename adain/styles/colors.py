@@ -1,6 +1,7 @@
 """Mean and covariance of the colours of pictures: measured in pieces, kept in nine numbers."""
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ STRIP_PIXELS = 2**13
 
 _PAIRS = np.triu_indices(3)
 """RR, RG, RB, GG, GB, BB."""
+
+_CORNERS = np.array(list(product((-1.0, 1.0), repeat=3)))
+"""Of a cube; their mean is 0, their covariance 1."""
 
 _MATRIX = [0, 1, 2, 1, 3, 4, 2, 4, 5]
 """Which pair each entry of a symmetric matrix is."""
@@ -80,6 +84,18 @@ class ColorDistribution:
             return self
         covariance = (directions * variances.clip(0)[:, None, :]) @ directions.mT
         return ColorDistribution(self.mean, covariance)
+
+    def palette(self) -> NDArray[np.float64]:
+        """Return eight colours of each picture, `(N, 8, 3)` in [0, 1], from dark to bright.
+
+        They lie one standard deviation to either side of the mean along each direction, so
+        together they have this mean and covariance, but for what [0, 1] cuts off.
+        """
+        variances, directions = np.linalg.eigh(self.covariance)
+        axes = directions * np.sqrt(variances.clip(0))[:, None, :]
+        colors = (self.mean[:, None, :] + _CORNERS @ axes.mT).clip(0, 1)
+        order = (colors @ (0.2126, 0.7152, 0.0722)).argsort(axis=1)
+        return np.take_along_axis(colors, order[:, :, None], axis=1)
 
 
 @dataclass(frozen=True, eq=False)

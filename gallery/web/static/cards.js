@@ -49,6 +49,18 @@ export class Cards {
     this.#run();
   }
 
+  // A style is painted in another way from now on.
+  forget(style) {
+    URL.revokeObjectURL(this.#painted.get(style));
+    this.#painted.delete(style);
+    for (const image of document.querySelectorAll(".card")) {
+      if (image.dataset.style !== style) continue;
+      image.dataset.preview += `${image.dataset.preview.includes("?") ? "&" : "?"}anew`;
+      this.#fill(image);
+    }
+    this.#run();
+  }
+
   #fill(image) {
     const { style, preview } = image.dataset;
     const known = this.#painted.get(style);

@@ -1,6 +1,7 @@
 // The paintings as tiles: search, artists, movements, "more like this", endless.
 
 import { isPassing, json, showPicture } from "./api.js";
+import { onLongPress } from "./details.js";
 import { partOf } from "./mix.js";
 
 const byId = (id) => document.getElementById(id);
@@ -18,8 +19,8 @@ export class Gallery {
   #again = 0;
   #run = 0;
 
-  constructor({ use, add, glance, cards, failed }) {
-    Object.assign(this, { use, add, glance, cards, failed });
+  constructor({ use, add, glance, details, cards, failed }) {
+    Object.assign(this, { use, add, glance, details, cards, failed });
     this.liked = recalled();
     byId("favourites").addEventListener("click", () => this.#showLiked());
     this.#tellLiked();
@@ -231,11 +232,8 @@ export class Gallery {
     text.className = "text";
     text.append(span("name", painting.title), span("by", by));
     use.append(image, text);
-    if (painting.learnt) {
-      const learnt = span("learnt", "Learnt");
-      learnt.title = "Its brush strokes were learnt from the painting itself";
-      use.append(learnt);
-    }
+    if (painting.learnt) use.append(learntMark());
+    onLongPress(use, () => this.details.show(part));
     this.#point(use, part, painting);
     use.addEventListener("click", (event) => (event.shiftKey ? this.add(part) : this.use(part)));
     const add = document.createElement("button");
@@ -254,11 +252,27 @@ export class Gallery {
     like.setAttribute("aria-label", `Favourite: ${painting.title}`);
     like.setAttribute("aria-pressed", String(this.liked.some((each) => each.slug === painting.slug)));
     like.addEventListener("click", () => this.#like(painting, like));
-    item.append(use, add, like);
+    const about = document.createElement("button");
+    about.type = "button";
+    about.className = "about";
+    about.textContent = "i";
+    about.tabIndex = -1;
+    about.title = "The painting itself (I)";
+    about.setAttribute("aria-label", `About ${painting.title}`);
+    about.addEventListener("click", () => this.details.show(part));
+    item.append(use, add, like, about);
     return item;
   }
 
-  // Pointing at a card tries it on the example, and shows the painting itself where it is at hand.
+  // A painting was learnt just now; one that is not among the tiles becomes the first.
+  learnt(painting) {
+    const use = this.tiles.querySelector(`.use[data-style="${CSS.escape(painting.slug)}"]`);
+    if (!use) this.tiles.prepend(this.#tile(painting));
+    else if (!use.querySelector(".learnt")) use.append(learntMark());
+    this.mark(this.used);
+  }
+
+  // Pointing at a card tries it on the example, and shows the painting itself, or its colours.
   #point(use, part, painting) {
     let timer = 0;
     let shown = null;
@@ -266,11 +280,7 @@ export class Gallery {
       if (event.pointerType === "touch") return;
       timer = setTimeout(() => {
         this.glance(part);
-        if (!painting.picture || shown) return;
-        shown = new Image();
-        shown.alt = "";
-        shown.className = "itself";
-        showPicture(shown, painting.picture).catch(() => {});
+        shown ??= this.details.peek(painting);
         use.append(shown);
       }, GLANCE);
     });
@@ -292,8 +302,9 @@ export class Gallery {
       buttons[here].nextElementSibling.click();
       return;
     }
-    if (event.key === "*") {
-      buttons[here].parentElement.querySelector(".like").click();
+    const more = { "*": ".like", i: ".about" }[event.key];
+    if (more) {
+      buttons[here].parentElement.querySelector(more).click();
       return;
     }
     const top = buttons[0].getBoundingClientRect().top;
@@ -305,6 +316,12 @@ export class Gallery {
     for (const each of buttons) each.tabIndex = each === buttons[there] ? 0 : -1;
     buttons[there].focus();
   }
+}
+
+function learntMark() {
+  const mark = span("learnt", "Learnt");
+  mark.title = "Its brush strokes were learnt from the painting itself";
+  return mark;
 }
 
 function span(name, text) {

@@ -17,10 +17,8 @@ export function partOf(painting, weight = 1) {
 export class Mix {
   parts = [];
 
-  constructor({ changed, like, cards }) {
-    this.cards = cards;
-    this.changed = changed;
-    this.like = like;
+  constructor({ changed, like, details, cards }) {
+    Object.assign(this, { changed, like, details, cards });
     this.pad = byId("pad");
     this.pad.addEventListener("pointerdown", (event) => {
       this.pad.setPointerCapture(event.pointerId);
@@ -134,8 +132,16 @@ export class Mix {
         byId("mix").querySelector("button")?.focus();
       }));
     }
-    row.append(picture, middle, ends);
+    row.append(part.preview || part.file ? this.#chip(part, picture) : picture, middle, ends);
     return row;
+  }
+
+  #chip(part, picture) {
+    const button = this.#button("", `About ${part.name}: the painting itself`, () => this.details.show(part));
+    button.className = "chip";
+    button.title = "The painting itself";
+    button.append(picture);
+    return button;
   }
 
   #button(label, meaning, click) {

@@ -4,9 +4,11 @@ import { ApiError, isPassing, json, onLocked, request } from "./api.js";
 import { Brush, maskName } from "./brush.js";
 import { Cards } from "./cards.js";
 import { changes, Controls, read } from "./controls.js";
+import { Details } from "./details.js";
 import { Viewer } from "./viewer.js";
 import { Gallery } from "./gallery.js";
 import { Inside } from "./inside.js";
+import { Learn } from "./learn.js";
 import { Live } from "./live.js";
 import { Many } from "./many.js";
 import { MAX_PARTS, Mix, partOf } from "./mix.js";
@@ -30,8 +32,10 @@ const requests = new StylizeRequests({
   failed: (error) => notice("paint", error, isPassing(error) ? () => requests.again() : null),
 });
 const cards = new Cards({ isBusy: () => requests.isBusy || live.isOn });
-const mix = new Mix({ changed: (moving) => paint(moving), like: (part) => gallery.like(part), cards });
-const gallery = new Gallery({ use: (part) => mix.use(part), add: (part) => addPart(part), glance, cards, failed: (error) => notice("gallery", error) });
+const learn = new Learn({ learnt, failed: (error) => notice("learn", error) });
+const details = new Details({ use: (part) => mix.use(part), learn, failed: (error) => notice("details", error) });
+const mix = new Mix({ changed: (moving) => paint(moving), like: (part) => gallery.like(part), details, cards });
+const gallery = new Gallery({ use: (part) => mix.use(part), add: (part) => addPart(part), glance, details, cards, failed: (error) => notice("gallery", error) });
 const controls = new Controls({ changed: (moving) => paint(moving) });
 const brush = new Brush({ changed: () => paint(true), say, toggled: (on) => {
   viewer.bare(on);
@@ -356,6 +360,15 @@ function addPart(part) {
   mix.toggle(part);
   notice("mix", isFull ? new Error("Four styles are the most that can be mixed; the last one was replaced.") : null);
   say(`Mixing ${mix.title}.`);
+}
+
+// What was learnt is painted with at once; a file of the visitor's own is a painting of the gallery now.
+function learnt(painting, style) {
+  cards.forget(painting.slug);
+  gallery.learnt(painting);
+  if (!mix.parts.some((each) => each.style === style)) return;
+  mix.set(mix.parts.map((each) => (each.style === style ? partOf(painting, each.weight) : each)));
+  paint();
 }
 
 // Words to the user

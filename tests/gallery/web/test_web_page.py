@@ -1125,6 +1125,78 @@ def test_favourites_and_learnt_paintings(url: str, open_page: Callable[..., "Pag
     wait_until(page, "document.querySelectorAll('.tile').length >= 24")
 
 
+# Paintings
+
+
+def test_a_card_tells_of_its_painting(url: str, open_page: Callable[..., "Page"]) -> None:
+    page = open_page(url)
+    settle(page)
+    page.fill("#words", "irises")
+    page.wait_for_selector(".tile .use[data-style=irises]")
+    wait_until(page, "document.querySelectorAll('.tile').length < 5")
+    page.hover(".tile .use[data-style=irises]")
+    wait_until(page, "document.querySelectorAll('.tile .strip > span').length === 8")
+    page.focus(".tile .use[data-style=irises]")
+    page.keyboard.press("i")
+    page.wait_for_selector("#details[open]")
+    assert page.locator("#details-colors > span").count() == 8
+    assert "Irises+Vincent+van+Gogh" in str(page.get_attribute("#details-page", "href"))
+    assert not page.is_visible("#learn")  # Its picture is not at hand.
+    page.keyboard.press("Escape")
+    page.fill("#words", "storm sturm")
+    card = page.locator(".tile .use", has_text="Sturm")
+    card.wait_for()
+    page.mouse.move(5, 5)
+    finger = {"pointerType": "touch", "clientX": 9, "clientY": 9}
+    card.dispatch_event("pointerdown", finger)
+    page.wait_for_selector("#details[open]")
+    card.dispatch_event("pointerup", finger)
+    card.dispatch_event("click")
+    assert card.get_attribute("aria-pressed") == "false"  # A long press is no click.
+    wait_until(page, "document.getElementById('details-picture').naturalWidth === 128")
+    page.click("#details-use")
+    settle(page)
+    assert card.get_attribute("aria-pressed") == "true"
+
+
+def test_a_painting_is_learnt_on_the_page(
+    open_page: Callable[..., "Page"], tmp_path: Path, small: str
+) -> None:
+    with serving(tmp_path) as url:
+        page = open_page(url, quiet=False)
+        page.set_input_files("#file", small)
+        page.set_input_files("#own-file", str(tmp_path / "storm.png"))
+        settle(page)
+
+        def learn(steps: int) -> None:
+            page.click("#mix .chip")
+            page.wait_for_selector("#learn", state="visible")
+            page.eval_on_selector("#learn-steps option", f"option => (option.value = {steps})")
+            page.select_option("#learn-steps", str(steps))
+            page.click("#learn")
+
+        learn(600)
+        page.click("#mix .chip")
+        page.wait_for_selector("#learn-why", state="visible")
+        assert "One at a time" in page.inner_text("#learn-why")
+        page.click("#details-close")
+        page.wait_for_selector("#learn-stop", state="visible")
+        page.reload()  # The job goes on.
+        page.click("#learn-stop")
+        wait_until(page, "document.getElementById('learn-state').textContent === 'Cancelled.'")
+        page.set_input_files("#file", small)
+        page.set_input_files("#own-file", str(tmp_path / "storm.png"))
+        settle(page)
+        learn(2)
+        wait_until(page, "document.getElementById('learn-state').textContent.startsWith('Done')")
+        assert page.inner_text("#learn-loss-text").startswith("Loss: from ")
+        assert page.locator("#learn-picture").is_visible()
+        page.wait_for_selector(".tile .learnt")
+        assert page.locator(".part .name").inner_text() == "storm"  # It is in the gallery now.
+        settle(page)
+        assert page.url.endswith("#style=storm")
+
+
 # Notices
 
 
@@ -1213,6 +1285,10 @@ def test_axe_finds_nothing_in_any_state(
     page.wait_for_selector("#keys", state="visible")
     look("keys")
     page.keyboard.press("Escape")
+    page.click("#mix .chip")
+    page.wait_for_selector("#details", state="visible")
+    look("about a painting")
+    page.keyboard.press("Escape")
     page.set_input_files("#file", [small, small])
     settle(page)
     page.click("#brush")
@@ -1234,3 +1310,38 @@ def test_all_requests_are_made_in_one_module() -> None:
     asking = re.compile(r"\bfetch\(|WebSocket\(|EventSource|XMLHttpRequest|sendBeacon")
     found = {path.name for path in STATIC.glob("*.js") if asking.search(path.read_text("utf-8"))}
     assert found == {"api.js", "offline.js"}  # The latter hands the page's own files on.
+
+
+def test_a_film_is_seen_at_once_and_painted_as_a_job(
+    url: str, open_page: Callable[..., "Page"], tmp_path: Path
+) -> None:
+    pytest.importorskip("av")
+
+    film = write_film(tmp_path / "dance.mp4", 10)
+    page = open_page(url)
+    settle(page)
+    page.set_input_files("#file", str(film))
+    page.wait_for_selector("#film-box", state="visible")
+    settle(page)  # Its first frame is painted.
+    command = page.text_content("#command-text") or ""
+    assert command.startswith("adain video dance.mp4 painted.mp4 --style")
+    page.screenshot(path="/tmp/films/page0.png", full_page=True)
+    print(page.evaluate("[document.getElementById(\"film-box\").hidden, document.getElementById(\"palette\").hidden, document.getElementById(\"film-box\").offsetParent === null]"))
+    page.set_default_timeout(5000)
+    page.fill("#film-at", "0.2")
+    wait_until(page, "document.getElementById('film-at-value').textContent === '0.2 s'")
+    settle(page)
+    page.click("#film-look")
+    page.wait_for_selector("#film-save", state="visible")
+    wait_until(page, "document.getElementById('film-result').src.startsWith('blob:')")
+    page.wait_for_selector("#film-paint:enabled")
+    page.click("#film-paint")
+    page.wait_for_selector("#film-save", state="hidden")
+    page.wait_for_selector("#film-save", state="visible")
+    with page.expect_download() as begun:
+        page.click("#film-save")
+    name = begun.value.suggested_filename
+    assert name.startswith("dance.cafe-terrace-at-night.")
+    begun.value.save_as(tmp_path / name)
+    assert len(times_of(tmp_path / name)) == 10
+    page.screenshot(path="/tmp/films/page.png", full_page=True)
