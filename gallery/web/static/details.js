@@ -1,6 +1,6 @@
 // What a painting is: its picture where that is at hand, else its colours; its facts, a link, and learning it.
 
-import { json, serviceLimits, showPicture } from "./api.js";
+import { json, serviceLimits, showPicture, site } from "./api.js";
 
 const byId = (id) => document.getElementById(id);
 const LONG = 500; // Milliseconds of a long press.
@@ -75,16 +75,14 @@ export class Details {
   async #offer(part, facts) {
     const { learns } = await serviceLimits().catch(() => ({ learns: false }));
     const isBusy = this.learn.isRunning;
-    const why = facts.learnt
-      ? "It was learnt: it is painted in its own brush strokes."
-      : !learns
-        ? "To learn paintings, the service needs PyTorch, and you a key of its administrators."
-        : !facts.picture
-          ? "It cannot be learnt here without its picture. Give one as “Your own painting”, and learn that."
-          : isBusy
-            ? "Another painting is being learnt. One at a time."
-            : "Then it is painted in its own brush strokes, and not only in its colours and contrasts.";
-    byId("learn-why").textContent = part.file && learns && !isBusy ? `${why} It joins the gallery; its picture is not kept.` : why;
+    let why = "Then it is painted in its own brush strokes, and not only in its colours and contrasts.";
+    if (facts.learnt) why = "It was learnt: it is painted in its own brush strokes.";
+    else if (site) why = ""; // Plain files learn nothing.
+    else if (!learns) why = "To learn paintings, the service needs PyTorch, and you a key of its administrators.";
+    else if (!facts.picture) why = "It cannot be learnt here without its picture. Give one as “Your own painting”, and learn that.";
+    else if (isBusy) why = "Another painting is being learnt. One at a time.";
+    else if (part.file) why += " It joins the gallery; its picture is not kept.";
+    byId("learn-why").textContent = why;
     byId("learn-row").hidden = facts.learnt || !learns || !facts.picture || isBusy;
     this.#estimate();
   }

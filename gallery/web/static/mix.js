@@ -132,7 +132,7 @@ export class Mix {
         byId("mix").querySelector("button")?.focus();
       }));
     }
-    row.append(part.preview || part.file ? this.#chip(part, picture) : picture, middle, ends);
+    row.append(/^(artist|style):/.test(part.style) ? picture : this.#chip(part, picture), middle, ends);
     return row;
   }
 

@@ -316,7 +316,7 @@ def test_the_best_picture_is_a_job_that_outlives_the_page(
     page.click("#best")
     wait_until(page, "localStorage.getItem('adain-render') !== null")
     page.reload()
-    wait_until(page, "document.getElementById('loss-line').points.length > 2")
+    wait_until(page, "document.getElementById('render-loss-line').points.length > 2")
     assert page.inner_text("#render-title") == "Best quality: stripes.png"
     page.wait_for_selector("#render-save", state="visible")
     assert page.locator("#render-progress").evaluate("bar => bar.value") == 1
@@ -1325,9 +1325,7 @@ def test_a_film_is_seen_at_once_and_painted_as_a_job(
     settle(page)  # Its first frame is painted.
     command = page.text_content("#command-text") or ""
     assert command.startswith("adain video dance.mp4 painted.mp4 --style")
-    page.screenshot(path="/tmp/films/page0.png", full_page=True)
-    print(page.evaluate("[document.getElementById(\"film-box\").hidden, document.getElementById(\"palette\").hidden, document.getElementById(\"film-box\").offsetParent === null]"))
-    page.set_default_timeout(5000)
+    page.screenshot(path="/tmp/films/page0.png")
     page.fill("#film-at", "0.2")
     wait_until(page, "document.getElementById('film-at-value').textContent === '0.2 s'")
     settle(page)
