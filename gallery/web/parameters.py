@@ -146,7 +146,7 @@ class JobParameters(StylizeParameters):
         "stylize",
         description="`render` optimises the picture: slower and better. It takes all but "
         "`stroke`, `keep`, `only`, `alpha` and the part `strength`. `film` paints a film, which "
-        "takes the place of the photo, and takes all but `keep`, `only`, `format` and `quality`.",
+        "takes the place of the photo, and takes all but `format` and `quality`.",
     )
     begin: float = Field(0, description="Of a film, the second where to start.", ge=0, le=1e6)
     end: float | None = Field(None, description="The second where to end.", gt=0, le=1e6)
@@ -188,6 +188,4 @@ class JobParameters(StylizeParameters):
                 raise Problem("invalid-parameter", "stroke: a render takes none")
             if min(weights) <= 0:
                 raise Problem("invalid-parameter", "style: weights of a render must be positive")
-        if self.method == "film" and self.controls().finds_regions:
-            raise Problem("invalid-parameter", "keep, only and style@part: a film takes none")
         return weights

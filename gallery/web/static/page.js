@@ -5,6 +5,7 @@ import { Brush, maskName } from "./brush.js";
 import { Cards } from "./cards.js";
 import { changes, Controls, read } from "./controls.js";
 import { Details } from "./details.js";
+import { Film, isFilm } from "./film.js";
 import { Viewer } from "./viewer.js";
 import { Gallery } from "./gallery.js";
 import { Inside } from "./inside.js";
@@ -60,6 +61,12 @@ const render = new Render({
   failed: (error) => notice("render", error),
 });
 const where = new Where({ say, changed: () => photo && paint(), failed: (error) => notice("device", error) });
+const film = new Film({
+  settings: pass,
+  open: (frame) => take(frame),
+  say,
+  failed: (error) => notice("film", error),
+});
 const tries = [];
 let wanted = null; // The settings of the pass that is to be shown; none while another picture is.
 let growing = null; // The settings of a render whose picture is shown.
@@ -80,7 +87,7 @@ async function open(files) {
   if (live.isOn) await endLive();
   let opened;
   try {
-    opened = files.length > 1 ? await many.read(files) : await readPhoto(file);
+    opened = files.length > 1 ? await many.read(files) : isFilm(file) ? await film.read(file) : await readPhoto(file);
     if (files.length === 1) notice("photo", null);
   } catch (error) {
     notice("photo", error);
@@ -124,6 +131,7 @@ function put(next) {
   brush.put(photo);
   cards.use(photo);
   many.mark(photo);
+  film.use(photo);
   if (linked && !photo.isExample) {
     brush.set(brush.read(linked));
     linked = "";
@@ -300,7 +308,7 @@ function remember() {
 function commandLine() {
   const quote = (word) => (/^[\w.:=+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
   const isBest = saving.shown?.kind === "best" && saving.shown.settings.photo === photo && !growing;
-  const words = ["adain", isBest ? "render" : "stylize", photo?.name ?? "photo.jpg"];
+  const words = photo?.film ? ["adain", "video", photo.film.file.name, "painted.mp4"] : ["adain", isBest ? "render" : "stylize", photo?.name ?? "photo.jpg"];
   for (const part of mix.parts) {
     const name = part.file ? part.name : part.style;
     words.push("--style", mix.parts.length > 1 && !brush.isPainted ? `${name}=${part.weight}` : name);
@@ -394,7 +402,7 @@ async function copy(text, what) {
 // Pictures where there are any, else whatever came: the service may read it.
 function pictures(items) {
   const all = [...(items ?? [])];
-  const known = all.filter((file) => file.type.startsWith("image/") || /\.(hei[cf]|avif|tiff?)$/i.test(file.name));
+  const known = all.filter((file) => file.type.startsWith("image/") || isFilm(file) || /\.(hei[cf]|avif|tiff?)$/i.test(file.name));
   return known.length ? known : all.slice(0, 1);
 }
 

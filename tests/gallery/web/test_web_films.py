@@ -84,9 +84,6 @@ def test_a_film_is_a_job_within_limits(serving: Callable[..., Any], tmp_path: Pa
             with pytest.raises(ServiceError) as told:
                 client.film(bad, ["irises"])
             assert told.value.code == code and str(tmp_path) not in str(told.value)
-        with pytest.raises(ServiceError) as told:
-            client.film(film.read_bytes(), ["irises"], keep="face")
-        assert told.value.code == "invalid-parameter"
     big = requests.post(f"{root}/api/v1/jobs?method=film&style=irises", data=b"x" * 200_001)
     assert big.status_code == 413
     frame = requests.post(f"{root}/api/v1/frame?at=0.2", data=film.read_bytes())

@@ -1316,16 +1316,16 @@ def test_a_film_is_seen_at_once_and_painted_as_a_job(
     url: str, open_page: Callable[..., "Page"], tmp_path: Path
 ) -> None:
     pytest.importorskip("av")
+    from films import times_of, write_film
 
     film = write_film(tmp_path / "dance.mp4", 10)
     page = open_page(url)
     settle(page)
     page.set_input_files("#file", str(film))
-    page.wait_for_selector("#film-box", state="visible")
+    page.wait_for_selector("#film-desk", state="visible")
     settle(page)  # Its first frame is painted.
     command = page.text_content("#command-text") or ""
     assert command.startswith("adain video dance.mp4 painted.mp4 --style")
-    page.screenshot(path="/tmp/films/page0.png")
     page.fill("#film-at", "0.2")
     wait_until(page, "document.getElementById('film-at-value').textContent === '0.2 s'")
     settle(page)
@@ -1342,4 +1342,3 @@ def test_a_film_is_seen_at_once_and_painted_as_a_job(
     assert name.startswith("dance.cafe-terrace-at-night.")
     begun.value.save_as(tmp_path / name)
     assert len(times_of(tmp_path / name)) == 10
-    page.screenshot(path="/tmp/films/page.png", full_page=True)
