@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from adain.engine.model import Array, Model
 from adain.engine.onnx_engine import OnnxEngine
@@ -292,8 +292,7 @@ def _write_icons(folder: Path, logo: Image.Image) -> None:
     ):
         icon = Image.new("RGB", (side, side), "white")
         inner = round(side * share)
-        small = logo.convert("RGB").copy()
-        small.thumbnail((inner, inner))
+        small = ImageOps.contain(logo.convert("RGB"), (inner, inner))
         icon.paste(small, ((side - small.width) // 2, (side - small.height) // 2))
         icon.save(folder / name)
 
@@ -319,7 +318,11 @@ def _write_page(site: Path, config: SiteConfig, has_logo: bool) -> None:
     title = html.escape(config.title)
     icon = '<link rel="icon" href="static/icon.svg" type="image/svg+xml">'
     logo = '<img class="logo" src="static/icon-192.png" alt="">' if has_logo else ""
-    intro = f'<div class="intro">\n{to_html(config.intro)}\n</div>\n' if config.intro else ""
+    intro = (
+        f'<section class="intro" aria-label="About">\n{to_html(config.intro)}\n</section>\n'
+        if config.intro
+        else ""
+    )
     rights = '<footer class="small"><a href="LICENSES.txt">Licences</a></footer>\n'
     for before, after in (
         ('<html lang="en">', f'<html lang="en" data-site="{_version(site)}">'),

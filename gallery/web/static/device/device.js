@@ -29,16 +29,22 @@ export class Device {
 
   /** Make it ready; what was damaged on the way is fetched anew, once. */
   open() {
-    this.#opened ??= this.#open().catch(async error => {
-      this.close();
-      if (error.code !== 'damaged') throw error;
-      await forget();
-      return this.#open('again');
-    }).catch(error => {
+    this.#opened ??= this.#tried().catch(error => {
       this.close();
       throw error;
     });
     return this.#opened;
+  }
+
+  async #tried() {
+    try {
+      await this.#open();
+    } catch (error) {
+      if (error.code !== 'damaged') throw error;
+      this.#stop(error);
+      await forget();
+      await this.#open('again');
+    }
   }
 
   async #open(again = '') {
@@ -71,8 +77,13 @@ export class Device {
 
   /** Stop; what waits fails. It starts anew when it is asked again. */
   close(error = new DeviceError('failed', 'it was stopped')) {
+    this.#opened = null;
+    this.#stop(error);
+  }
+
+  #stop(error) {
     this.#worker?.terminate();
-    this.#worker = this.#opened = null;
+    this.#worker = null;
     for (const { failed } of this.#waiting.values()) failed(error);
     this.#waiting.clear();
   }
