@@ -921,7 +921,7 @@ def test_the_page_can_be_installed(url: str, open_page: Callable[..., "Page"]) -
     page = open_page(url)
     manifest = page.evaluate("fetch('/static/manifest.webmanifest').then((all) => all.json())")
     for icon in manifest["icons"]:
-        data = page.request.get(url + icon["src"]).body()
+        data = page.request.get(f"{url}/static/{icon['src']}").body()
         if icon["type"] == "image/png":
             assert Image.open(BytesIO(data)).size == tuple(map(int, icon["sizes"].split("x")))
         assert len(data) < 30_000

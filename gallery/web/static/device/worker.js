@@ -54,7 +54,7 @@ self.addEventListener('message', ({ data }) => {
 
 function code(error) {
   if (error instanceof BeyondDevice) return 'beyond-device';
-  if (error instanceof RangeError || /memory|bad_alloc|allocat/i.test(String(error?.message ?? error))) {
+  if (/out of memory|bad_alloc|allocat|Invalid (typed )?array length/i.test(String(error?.message ?? error))) {
     return 'no-memory';
   }
   return error.code ?? 'failed';
