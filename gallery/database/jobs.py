@@ -37,7 +37,7 @@ MAX_ATTEMPTS = 3
 
 OPEN = ("queued", "running")
 
-HISTORY = ("losses",)
+HISTORY = ("losses", "note")
 """Files of a job that are kept when it ends."""
 
 

@@ -32,6 +32,7 @@ from gallery.web.middleware import Access, Bodies, Envelope
 from gallery.web.paintings import create_paintings_api
 from gallery.web.photos import create_photo_api
 from gallery.web.problems import ProblemDocument, handle_problems
+from gallery.web.regions import create_region_api
 from gallery.web.settings import ServeConfig
 from gallery.web.state import AppState
 
@@ -93,6 +94,7 @@ def create_app(
             "X-Channels",
             "X-Film-Seconds",
             "X-Columns",
+            "X-Faces",
             "X-Note",
             "X-Picture-Size",
             "X-Request-Id",
@@ -120,6 +122,7 @@ def create_app(
     app.include_router(create_paintings_api(state))
     app.include_router(create_photo_api(state))
     app.include_router(create_film_api(state))
+    app.include_router(create_region_api(state))
     app.include_router(create_feature_api(state))
     app.include_router(create_device_api(state))
     app.include_router(create_live_api(state))

@@ -104,6 +104,7 @@ class JobDocument(BaseModel):
     result: str | None = Field(None, description="Where the painted photo is, once it is done.")
     preview: str | None = Field(None, description="Where a render or film is seen as it grows.")
     losses: list[LossDocument] = Field([], description="Of a render; events have the new ones.")
+    note: str = Field("", description="What was asked for and not found in the photo.")
 
 
 class FilmLimits(BaseModel):
@@ -181,8 +182,8 @@ def groups_document(groups: Sequence[Group]) -> GroupsDocument:
     )
 
 
-def job_document(job: Job, losses: Sequence[Any] = ()) -> JobDocument:
-    """Return a job, with the losses of one that is watched."""
+def job_document(job: Job, losses: Sequence[Any] = (), note: str = "") -> JobDocument:
+    """Return a job, with the losses of one that is watched, and a note on its result."""
     here, grows = f"{ROOT}/jobs/{job.id}", job.settings.get("method") == "film"
     return JobDocument(
         id=job.id,
@@ -194,4 +195,5 @@ def job_document(job: Job, losses: Sequence[Any] = ()) -> JobDocument:
         result=f"{here}/result" if job.state == "done" else None,
         preview=f"{here}/preview" if job.is_open and (losses or grows) else None,
         losses=[LossDocument(**loss) for loss in losses],
+        note=note,
     )

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -151,12 +150,7 @@ def paint_upload(
     """
     began = time.perf_counter()
     style = state.mixture(parameters, upload, named).statistics
-    clean, limits = state.decoder.clean, state.config.photo_limits
-    cleaned = replace(
-        upload,
-        masks=tuple(clean(mask, limits, f"mask {i + 1}") for i, mask in enumerate(upload.masks)),
-        strength=upload.strength and clean(upload.strength, limits, "strength"),
-    )
+    cleaned = state.cleaned(upload)
     with _opened(upload.photo, parameters, state) as (film, folder):
         config = _part(state, parameters, film)
         target = Target(folder / f"result.{parameters.container}")
@@ -166,7 +160,7 @@ def paint_upload(
         recipe = {"settings": parameters.model_dump(), "parts": _digests(cleaned)}
         with _told():
             try:
-                paint_film(
+                report = paint_film(
                     state.model, film, target, direction, parameters.controls(cleaned), config,
                     recipe, work.advance, join=join_apart, show=work.show,
                 )  # fmt: skip
@@ -175,7 +169,7 @@ def paint_upload(
                 raise Interrupted(b"") from error
         data = target.path.read_bytes()
     media_type = MEDIA_TYPES[parameters.container]
-    return Painted(data, media_type, time.perf_counter() - began)
+    return Painted(data, media_type, time.perf_counter() - began, "; ".join(report.notes))
 
 
 class _Stopped(Exception):

@@ -153,6 +153,8 @@ class JobRunner:
             self._refuse(task, error)
         else:
             watched.progress = 1.0
+            if painted.note:
+                watched.keep("note", painted.note.encode())
             self._insist(partial(self._renew, task, watched))
             self._insist(partial(self._jobs.finish, task.id, painted.data, painted.media_type))
 
@@ -338,4 +340,5 @@ def _read(jobs: Jobs, id: str) -> JobDocument:
     job = jobs.find(id)
     watched = job.settings.get("method") in ("render", METHOD)
     losses = jobs.file(id, "losses") if watched else None
-    return job_document(job, json.loads(losses or b"[]"))
+    note = jobs.file(id, "note") if job.state == "done" else None
+    return job_document(job, json.loads(losses or b"[]"), (note or b"").decode())

@@ -16,6 +16,7 @@ from adain.imaging.pillow import to_image
 from adain.imaging.reading import ImageLimits
 from adain.imaging.writing import encode_image
 from adain.painting.stylize import stylize_picture
+from adain.video.camera import Camera
 from gallery.database.gallery import Gallery
 from gallery.use_cases.styles import (
     FoundStyle,
@@ -139,6 +140,7 @@ class AppState:
         upload: Upload,
         named: Sequence[ResolvedStyle],
         limits: ImageLimits | None = None,
+        camera: Camera | None = None,
     ) -> Painted:
         """Stylize an uploaded photo into a picture file; on the network's thread.
 
@@ -147,6 +149,7 @@ class AppState:
             upload: The photo, and what else was sent along.
             named: The styles of the gallery, in the order of `parameters.style`.
             limits: What photos to refuse; by default those of the service.
+            camera: Whose frame the photo is; by default none's.
 
         Raises:
             Problem: If styles, weights and masks do not fit together.
@@ -155,10 +158,10 @@ class AppState:
         """
         start = time.perf_counter()
         photo = self.decoder.load(upload.photo, limits or self.config.photo_limits, "photo")
-        controls = parameters.controls(self._cleaned(upload))
+        controls = parameters.controls(self.cleaned(upload))
         style = self.mixture(parameters, upload, named)
         decoded, missing = time.perf_counter(), list[str]()
-        result = stylize_picture(
+        result = (camera or stylize_picture)(
             self.model,
             photo,
             style.statistics,
@@ -194,7 +197,7 @@ class AppState:
         """Decode what was uploaded, within the limits of the service. Raises `ImageError`."""
         return self.decoder.load(data, self.config.photo_limits, name)
 
-    def _cleaned(self, upload: Upload) -> Upload:
+    def cleaned(self, upload: Upload) -> Upload:
         """Return what was sent, with the pictures that say where within the limits."""
         clean, limits = self.decoder.clean, self.config.photo_limits
         masks = tuple(clean(mask, limits, f"mask {i + 1}") for i, mask in enumerate(upload.masks))

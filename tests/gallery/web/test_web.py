@@ -175,9 +175,31 @@ def test_faces_are_kept_and_backgrounds_painted_alone(url: str) -> None:
     assert np.abs(parted - plain)[corner].mean() > 2 * np.abs(parted - plain)[face].mean()
     answer = requests.post(f"{url}/stylize?style=irises&keep=face", data=picture())
     assert answer.headers["X-Note"] == "no face found to keep"
+    job = requests.post(f"{url}/jobs?style=irises&keep=face", data=picture()).json()
+    where = f"{url}/jobs/{job['id']}"
+    wait_for(lambda: requests.get(where).json()["state"] == "done")
+    assert requests.get(where).json()["note"] == "no face found to keep"
     for query in ("keep=hat", "keep=face%3D2", "only=sky", "style=irises@face&only=face"):
         answer = requests.post(f"{url}/stylize?style=irises&{query}", data=photo)
         assert_problem(answer, 422, "invalid-parameter")
+
+
+def test_what_was_found_is_shown(url: str) -> None:
+    photo = (ASSETS / "photos" / "astronaut.jpg").read_bytes()
+    answer = requests.post(f"{url}/regions", data=photo)
+    assert (answer.headers["Content-Type"], answer.headers["X-Faces"]) == ("image/png", "1")
+    mask = pixels(answer.content)
+    height, width = pixels(photo).shape[:2]
+    assert mask.shape[:2] == (height, width)
+    assert mask[int(0.3 * height), int(0.45 * width)].min() > 250 > 5 > mask[0, 0].max()
+    background = pixels(requests.post(f"{url}/regions?part=background", data=photo).content)
+    subject = pixels(requests.post(f"{url}/regions?part=subject", data=photo).content)
+    assert np.abs(255 - background - subject).max() <= 1
+    nothing = requests.post(f"{url}/regions", data=picture())
+    assert (nothing.headers["X-Note"], nothing.headers["X-Faces"]) == ("no face found", "0")
+    assert pixels(nothing.content).max() == 0
+    assert_problem(requests.post(f"{url}/regions?part=sky", data=photo), 422, "invalid-parameter")
+    assert_problem(requests.post(f"{url}/regions", data=b"text"), 415, "not-a-picture")
 
 
 def test_masks_part_the_styles(url: str) -> None:
