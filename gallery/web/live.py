@@ -18,6 +18,7 @@ from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from adain.imaging.reading import ImageLimits
+from adain.video.camera import Camera
 from gallery.use_cases.styles import ResolvedStyle
 from gallery.web.documents import ROOT
 from gallery.web.middleware import KEY_PROTOCOL, Rate
@@ -114,6 +115,7 @@ class _Session:
         self._frame: _Frame | None = None
         self._arrived = asyncio.Event()
         self._number = self._dropped = 0
+        self._camera = Camera()
 
     async def read(self) -> None:
         """Take what the client sends, until it leaves."""
@@ -180,7 +182,8 @@ class _Session:
         if self._parameters is None:
             raise Problem("invalid-parameter", "style: send the settings before the first frame")
         paint = self._state.paint
-        work = partial(paint, self._parameters, Upload(frame.data), self._styles, FRAME_LIMITS)
+        upload, styles = Upload(frame.data), self._styles
+        work = partial(paint, self._parameters, upload, styles, FRAME_LIMITS, self._camera)
         future = self._submit(work)
         try:
             return await asyncio.wrap_future(future)

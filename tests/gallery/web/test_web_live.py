@@ -39,8 +39,8 @@ from gallery.web.settings import ServeConfig
 SETTINGS = {"style": "irises", "format": "png"}
 
 
-def frame(width: int = 64, height: int = 48, seed: int = 0) -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+def frame(width: int = 64, height: int = 48, seed: int = 0, low: int = 0) -> bytes:
+    pixels = np.random.default_rng(seed).integers(low, 256, (height, width, 3), dtype=np.uint8)
     buffer = BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG")
     return buffer.getvalue()
@@ -121,15 +121,17 @@ def test_only_the_newest_frame_is_painted(
         held.wait(20)
         return paint(*args, **options)
 
-    monkeypatch.setattr("gallery.web.state.stylize_picture", stylize)
+    monkeypatch.setattr("adain.video.camera.stylize_picture", stylize)
     root, _ = serving()
+    turned = frame(low=200)  # Far from the others: nothing of these is left in it.
     with connect(place(root)) as socket:
         socket.send(json.dumps(SETTINGS))
         text(socket)
         socket.send(frame())
         assert begun.wait(20)
-        for seed in range(1, 20):
+        for seed in range(1, 19):
             socket.send(frame(seed=seed))
+        socket.send(turned)
         socket.ping().wait(20)
         time.sleep(0.2)
         held.set()
@@ -138,8 +140,8 @@ def test_only_the_newest_frame_is_painted(
         last = text(socket)
         assert (last["frame"], last["dropped"]) == (20, 18)
         painted = pixels(picture(socket))
-    answer = requests.post(f"{root}/api/v1/stylize", params=SETTINGS, data=frame(seed=19))
-    np.testing.assert_array_equal(painted, pixels(answer.content))
+    answer = requests.post(f"{root}/api/v1/stylize", params=SETTINGS, data=turned)
+    assert np.abs(painted - pixels(answer.content)).max() <= 1
 
 
 @pytest.mark.parametrize(
