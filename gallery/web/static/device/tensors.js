@@ -5,6 +5,7 @@ const HALVES = halves();
 /** Read a safetensors file: its tensors by name, float32 or bytes, and its metadata. */
 export function readTensors(buffer) {
   const length = Number(new DataView(buffer).getBigUint64(0, true));
+  if (length > buffer.byteLength - 8) throw new Error('the file ends too soon');
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
   const metadata = header.__metadata__ ?? {};
   delete header.__metadata__;
