@@ -14,8 +14,10 @@ import { Live } from "./live.js";
 import { Many } from "./many.js";
 import { MAX_PARTS, Mix, partOf } from "./mix.js";
 import { Notices } from "./notices.js";
+import { People } from "./people.js";
 import { StylizeRequests } from "./requests.js";
 import { readPhoto } from "./photo.js";
+import { Recording } from "./record.js";
 import { Render } from "./render.js";
 import { Saving } from "./saving.js";
 import { Where } from "./where.js";
@@ -46,11 +48,14 @@ const live = new Live({
   settings: () => ({ parts: mix.parts, ...controls.values }),
   show: (blob, rate, way) => {
     viewer.show(blob, mix.title, true);
+    recording.take(blob);
     byId("rate").textContent = `${rate.toFixed(1)} per second`;
     byId("rate").dataset.way = way;
   },
   failed: (error) => notice("paint", error),
 });
+const recording = new Recording({ say });
+const people = new People();
 const inside = new Inside({ failed: (error) => notice("inside", error) });
 const saving = new Saving({ say, notice });
 const many = new Many({ open: (next) => take(next), saving, notice, say, isBusy: () => requests.isBusy || live.isOn });
@@ -141,6 +146,7 @@ function put(next) {
 function paint(moving = false) {
   refresh();
   wanted = pass();
+  people.look(photo && !live.isOn && controls.values.keep !== "none" ? photo : null);
   if (photo && mix.parts.length && !live.isOn) requests.want(wanted, moving);
   remember();
 }
@@ -476,6 +482,7 @@ function connectLive() {
 }
 
 async function endLive() {
+  recording.stop();
   const file = await live.stop();
   viewer.live(false);
   return file;

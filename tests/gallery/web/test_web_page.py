@@ -225,7 +225,9 @@ def test_dropping_pasting_and_the_camera_bring_photos(
     assert not page.locator("#camera").is_visible()
 
 
-def test_the_camera_is_painted_live(url: str, open_page: Callable[..., "Page"]) -> None:
+def test_the_camera_is_painted_live_and_recorded(
+    url: str, open_page: Callable[..., "Page"], tmp_path: Path
+) -> None:
     page = open_page(f"{url}#style=irises", permissions=["camera"])
     page.wait_for_selector(".tile")
     page.click("#live")
@@ -238,6 +240,16 @@ def test_the_camera_is_painted_live(url: str, open_page: Callable[..., "Page"]) 
     page.click(".tile .use")
     before = page.get_attribute("#after", "src")
     wait_until(page, f"document.getElementById('after').src !== '{before}'")
+    page.click("#record")
+    for _ in range(3):
+        before = page.get_attribute("#after", "src")
+        wait_until(page, f"document.getElementById('after').src !== '{before}'")
+    with page.expect_download() as begun:
+        page.click("#record")
+    assert begun.value.suggested_filename == "live.webm"
+    begun.value.save_as(tmp_path / "live.webm")
+    assert (tmp_path / "live.webm").read_bytes()[:4] == b"\x1aE\xdf\xa3"
+    assert page.inner_text("#record") == "Record"
     page.click("#keep")
     page.wait_for_selector("#live-bar", state="hidden")
     settle(page)
@@ -540,9 +552,25 @@ def test_faces_are_kept(url: str, open_page: Callable[..., "Page"]) -> None:
     head = np.s_[int(0.2 * height) : int(0.45 * height), int(0.35 * width) : int(0.6 * width)]
     kept = stage(page)
     assert change(shown[head], kept[head]) > 3
+    page.wait_for_function("document.getElementById('faces-found').textContent === '1 face found'")
+    page.hover("#faces")
+    assert page.is_visible("#found")
+    tint = page.evaluate(
+        "(() => { const c = document.getElementById('found'); const at = (x, y) => c.getContext('2d')"
+        ".getImageData(x * c.width, y * c.height, 1, 1).data[3]; return [at(.44, .3), at(.02, .9)]; })()"
+    )
+    assert tint == [102, 0]
+    page.mouse.move(1, 1)
+    assert page.is_hidden("#found")
     page.reload()
     settle(page)
     assert page.is_checked("#faces")
+    page.set_input_files("#file", ASSETS / "photos" / "coffee.jpg")
+    page.wait_for_function(
+        "document.getElementById('faces-found').textContent.startsWith('No face')"
+    )
+    page.uncheck("#faces")
+    assert page.text_content("#faces-found") == ""
 
 
 def test_strokes_and_colors_are_chosen(
