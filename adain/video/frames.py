@@ -12,14 +12,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from adain.config import EVERYWHERE, NOTHING, Controls
 from adain.engine.model import Model
+from adain.errors import MaskError
 from adain.imaging.picture import Picture, to_levels, to_unit
 from adain.imaging.resizing import scale_image, scaled_size
 from adain.painting.looks import Look, Style, measure_look
@@ -53,6 +55,9 @@ FIRST_MEASURED, LATER_MEASURED = 4, 2
 MOVED, RECOLORED = 0.04, 0.01
 """Changes at a glance from which a window is measured anew: below, it is the same scene."""
 
+NO_MASK = np.zeros((0, 1, 1), np.float32)
+"""What a frame has that should have masks and has none."""
+
 RATE = 25.0
 """Frames a second of what is not said to be faster or slower."""
 
@@ -66,10 +71,13 @@ class Shown(NamedTuple):
     Attributes:
         pixels: Shape `(H, W, 3)`, or 4 with transparency: as `picture_from_array` takes it.
         time: Seconds from the beginning.
+        masks: Where each style holds in it, `(K, H, W)` in [0, 1] or uint8; None for everywhere,
+            or where the controls say.
     """
 
     pixels: NDArray[Any]
     time: float
+    masks: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +138,7 @@ def stylize_frames(
     alpha: float = 1.0,
     rate: float = RATE,
     controls: Controls = Controls(),
+    masks: Iterable[NDArray[Any]] | None = None,
     stable: bool = False,
     jobs: int = 1,
     memory: int | None = None,
@@ -140,10 +149,12 @@ def stylize_frames(
         model: The network.
         frames: One after the other, each of one shape: `(H, W, 3)`, or 4 with transparency, uint8,
             uint16 or floating point in [0, 1]; sides of at least 16 pixels.
-        style: One style, one for each mask of `controls`, or what holds when.
+        style: One style, one for each mask, or what holds when.
         alpha: Strength, unless `style` says what holds when.
         rate: Frames a second, for what holds when.
-        controls: How they are repainted.
+        controls: How they are repainted; masks of its own hold for all frames.
+        masks: One array for each frame, `(K, H, W)` in [0, 1] or uint8: where each of `K` styles
+            holds in it. Of one style it is the strength at each pixel.
         stable: Whether each result also follows the last one along the optical flow.
         jobs: Frames that are worked on at the same time.
         memory: Bytes that may be used beside the network and the frames; by default up to half
@@ -156,13 +167,17 @@ def stylize_frames(
         EngineError: If `stable` is asked for and OpenCV is not installed.
         ImageError: If an array is no frame, or a mask cannot be read.
         ImageTooLargeError: If the memory does not suffice.
-        MaskError: If a mask does not fit.
+        MaskError: If a mask does not fit, or there are fewer than frames.
         ValueError: If frames differ in shape, or `alpha` makes no sense.
     """
     if not isinstance(style, Direction):
         style = Direction(((0.0, style),), ((0.0, alpha),))
     painter = FilmPainter(model, style, controls, stable=stable, jobs=jobs, memory=memory)
-    shown = (Shown(frame, number / rate) for number, frame in enumerate(frames))
+    each = repeat(None) if masks is None else chain(masks, repeat(NO_MASK))
+    shown = (
+        Shown(frame, number / rate, mask)
+        for number, (frame, mask) in enumerate(zip(frames, each, strict=False))
+    )
     return (painted.pixels for painted in painter.paint(shown))
 
 
@@ -245,7 +260,7 @@ class FilmPainter:
     def _paint_frame(
         self, frame: Shown, look: Look, sighting: "Sighting | None"
     ) -> NDArray[np.float32]:
-        if sighting is not None:
+        if sighting is not None or frame.masks is not None:
             look = self._placed_look(look, frame, sighting)
         style = look.style if isinstance(look.style, StyleStatistics) else look.style.styles[0]
         result = stylize_picture(
@@ -258,9 +273,9 @@ class FilmPainter:
         )
         return result.pixels
 
-    def _placed_look(self, look: Look, frame: Shown, sighting: "Sighting") -> Look:
+    def _placed_look(self, look: Look, frame: Shown, sighting: "Sighting | None") -> Look:
         """Return a look for what a frame shows."""
-        own = replace(look, style=self._style(frame, _joined(look.style), [sighting]))
+        own = replace(look, style=self._style([frame], _joined(look.style), [sighting]))
         if look.toward is None:
             return own
         other, share = look.toward
@@ -277,10 +292,10 @@ class FilmPainter:
                     raise ValueError(f"frames differ in shape: {shape}, {frame.pixels.shape}")
             if state and look is state.look:
                 # Masks are read again, not kept.
-                style = self._style(window.frames[0], _joined(look.style), [state.sighting])
+                style = self._style(window.frames[:1], _joined(look.style), [state.sighting])
                 look = replace(look, style=style)
             if self._follower:
-                pixels, times = zip(*window.frames, strict=True)
+                pixels, times, _ = zip(*window.frames, strict=True)
                 sightings = self._follower.follow(pixels, times, window.begins)
                 window = replace(window, sightings=sightings)
             for part in self._turns(window):
@@ -316,9 +331,10 @@ class FilmPainter:
             flat = all(window.glances[i].is_flat for i in measured)
             if _paints(look, moment) and (same or flat):
                 return replace(window, looks=[look] * count, seen=seen)
-        pictures = [self._working(window.frames[i]) for i in measured]
+        frames = [window.frames[i] for i in measured]
+        pictures = list(map(self._working, frames))
         sightings = [window.sightings[i] for i in measured] if window.sightings else []
-        style = self._style(window.frames[0], moment.style, sightings)
+        style = self._style(frames, moment.style, sightings)
         following = measure_look(
             self._model, pictures, style, moment.alpha, self._controls, self._memory
         )
@@ -335,23 +351,52 @@ class FilmPainter:
         return scale_image(picture, working_side(side, side, self._controls.stroke))
 
     def _style(
-        self, frame: Shown, style: StyleStatistics, sightings: "Sequence[Sighting | None]"
+        self,
+        frames: Sequence[Shown],
+        style: StyleStatistics,
+        sightings: "Sequence[Sighting | None]",
     ) -> Style:
-        """Return what holds where, as masks and sightings say, of a style or one for each part."""
-        controls = self._controls
-        styles = style.split() if controls.masks or controls.regions else [style]
-        picture = picture_from_array(frame.pixels, "frame")
+        """Return what holds where, as masks and sightings say, of a style or one for each part.
+
+        Args:
+            frames: One or more; what holds where is what does on their average.
+            style: A style, or one for each part.
+            sightings: The faces and people in these frames.
+        """
+        controls, own = self._controls, [each.masks for each in frames if each.masks is not None]
+        styles = style.split() if own or controls.masks or controls.regions else [style]
+        picture = picture_from_array(frames[0].pixels, "frame")
         side = max(picture.width, picture.height)
         height, width = scaled_size(picture, working_side(side, side, controls.stroke))
         if self._field is None:
             fixed = replace(controls, keep=NOTHING, only=EVERYWHERE, regions=())
             self._field = style_field(picture, (height, width), styles, fixed)
-        field, seen = self._field, [each for each in sightings if each is not None]
+        field = self._field
+        if own:
+            strength = field.strength if field else None
+            field = StyleField(
+                tuple(styles), _mean_masks(own, len(styles), (height, width)), strength
+            )
+        seen = [each for each in sightings if each is not None]
         if seen:
             from adain.video.following import placed
 
             field = placed(styles, seen, controls, (height, width), field)
         return style if field is None else replace(field, styles=tuple(styles))
+
+
+def _mean_masks(
+    masks: Sequence[NDArray[Any]], styles: int, size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Return the average of the masks of frames, `(styles, *size)`."""
+    shares = np.zeros((styles, *size), np.float32)
+    for each in masks:
+        if each.ndim != 3 or len(each) != styles:
+            raise MaskError(f"expected masks ({styles}, H, W) of a frame, got {each.shape}")
+        for share, mask in zip(shares, to_unit(each), strict=True):
+            image = Image.fromarray(mask).resize(size[::-1], Image.Resampling.BILINEAR)
+            share += np.asarray(image) / len(masks)
+    return shares.clip(0, 1)
 
 
 def _windows(frames: Iterable[Shown], state: State | None) -> Iterator[_Window]:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from adain.config import Controls
 from adain.engine.model import Model
+from adain.errors import MaskError
 from adain.imaging.picture import Picture
 from adain.imaging.writing import encode_image
 from adain.painting.stylize import stylize_picture
@@ -114,6 +115,25 @@ def test_masks_colours_transparency_and_types_are_kept(tiny_model: Model) -> Non
     assert result.dtype == np.uint16
     (unit,) = stylize_frames(tiny_model, [scene(0).astype(np.float32) / 255], style(tiny_model))
     assert unit.dtype == np.float32 and np.abs(unit * 65535 - result).max() < 300
+
+
+def test_masks_may_move_with_the_frames(tiny_model: Model) -> None:
+    both = stack_styles([style(tiny_model, 8), style(tiny_model, 9)])
+    halves = np.zeros((2, 40, 64), np.uint8)
+    halves[0, :, :32] = halves[1, :, 32:] = 255
+    still = [scene(0)] * 3
+    masks = tuple(encode_image(Picture(np.dstack([half] * 3)), "png") for half in halves)
+    fixed = stylize_frames(tiny_model, still, both, controls=Controls(masks=masks, feather=0))
+    given = stylize_frames(tiny_model, still, both, masks=[halves] * 3)
+    assert max(map(differ, given, fixed)) < 0.1
+    moved = [np.roll(halves[:1], 8 * i, 2) for i in range(3)]
+    for mask, result in zip(
+        moved, stylize_frames(tiny_model, still, both.split()[0], masks=moved), strict=True
+    ):
+        assert differ(result[mask[0] == 0], scene(0)[mask[0] == 0]) < 0.1
+        assert differ(result[mask[0] > 0], scene(0)[mask[0] > 0]) > 2
+    with pytest.raises(MaskError, match="expected masks"):
+        list(stylize_frames(tiny_model, still, both, masks=[halves] * 2))
 
 
 def test_frames_are_read_as_they_are_needed_and_must_be_of_one_shape(
