@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from fractions import Fraction
@@ -55,14 +56,16 @@ def video(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="IN", help="A film, an animation, or a folder or pattern of pictures."
+            metavar="IN",
+            help="A film, an animation, a folder or pattern of pictures, or - for standard input.",
         ),
     ],
     output: Annotated[
         str,
         typer.Argument(
             metavar="OUT",
-            help="A .mp4, .mov, .mkv, .webm, .gif or .webp; or a folder with / for pictures.",
+            help="A .mp4, .mov, .mkv, .webm, .gif or .webp; a folder with / for pictures; or - "
+            "for Y4M on standard output.",
         ),
     ],
     style: Annotated[
@@ -109,6 +112,10 @@ def video(
         ),
     ] = False,
     mask: options.Masks = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(metavar="CODEC", help="h264 or av1; of .webm vp9 or av1."),
+    ] = None,
     look: Controls = DEFAULTS.controls,
     config: StylizeConfig = DEFAULTS,
     rate: Annotated[
@@ -144,17 +151,30 @@ def video(
             raise ValueError(f"styles that change need one style at a time; leave {where} out")
 
     from adain.engine.device import cores
-    from gallery.use_cases.film_reading import open_film
+    from gallery.use_cases.film_masks import MaskedFilm, is_film
+    from gallery.use_cases.film_pipes import PipedFilm, pipe_film
+    from gallery.use_cases.film_reading import Film, open_film
     from gallery.use_cases.film_writing import Target
     from gallery.use_cases.video import VideoConfig, expected_frames, paint_film
 
     with usage():
-        target = Target.parse(output)
+        target = None if output == "-" else Target.parse(output, codec)
         jobs = jobs or min(cores(), MAX_JOBS)
         film_config = VideoConfig(*part, stable, jobs, config.memory, config.overwrite)
-        _refuse_output(source, target, config.overwrite)
+        if target:
+            _refuse_output(source, target, config.overwrite)
+        elif codec or as_json:
+            raise ValueError("standard output takes raw frames alone; leave --codec and --json out")
     found = [(at, _find_style(texts, database, config)) for at, texts in (first, *later)]
-    film = open_film(source, Fraction(rate).limit_denominator(1001), config.max_side)
+    film: Film
+    if str(source) == "-":
+        film = PipedFilm(sys.stdin.buffer, config.max_side)
+    else:
+        film = open_film(source, Fraction(rate).limit_denominator(1001), config.max_side)
+    controls = config.controls
+    if any(map(is_film, controls.masks)):
+        film = MaskedFilm(film, controls.masks, len(first[1]), controls.feather)
+        controls = replace(controls, masks=())
     network = options.load_network(config.model, config.device, 1 if jobs > 1 else None)
     with usage():
         direction = _direction(network, found, strengths, fade)
@@ -166,15 +186,20 @@ def video(
         "title": f"adain: {found[0][1].slug}" if config.provenance else "",
     }
     with progress(expected_frames(film, film_config), hidden=quiet, label="painting") as advance:
-        report = paint_film(
-            network, film, target, direction, config.controls, film_config, recipe, advance
-        )
+        if target is None:
+            report = pipe_film(
+                network, film, sys.stdout.buffer, direction, controls, film_config, advance
+            )
+        else:
+            report = paint_film(
+                network, film, target, direction, controls, film_config, recipe, advance
+            )
     if not quiet:
         _tell(report)
     if as_json:
         facts = {key: value for key, value in asdict(report).items() if key != "notes"}
         emit(json.dumps({"source": str(source), "output": output} | facts))
-    else:
+    elif target is not None:
         emit(output)
     if report.incomplete:
         raise typer.Exit(ExitCode.SOME_FAILED)
@@ -255,8 +280,6 @@ def _part(start: str, end: str | None, preview: str | None) -> tuple[float, floa
 
 
 def _refuse_output(source: Path, target: "Target", overwrite: bool) -> None:
-    if str(source) == "-":
-        raise ValueError("a film is a file or a folder; standard input is not read")
     place = target.path
     if target.pattern is not None:
         taken = target.picture(0)

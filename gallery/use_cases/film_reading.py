@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,15 +95,17 @@ class Film(Protocol):
 
     Attributes:
         facts: What is known of it.
-        damage: What could not be read.
         path: Where it is.
         sound: The file that has its sound, subtitles and chapters, if it may have any.
     """
 
     facts: Facts
-    damage: Damage
     path: Path
     sound: Path | None
+
+    @property
+    def damage(self) -> Damage:
+        """Return what could not be read."""
 
     def frames(self, start: float = 0.0) -> Iterator[Shown]:
         """Yield the frames that are shown from a time on, in seconds from its beginning."""
@@ -166,6 +168,7 @@ def import_av() -> Any:
             "films need PyAV, which is not installed; run: pip install 'adain[video]'"
         ) from error
     av.logging.set_level(av.logging.PANIC)
+    os.environ.setdefault("SVT_LOG", "1")  # Else the encoder of AV1 tells its settings.
     return av
 
 
@@ -175,14 +178,34 @@ def open_container(path: Path) -> Any:
     Raises:
         FilmError: If it is none.
     """
+    return _container(str(path), str(path))
+
+
+def piped_container(file: BinaryIO) -> Any:
+    """Return a film of FFmpeg that is read once, from its beginning to its end.
+
+    Raises:
+        FilmError: If it is none.
+    """
+    return _container(_Pipe(file), "-")
+
+
+class _Pipe:
+    """A file that cannot go back, nor says that it could."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read = file.read
+
+
+def _container(source: Any, name: str) -> Any:
     av = import_av()
     # A film that names other files or addresses could have their content shown.
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
-        return av.open(str(path), options=options)
+        return av.open(source, options=options)
     except av.FFmpegError as error:
         raise FilmError(
-            f"{path}: not a film that FFmpeg can read ({_said(error)}); "
+            f"{name}: not a film that FFmpeg can read ({_said(error)}); "
             "it may be another kind of file, damaged or not wholly downloaded"
         ) from error
 
@@ -191,27 +214,36 @@ class MovieFilm:
     """A film that FFmpeg reads: its first video stream."""
 
     def __init__(self, path: Path, max_side: int | None = None) -> None:
+        self._prepare(path)
+        with open_container(path) as container:
+            self._look(container, max_side)
+
+    def _prepare(self, path: Path) -> None:
         self._av = import_av()
         self.path, self.damage = path, Damage()
         self.sound: Path | None = path
-        with open_container(path) as container:
-            stream = _video_stream(path, container)
-            self._start = beginning(container)
-            frame = self._first(container, stream)
-            self._refuse_hdr(frame)
-            self._turn = round((frame.rotation or 0) / 90) % 4
-            size = _square(frame, stream)
-            self._size = _fitted(path, *size, max_side)
-            alpha = any(component.is_alpha for component in frame.format.components)
-            height, width = self._size[::-1] if self._turn % 2 else self._size
-            seconds = _seconds(container, stream)
-            rates = (stream.average_rate, stream.guessed_rate, Fraction(RATE))
-            # Some files have the unit of their times in its place.
-            rate = next(each for each in rates if each and each <= MAX_RATE)
-            frames = stream.frames or (round(seconds * rate) if seconds else None)
-            ticks = Fraction(stream.time_base)
-            light = int(frame.color_primaries or 2), int(frame.color_trc or 2)
+
+    def _look(self, container: Any, max_side: int | None) -> tuple[Any, Any, Iterator[Any]]:
+        """Read the facts; return the stream, its first frame, and the others."""
+        stream = _video_stream(self.path, container)
+        self._start = beginning(container)
+        decoded = self._decoded(container, stream)
+        frame = self._first(decoded)
+        self._refuse_hdr(frame)
+        self._turn = round((frame.rotation or 0) / 90) % 4
+        size = _square(frame, stream)
+        self._size = _fitted(self.path, *size, max_side)
+        alpha = any(component.is_alpha for component in frame.format.components)
+        height, width = self._size[::-1] if self._turn % 2 else self._size
+        seconds = _seconds(container, stream)
+        rates = (stream.average_rate, stream.guessed_rate, Fraction(RATE))
+        # Some files have the unit of their times in its place.
+        rate = next(each for each in rates if each and each <= MAX_RATE)
+        frames = stream.frames or (round(seconds * rate) if seconds else None)
+        ticks = Fraction(stream.time_base)
+        light = int(frame.color_primaries or 2), int(frame.color_trc or 2)
         self.facts = Facts(width, height, Fraction(rate), frames, seconds, ticks, alpha, 0, *light)
+        return stream, frame, decoded
 
     def digest(self) -> str:
         """See `Film`."""
@@ -278,8 +310,8 @@ class MovieFilm:
         self.damage.parts += 1
         self.damage.last = _said(error)
 
-    def _first(self, container: Any, stream: Any) -> Any:
-        for frame in self._decoded(container, stream):
+    def _first(self, decoded: Iterator[Any]) -> Any:
+        for frame in decoded:
             return frame
         detail = f" ({self.damage.last})" if self.damage.last else ""
         raise FilmError(f"{self.path}: has no frame that can be decoded{detail}")

@@ -221,9 +221,7 @@ class Segment:
         av = import_av()
         container = self._target.container
         if container is not LOSSLESS:
-            # Half of the rows and columns carry colour: sides are even.
-            height, width = (side - side % 2 for side in pixels.shape[:2])
-            pixels = np.ascontiguousarray(pixels[:height, :width, :3])
+            pixels = even(pixels)
         if self._output is None:
             self._open(pixels)
         kind = "rgba" if pixels.shape[2] == 4 else "rgb24"
@@ -232,7 +230,7 @@ class Segment:
             frame = frame.reformat(format=self._stream.pix_fmt)
         else:
             frame = frame.reformat(
-                format="yuv420p", dst_colorspace=_matrix(pixels), interpolation="BICUBIC"
+                format="yuv420p", dst_colorspace=matrix_of(pixels), interpolation="BICUBIC"
             )
         frame.pts, frame.time_base = round(time / self._facts.ticks), self._facts.ticks
         self._output.mux(self._stream.encode(frame))
@@ -248,7 +246,7 @@ class Segment:
         stream.codec_context.framerate = self._facts.rate  # The line above has changed it.
         stream.options = dict(container.options)
         if container is not LOSSLESS:
-            standard = 1 if _matrix(pixels) == "ITU709" else 6
+            standard = 1 if matrix_of(pixels) == "ITU709" else 6
             context, known = stream.codec_context, self._facts
             context.colorspace, context.color_range = standard, 1
             context.color_primaries = standard if known.primaries == 2 else known.primaries
@@ -256,7 +254,14 @@ class Segment:
         self._stream = stream
 
 
-def _matrix(pixels: NDArray[Any]) -> str:
+def even(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return a frame without transparency whose sides are even: each colour is of four pixels."""
+    height, width = (side - side % 2 for side in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[:height, :width, :3])
+
+
+def matrix_of(pixels: NDArray[Any]) -> str:
+    """Return the standard by which the colours of a frame are written."""
     return "ITU709" if pixels.shape[0] >= 720 else "ITU601"
 
 
@@ -303,7 +308,7 @@ class Joining:
             av.open(str(self.segments[0])) as first,
             av.open(file, "w", format=container.name, options=options) as output,
         ):
-            video = output.add_stream_from_template(first.streams.video[0])
+            video = output.add_stream_from_template(first.streams.video[0], opaque=True)
             video.time_base = self.facts.ticks
             sources: list[Iterable[Any]] = [self._pictures(video)]
             lost: list[str] = []
@@ -443,7 +448,7 @@ class _Kept:
     ) -> Iterator[Any]:
         """Make its stream in the film at once; return what yields its packets."""
         if self.encoder is None:
-            made = output.add_stream_from_template(self.stream)
+            made = output.add_stream_from_template(self.stream, opaque=True)
         elif self.stream.type == "subtitle":
             made = output.add_stream(self.encoder)
             made.time_base = self.stream.time_base

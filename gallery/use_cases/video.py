@@ -115,6 +115,17 @@ def expected_frames(film: Film, config: VideoConfig) -> int | None:
     return max(1, -(-round(facts.frames * share) // config.every))
 
 
+def wanted_frames(film: Film, config: VideoConfig, after: float | None = None) -> Iterator[Shown]:
+    """Yield the frames of a part of a film, or those of them after a time."""
+    start = config.start if after is None or config.every > 1 else after
+    for count, shown in enumerate(film.frames(start)):
+        if config.end is not None and shown.time >= config.end - 1e-6:
+            return
+        wanted = count % config.every == 0
+        if wanted and (after is None or shown.time > after + 1e-6):
+            yield shown
+
+
 def paint_film(
     model: Model,
     film: Film,
@@ -233,18 +244,11 @@ class _Run:
 
     def _shown(self, done: "_Done") -> Iterator[Shown]:
         """Yield the frames that are left to paint."""
-        config = self.config
-        after = done.last
-        start = config.start if after is None or config.every > 1 else after
-        for count, shown in enumerate(self.film.frames(start)):
-            if config.end is not None and shown.time >= config.end - 1e-6:
-                return
-            wanted = count % config.every == 0
-            if wanted and (after is None or shown.time > after + 1e-6):
-                pixels = shown.pixels
-                if pixels.shape[2] == 4 and not self.target.keeps_transparency:
-                    pixels = np.ascontiguousarray(pixels[..., :3])
-                yield Shown(pixels, shown.time)
+        for shown in wanted_frames(self.film, self.config, done.last):
+            pixels = shown.pixels
+            if pixels.shape[2] == 4 and not self.target.keeps_transparency:
+                pixels = np.ascontiguousarray(pixels[..., :3])
+            yield shown._replace(pixels=pixels)
 
     def _close(self, segment: Segment, number: int, frames: int, painted: Painted) -> None:
         assert painted.state is not None

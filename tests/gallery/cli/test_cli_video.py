@@ -141,3 +141,22 @@ def test_a_kill_loses_no_finished_segment(tmp_path: Path) -> None:
     sound = times_of(tmp_path / "b.mp4", "audio")
     assert sound == pytest.approx(times_of(source, "audio"), abs=1e-3)
     assert not (tmp_path / "b.mp4.parts").exists()
+
+
+def test_films_come_and_go_through_pipes(tmp_path: Path) -> None:
+    source = write_film(tmp_path / "a.mkv", 6)
+    options = ["--style", "irises", "--max-side", "48"]
+    result = CliRunner().invoke(app, ["video", "-", "-", *options], input=source.read_bytes())
+    assert result.exit_code == 0, result.stderr
+    head, _, rest = result.stdout_bytes.partition(b"\n")
+    assert head.startswith(b"YUV4MPEG2 W48 H36 F30000:1001 ") and len(rest) == 6 * (6 + 48 * 54)
+    film = tmp_path / "b.mp4"
+    again = CliRunner().invoke(app, ["video", "-", str(film), *options], input=result.stdout_bytes)
+    assert again.exit_code == 0, again.output
+    assert times_of(film) == pytest.approx(times_of(source), abs=1e-3)
+    for given, words in ((b"text", "not a film"), (b"", "not a film")):
+        wrong = CliRunner().invoke(
+            app, ["video", "-", str(tmp_path / "c.mp4"), *options], input=given
+        )
+        assert wrong.exit_code == 4 and words in wrong.output
+    assert not list(tmp_path.glob("c.mp4*"))

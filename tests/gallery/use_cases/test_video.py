@@ -22,6 +22,7 @@ from adain.video import frames as frames_module
 from adain.video.direction import Direction
 from gallery.errors import FilmError, OutputError
 from gallery.use_cases import film_reading
+from gallery.use_cases.film_masks import MaskedFilm, is_film
 from gallery.use_cases.film_reading import MovieFilm, open_film
 from gallery.use_cases.film_writing import Target
 from gallery.use_cases.video import Report, VideoConfig, expected_frames, paint_film
@@ -267,3 +268,108 @@ def test_a_second_run_waits_its_turn_and_names_are_checked(
         with pytest.raises(OutputError, match="use"):
             Target.parse(str(tmp_path / name))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_subtitles_and_chapters_go_where_the_film_goes(tiny_model: Model, tmp_path: Path) -> None:
+    import av
+
+    source = with_subtitles(write_film(tmp_path / "a.mp4", 20), tmp_path / "s.mkv")
+    for suffix, codec in ((".mp4", "mov_text"), (".webm", "webvtt"), (".mkv", "srt")):
+        result = tmp_path / f"b{suffix}"
+        assert not paint(tiny_model, source, result).notes
+        with av.open(str(result)) as container:
+            (stream,) = container.streams.subtitles
+            assert stream.codec_context.name == codec
+            texts = [bytes(packet).lstrip(b"\0\5") for packet in container.demux(stream)]
+            assert [text for text in texts if text] == [b"Hello", b"World"]
+            assert [each["metadata"]["title"] for each in container.chapters()] == ["One"]
+    again = tmp_path / "c.mkv"
+    paint(tiny_model, tmp_path / "b.mp4", again)
+    with av.open(str(again)) as container:
+        assert bytes(next(container.demux(subtitles=0))) == b"Hello"
+
+
+def with_subtitles(film: Path, result: Path) -> Path:
+    """Add two lines and a chapter to a film."""
+    import av
+
+    lines = film.with_suffix(".srt")
+    lines.write_text(
+        "1\n00:00:00,100 --> 00:00:00,300\nHello\n\n2\n00:00:00,400 --> 00:00:00,600\nWorld\n"
+    )
+    with av.open(str(film)) as one, av.open(str(lines)) as other, av.open(str(result), "w") as to:
+        made = [to.add_stream_from_template(stream) for stream in one.streams]
+        made.append(to.add_stream_from_template(other.streams[0]))
+        to.set_chapters(
+            [{"id": 1, "start": 0, "end": 600, "time_base": Fraction(1, 1000),
+              "metadata": {"title": "One"}}]
+        )  # fmt: skip
+        packets = [(each, made[each.stream.index]) for each in one.demux() if each.dts is not None]
+        packets += [(each, made[-1]) for each in other.demux() if each.dts is not None]
+        for packet, stream in sorted(packets, key=lambda each: each[0].dts * each[0].time_base):
+            packet.stream = stream
+            to.mux(packet)
+    return result
+
+
+def test_transparent_films_av1_and_lists_of_files(tiny_model: Model, tmp_path: Path) -> None:
+    import av
+
+    disc = np.zeros((48, 64), np.uint8)
+    disc[12:36, 16:48] = 255
+    with av.open(str(tmp_path / "a.webm"), "w") as output:
+        stream: Any = output.add_stream("libvpx-vp9", rate=25, options={"auto-alt-ref": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuva420p"
+        for number in range(4):
+            frame = av.VideoFrame.from_ndarray(np.dstack((drawn(number), disc)), format="rgba")
+            output.mux(stream.encode(frame.reformat(format="yuva420p")))
+        output.mux(stream.encode())
+    assert open_film(tmp_path / "a.webm").facts.transparent
+    paint(tiny_model, tmp_path / "a.webm", f"{tmp_path}/frames/")
+    with Image.open(tmp_path / "frames" / "frame_000003.png") as image:
+        alpha = np.asarray(image)[..., 3]
+        assert alpha[2, 2] == 0 and alpha[24, 32] == 255
+    style = measure_pixels(tiny_model, drawn(7).astype(np.float32) / np.float32(255))
+    film, target = open_film(tmp_path / "a.webm"), Target.parse(str(tmp_path / "b.mp4"), "av1")
+    recipe: dict[str, Any] = {}
+    paint_film(
+        tiny_model,
+        film,
+        target,
+        Direction(((0.0, style),)),
+        Controls(),
+        WHOLE,
+        recipe,
+        lambda n: None,
+    )
+    with av.open(str(tmp_path / "b.mp4")) as container:
+        assert container.streams.video[0].codec_context.codec.canonical_name == "av1"
+    assert len(times_of(tmp_path / "b.mp4")) == 4
+    with pytest.raises(OutputError, match="h264 and av1"):
+        Target.parse(str(tmp_path / "b.mp4"), "vp9")
+    listing = tmp_path / "list.mp4"
+    listing.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nb.mp4\n#EXT-X-ENDLIST\n")
+    with pytest.raises(FilmError, match="not a film"):
+        open_film(listing)
+    listing.write_text("ffconcat version 1.0\nfile b.mp4\n")
+    with pytest.raises(FilmError, match="not a film"):
+        open_film(listing)
+
+
+def test_masks_may_be_films(tiny_model: Model, tmp_path: Path) -> None:
+    source = write_film(tmp_path / "a.mkv", 6, codec="ffv1", pix_fmt="bgr0", sound=None)
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    for number in range(4):  # They end early.
+        mask = np.zeros((48, 64), np.uint8)
+        mask[:, : 16 * number] = 255
+        Image.fromarray(mask).save(folder / f"{number}.png")
+    assert is_film(folder) and not is_film(folder / "0.png") and is_film(source)
+    film = MaskedFilm(open_film(source), [folder], 1, 0.0)
+    style = measure_pixels(tiny_model, drawn(7)[..., ::-1].astype(np.float32) / np.float32(255))
+    plan, target = Direction(((0.0, style),)), Target.parse(f"{tmp_path}/out/")
+    paint_film(tiny_model, film, target, plan, Controls(), WHOLE, {}, lambda count: None)
+    for number, edge in ((0, 0), (2, 16), (5, 48)):
+        with Image.open(tmp_path / "out" / f"frame_{number:06d}.png") as image:
+            changed = np.abs(np.asarray(image).astype(int) - drawn(number)).max(-1) > 3
+        assert not changed[:, edge:].any() and (edge == 0 or changed[:, :edge].mean() > 0.5)
