@@ -555,10 +555,12 @@ def test_faces_are_kept(url: str, open_page: Callable[..., "Page"]) -> None:
     page.wait_for_function("document.getElementById('faces-found').textContent === '1 face found'")
     page.hover("#faces")
     assert page.is_visible("#found")
-    tint = page.evaluate(
-        "(() => { const c = document.getElementById('found'); const at = (x, y) => c.getContext('2d')"
-        ".getImageData(x * c.width, y * c.height, 1, 1).data[3]; return [at(.44, .3), at(.02, .9)]; })()"
-    )
+    tint = page.evaluate("""(() => {
+        const found = document.getElementById("found"), { width, height } = found;
+        const { data } = found.getContext("2d").getImageData(0, 0, width, height);
+        const at = (x, y) => data[4 * (Math.round(y * height) * width + Math.round(x * width)) + 3];
+        return [at(0.44, 0.3), at(0.02, 0.9)];
+    })()""")
     assert tint == [102, 0]
     page.mouse.move(1, 1)
     assert page.is_hidden("#found")
