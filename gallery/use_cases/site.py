@@ -51,6 +51,12 @@ PREVIEWS = 2000
 SHARD = 300
 """Paintings whose facts, and whose vectors, are one file: a page reads the first and paints."""
 
+FIRST = "cafe-terrace-at-night"
+"""The style that the page opens with, where it is there; else the first one."""
+
+FIRST_SIDE = 640
+"""Longest side in pixels of the example in that style, which is seen until the device is ready."""
+
 OFFLINE = "offline.js"
 """The page's service worker."""
 
@@ -231,11 +237,13 @@ def export_site(
             (made / "network.safetensors").write_bytes(network_file(model.weights))
             _write_paintings(made, model, selection.paintings, config.previews, on_painting)
             letters = _write_index(made, model, selection)
+            first = _write_first(made, model, selection.paintings)
             facts = {
                 "title": config.title,
                 "paintings": len(selection.paintings),
                 "learnt": selection.learnt,
                 "shard": SHARD,
+                "first": first,
                 "letters": letters,
             }
             _write_json(made / MARK, facts)
@@ -371,6 +379,14 @@ def _write_paintings(
         for each in shard:
             _write_adapter(site, each.painting.slug, each.style)
             on_painting()
+
+
+def _write_first(site: Path, model: Model, chosen: Sequence[Chosen]) -> str:
+    """Write the example in the style that the page opens with; return its name."""
+    first = next((each for each in chosen if each.painting.slug == FIRST), chosen[0])
+    data = style_preview(model, first.style, PreviewConfig(FIRST_SIDE))
+    (site / "first.jpg").write_bytes(data)
+    return first.painting.slug
 
 
 def _write_vectors(path: Path, model: Model, shard: Sequence[Chosen]) -> None:

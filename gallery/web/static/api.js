@@ -98,8 +98,13 @@ export function paintsHere() {
   return painter !== null;
 }
 
-// `print` is a picture that is saved: where there is a service, it paints that.
-export async function stylize({ signal, print = false, ...settings }) {
+// `print` is a picture that is saved: where there is a service, it paints that. Of the `example` a site holds a picture that
+// is painted already, to show until the device is ready.
+export async function stylize({ signal, print = false, example = false, ...settings }) {
+  if (example && site && !painter?.isOpen && isPlain(settings)) {
+    const painted = await (await catalogue()).painted(settings.parts[0].style);
+    if (painted) return painted;
+  }
   if (painter && (isAlone || (!print && !needsService(settings)))) {
     try {
       return new Response((await painter.stylize({ signal, flatten: isAlone, ...settings })).blob);
@@ -112,6 +117,10 @@ export async function stylize({ signal, print = false, ...settings }) {
   }
   const { query, body } = order({ format: "jpeg", quality: 90, ...settings });
   return request(`/stylize?${query}`, { method: "POST", body, signal });
+}
+
+function isPlain({ parts, masks = [], alpha = 1, stroke = 1, preserve_color = "none", photorealistic = false }) {
+  return parts.length === 1 && !masks.length && alpha === 1 && stroke === 1 && preserve_color === "none" && !photorealistic;
 }
 
 function needsService({ keep = "none" }) {

@@ -1,11 +1,12 @@
 // Keeps the picture up to date: one request at a time, the newest wish wins, a small picture
 // while a slider moves and the full one when it rests.
 
-import { isPassing, stylize } from "./api.js";
+import { isPassing, paintsHere, stylize } from "./api.js";
 
 export const DRAFT_SIDE = 448;
 export const FULL_SIDE = 1024;
 const REST = 180; // Milliseconds without a wish before the full picture.
+const SLOW = 700; // Milliseconds of a draft on this device from which drafts are smaller.
 const LONGEST = 15; // Seconds between two tries at most.
 
 export class StylizeRequests {
@@ -14,6 +15,7 @@ export class StylizeRequests {
   #rest = 0;
   #tries = 0;
   #wake = null;
+  #slow = false;
 
   constructor({ painted, working, failed }) {
     this.painted = painted;
@@ -59,11 +61,13 @@ export class StylizeRequests {
       this.#wish = null;
       try {
         const start = performance.now();
-        const photo = moving ? settings.photo.draft : settings.photo.full;
-        const { parts, values } = settings;
-        const answer = await stylize({ photo, parts, ...values, masks: await settings.masks });
+        const { parts, values, photo } = settings;
+        const copy = !moving ? photo.full : paintsHere() && this.#slow ? photo.card : photo.draft;
+        const answer = await stylize({ photo: copy, parts, ...values, masks: await settings.masks, example: moving && photo.isExample });
         const blob = await answer.blob();
-        this.painted({ blob, settings, moving, milliseconds: performance.now() - start });
+        const milliseconds = performance.now() - start;
+        if (copy === photo.draft) this.#slow = milliseconds > SLOW;
+        this.painted({ blob, settings, moving, milliseconds });
         this.#tries = 0;
         this.failed(null);
       } catch (error) {

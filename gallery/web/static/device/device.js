@@ -17,14 +17,16 @@ export class Device {
   #asked = 0;
   #keys = new WeakMap();
   #last = Promise.resolve();
+  isOpen = false;
 
   /**
    * @param network returns the network, a file that `Engine` reads
    * @param style returns { vector, adapter: tensors or null } of what a name stands for
    * @param version names what is fetched
+   * @param threads cores to use, by default all, up to four
    */
-  constructor({ network, style, version }) {
-    Object.assign(this, { network, style, version });
+  constructor({ network, style, version, threads }) {
+    Object.assign(this, { network, style, version, threads });
   }
 
   /** Make it ready; what was damaged on the way is fetched anew, once. */
@@ -55,7 +57,9 @@ export class Device {
       event.preventDefault();
       this.close(new DeviceError('failed', 'the browser has stopped it'));
     });
-    await this.#ask({ kind: 'open', network: await this.network() }, START);
+    const network = await this.network();
+    await this.#ask({ kind: 'open', network, threads: this.threads }, START);
+    this.isOpen = true;
   }
 
   /** Paint: what `stylize` of a service takes, but for what only a service does. */
@@ -82,6 +86,7 @@ export class Device {
   }
 
   #stop(error) {
+    this.isOpen = false;
     this.#worker?.terminate();
     this.#worker = null;
     for (const { failed } of this.#waiting.values()) failed(error);

@@ -44,6 +44,12 @@ export async function styleOf(name) {
   return { vector: vectors.slice(row * length, (row + 1) * length), adapter: learnt ? await bytes(`adapters/${slug}.safetensors`) : null };
 }
 
+/** Return the example as a painting would have it, if that is here: of one painting it is. */
+export async function painted(style) {
+  const { first } = await read("site.json");
+  return style === first ? file("first.jpg") : null;
+}
+
 // Files
 
 const kept = new Map(); // What was read, by its path.
