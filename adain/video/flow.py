@@ -96,9 +96,8 @@ class Stabilizer:
         back = self._flow.calc(grey, before.grey, None)
         forth = self._flow.calc(before.grey, grey, None)
         there = _moved(cv, forth, back)
-        missed = np.square(back + there).sum(-1)
-        allowed = STRAY + STRAY_SHARE * np.sqrt(np.square(back).sum(-1))
-        trust = np.exp(-missed / np.square(allowed))
+        allowed = STRAY + STRAY_SHARE * np.sqrt(_squares(back))
+        trust = np.exp(-_squares(back + there) / np.square(allowed))
         back, trust = _enlarged(cv, back, size), cv.resize(trust, size)
         places = _places(back)
         seen = cv.remap(before.source, *places, cv.INTER_LINEAR, borderMode=cv.BORDER_REPLICATE)
@@ -113,8 +112,10 @@ class Stabilizer:
 
     def _difference(self, first: Pixels, second: Pixels) -> Pixels:
         """Return how far colours differ, averaged over what is near."""
-        gap = np.abs(first - second).max(-1)
-        averaged: Pixels = self._cv.blur(gap, (2 * SOFT + 1, 2 * SOFT + 1))
+        cv = self._cv
+        red, green, blue = cv.split(cv.absdiff(first, second))
+        gap = cv.max(cv.max(red, green), blue)
+        averaged: Pixels = cv.blur(gap, (2 * SOFT + 1, 2 * SOFT + 1))
         return averaged
 
     def _grey(self, source: Pixels) -> NDArray[np.uint8]:
@@ -152,6 +153,13 @@ def warp(cv: Any, image: Pixels, flow: Pixels) -> Pixels:
 def _moved(cv: Any, image: Pixels, flow: Pixels) -> Pixels:
     moved: Pixels = cv.remap(image, *_places(flow), cv.INTER_LINEAR, borderMode=cv.BORDER_REPLICATE)
     return moved
+
+
+def _squares(flow: Pixels) -> Pixels:
+    """Return the square of the length of each arrow."""
+    # Sums over an axis of two are slow.
+    squares: Pixels = np.square(flow[..., 0]) + np.square(flow[..., 1])
+    return squares
 
 
 def _places(flow: Pixels) -> tuple[Pixels, Pixels]:
