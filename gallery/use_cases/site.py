@@ -38,6 +38,7 @@ from gallery.database.queries import Group
 from gallery.errors import OutputError, StyleNotFound, StylesError
 from gallery.use_cases.device import RUNTIME, STATIC, has_runtime, network_file, style_vector
 from gallery.use_cases.markdown import to_html
+from gallery.use_cases.palettes import palette
 from gallery.use_cases.previews import PreviewConfig, example_file, style_preview
 from gallery.use_cases.site_index import nearest_styles, word_files
 from gallery.use_cases.styles import ResolvedStyle, kept_style, pool_vectors
@@ -413,6 +414,7 @@ def _facts(chosen: Chosen, has_preview: bool) -> dict[str, Any]:
         "credit": painting.credit,
         "page_url": painting.page_url,
         "learnt": chosen.style.statistics.adapter is not None,
+        "colors": palette(chosen.style.statistics.colors),
     }
     found: dict[str, Any] = {key: value for key, value in facts.items() if value}
     return found if has_preview else found | {"preview": False}

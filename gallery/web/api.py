@@ -21,6 +21,7 @@ from adain.imaging.writing import encode_image
 from gallery.database.paintings import Painting
 from gallery.database.queries import Group
 from gallery.use_cases.device import paints_on_devices
+from gallery.use_cases.palettes import palette
 from gallery.use_cases.previews import example_file, kept_preview, preview_file, render_preview
 from gallery.use_cases.references import MAX_STYLES
 from gallery.use_cases.styles import ResolvedStyle, stored_style, unpack_vectors
@@ -212,11 +213,7 @@ def _add_paintings(api: APIRouter, state: AppState) -> None:
 def _palette(state: AppState, painting: Painting) -> list[str]:
     """Return colours of a painting for a page; none where they were not measured."""
     vector = state.gallery.vector(painting, state.model.fingerprint)
-    colors = None if vector is None else unpack_vectors(state.model, vector).colors
-    if colors is None:
-        return []
-    levels = (255 * colors.palette()[0]).round().astype(int).tolist()
-    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in levels]
+    return [] if vector is None else palette(unpack_vectors(state.model, vector).colors)
 
 
 def _add_groups(api: APIRouter, state: AppState) -> None:
