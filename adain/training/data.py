@@ -6,7 +6,7 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from adain.errors import ImageError
 from adain.imaging.reading import SUFFIXES, load_image
+from adain.imaging.resizing import resize_image
 
 HELD_OUT = 50
 
@@ -99,6 +100,7 @@ class CropBatches(Dataset[tuple[Tensor, list[str]]]):
             above 1 shrinks it. Strokes then keep their look at every size.
         seed: Two different seeds draw independently of each other.
         cache: Pictures to keep decoded in memory, per process.
+        max_side: Longer side in pixels to which larger pictures are shrunk first.
     """
 
     def __init__(
@@ -109,13 +111,14 @@ class CropBatches(Dataset[tuple[Tensor, list[str]]]):
         zoom: tuple[float, float] = (0.6, 2.0),
         seed: int = 0,
         cache: int = 6000,
+        max_side: int | None = None,
     ) -> None:
         self.pictures = pictures
         self.batch_size = batch_size
         self.crop = crop
         self.zoom = zoom
         self.seed = seed
-        self._load = lru_cache(cache)(_load_bytes)
+        self._load = lru_cache(cache)(partial(_load_bytes, max_side=max_side))
 
     def __getitem__(self, step: int) -> tuple[Tensor, list[str]]:
         """Return crops `(N, 3, crop, crop)` in [0, 1] and a line for each skipped picture."""
@@ -160,6 +163,9 @@ def center_crops(paths: Sequence[Path], side: int) -> Tensor:
     return torch.stack(crops).clamp(0, 1)
 
 
-def _load_bytes(path: Path) -> Tensor:
+def _load_bytes(path: Path, max_side: int | None = None) -> Tensor:
     """Return the picture as bytes `(3, H, W)`: a quarter of the memory of floats."""
-    return torch.tensor(load_image(path).to_array(8)[..., :3]).permute(2, 0, 1).contiguous()
+    picture = load_image(path, side=max_side)
+    if max_side is not None:
+        picture = resize_image(picture, max_side)
+    return torch.tensor(picture.to_array(8)[..., :3]).permute(2, 0, 1).contiguous()

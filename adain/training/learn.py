@@ -136,9 +136,9 @@ class LowRank(nn.Module):
         return result
 
     def to_arrays(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Return the tensors of an `Adapter`."""
+        """Return the tensors of an `Adapter`, as precise as a file of it."""
         return {
-            name: self.tensors[key].detach().float().cpu().numpy().copy()
+            name: self.tensors[key].detach().half().float().cpu().numpy().copy()
             for name, key in self._keys.items()
         }
 
@@ -221,10 +221,12 @@ def learn(
         mixed: Whether the network runs in bfloat16.
 
     Returns:
-        The last adapter whose numbers were finite.
+        The last adapter whose numbers were finite. Its facts tell `steps` and `seconds`, those of
+        `start` among them, the last `losses`, and how it `ended`: `done`, `settled` where nothing
+        improved any more, `stopped`, `not finite`; empty in a checkpoint.
 
     Raises:
-        WeightsError: If `start` belongs to another decoder.
+        WeightsError: If `start` belongs to another decoder, or not even the first step is finite.
     """
     base = {name: value.detach() for name, value in decoder.named_parameters()}
     digest = decoder_digest(decoder_arrays(decoder))
@@ -235,12 +237,11 @@ def learn(
         low_rank.take(start.tensors)
     optimizer = torch.optim.Adam(low_rank.parameters(), config.learning_rate, betas=(0.9, 0.99))
     schedule = _Schedule(config)
-    losses: dict[str, float] = {}
-    ended = "done"
-    done = 0 if start is None else int(start.facts.get("steps", 0))
+    done, before, losses = _so_far(start)
+    ended = ""
 
     def learnt() -> Adapter:
-        seconds = round(schedule.seconds, 1)
+        seconds = round(before + schedule.seconds, 1)
         facts = {"steps": done, "ended": ended, "seconds": seconds, "losses": losses}
         return Adapter(digest, low_rank.to_arrays(), facts)
 
@@ -264,7 +265,18 @@ def learn(
         if should_stop():
             ended = "stopped"
             break
+    else:
+        ended = "settled" if schedule.is_settled else "done"
+    if not done:
+        raise WeightsError("its loss is not finite from the first step on; nothing was learnt")
     return learnt()
+
+
+def _so_far(start: Adapter | None) -> tuple[int, float, dict[str, float]]:
+    """Return the steps, the seconds and the losses that a run goes on from."""
+    facts = {} if start is None else start.facts
+    steps, seconds = int(facts.get("steps", 0)), float(facts.get("seconds", 0))
+    return steps, seconds, dict(facts.get("losses", {}))
 
 
 class _Schedule:
@@ -273,6 +285,7 @@ class _Schedule:
     def __init__(self, config: Learning) -> None:
         self._began, self._limit, self._steps = time.monotonic(), config.seconds, config.steps
         self._loss, self._best, self._best_step = math.nan, math.inf, 0
+        self.is_settled = False
 
     @property
     def seconds(self) -> float:
@@ -290,6 +303,7 @@ class _Schedule:
             self._best, self._best_step = self._loss, done
         elif done - self._best_step > PATIENCE and self.share(done) < 1 - COOL_DOWN:
             self._steps = round(done / (1 - COOL_DOWN))
+            self.is_settled = True
 
 
 def decoder_arrays(decoder: Decoder) -> dict[str, np.ndarray[Any, Any]]:

@@ -15,6 +15,7 @@ import typer
 
 from adain.config import Controls
 from gallery.cli import options
+from gallery.cli.batch_learning import learn_first, make_learner, read_orders
 from gallery.cli.exits import debugging, describe, exit_code, usage
 from gallery.cli.fields import help_of, spread
 from gallery.cli.hints import refuse_no_style
@@ -25,9 +26,15 @@ from gallery.files import make_folder
 from gallery.signals import hold_interrupts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from adain.engine.model import Model
     from gallery.use_cases.batch import BatchJob, BatchPlan, BatchStep, Run, Styles
     from gallery.use_cases.journal import Journal
+    from gallery.use_cases.styles import ResolvedStyle
+
+    Prepare = Callable[[BatchPlan, Sequence[BatchJob]], BatchPlan]
+    Start = Callable[[BatchPlan], Run]
 
 DEFAULTS = StylizeConfig()
 BATCH = BatchConfig()
@@ -38,10 +45,11 @@ Examples:
   adain batch holiday/ painted/ --style paintings/ --assign nearest -r
   adain batch train/ stylized/ -r --style random --per-photo 3 --seed 7
   adain batch inbox/ painted/ --style irises --watch
+  adain batch holiday/ painted/ --style mosaic.png --learn 5m
 """
 
 
-@spread(without=("feather", "memory", "quality"))
+@spread(without=("feather", "memory"))
 def batch(
     ctx: typer.Context,
     source: Annotated[Path, typer.Argument(metavar="IN_DIR", help="Folder of photos.")],
@@ -71,6 +79,14 @@ def batch(
         int, typer.Option(metavar="N", help="Different styles at random for each photo.")
     ] = BATCH.per_photo,
     seed: options.Seed = None,
+    learn: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Learn each painting first that was not learnt, for so long, as 90s, 5m or 1h; "
+            "with --quality auto those where that costs less than renders.",
+        ),
+    ] = None,
     recursive: Annotated[
         bool, typer.Option("--recursive", "-r", help="Folders in the folder too, kept as they are.")
     ] = BATCH.recursive,
@@ -137,6 +153,9 @@ def batch(
             raise ValueError(
                 f"styles for parts of photos are one style; leave --assign {chosen} out"
             )
+        orders = read_orders(learn, config)
+        if config.controls.regions and orders is not None:
+            raise ValueError("--learn works with whole styles; 'adain learn' those of parts first")
         _check_folders(source, output)
         if watch and (dry_run or ray):
             raise ValueError("--watch goes neither with --dry-run nor with --ray")
@@ -147,7 +166,8 @@ def batch(
         result_path("photo.png", "style", config.format, config.bits)
     threads = threads_each(jobs or default_jobs())
     network = options.load_network(config.model, config.device, threads)
-    styles = _find_styles(style, database, network, config)
+    with_targets = orders is not None or config.quality != "fast"
+    styles = _find_styles(style, database, network, config, with_targets, quiet)
     plan = BatchPlan(source, output, styles, config, batch)
     with ExitStack() as stack:
         # First: nothing is made if there is no place for it.
@@ -155,13 +175,19 @@ def batch(
         journal = Journal(output, read_only=dry_run)
         stack.callback(journal.close)
         log = _Log(as_json, file, debugging(ctx), quiet)
-        worker = BatchWorker(plan, network, journal)
-        run = _runner(plan, worker, ray, stack)
+
+        def prepare(plan: BatchPlan, jobs: "Sequence[BatchJob]") -> BatchPlan:
+            return plan if learner is None else learn_first(learner, plan, jobs, log.failed, quiet)
+
+        def start(plan: BatchPlan) -> "Run":
+            return _runner(plan, BatchWorker(plan, network, journal), ray, stack)
+
+        learner = None if orders is None else make_learner(orders, network, journal, database)
         try:
             if watch:
-                _watch(plan, journal, run, log)
+                _watch(plan, journal, prepare, start, log)
             else:
-                _once(plan, journal, run, log, quiet)
+                _once(plan, journal, prepare, start, log, quiet)
         finally:
             if not quiet:
                 complain(log.summary())
@@ -197,8 +223,8 @@ class _Log:
         elif step.status in ("done", "new"):
             emit(str(step.output))
 
-    def folder_error(self, error: Exception) -> None:
-        """Count a folder that cannot be read."""
+    def failed(self, error: Exception) -> None:
+        """Count what went wrong besides jobs: a folder that cannot be read, say."""
         self.counts["failed"] += 1
         self.errors.append(error)
         complain(describe(error))
@@ -230,8 +256,20 @@ def _check_folders(source: Path, output: Path) -> None:
 
 
 def _find_styles(
-    texts: Sequence[str], database: str | None, network: "Model", config: StylizeConfig
+    texts: Sequence[str],
+    database: str | None,
+    network: "Model",
+    config: StylizeConfig,
+    with_targets: bool,
+    quiet: bool,
 ) -> "Styles":
+    """Return the styles that are named, if need be with what can be learnt of them."""
+
+    def tell(styles: "Sequence[ResolvedStyle]") -> None:
+        for style in styles:
+            if style.note and not quiet:
+                complain(style.note)
+
     from gallery.database.gallery import open_gallery
     from gallery.database.plain import learnt_from
     from gallery.database.vectors import join_vectors
@@ -244,8 +282,9 @@ def _find_styles(
         numbers, vectors = gallery.vectors(network.fingerprint)
         learnt = gallery.learnt_adapters(network.base) if config.adapter else {}
         adapters = {i: learnt[number] for i, number in enumerate(numbers) if number in learnt}
-        slugs = tuple(painting.slug for painting in gallery.pictures(numbers))
-        return Styles(slugs, vectors, adapters)
+        paintings = gallery.pictures(numbers)
+        slugs = tuple(each.slug for each in paintings)
+        return Styles(slugs, vectors, adapters, dict(enumerate(paintings)) if with_targets else {})
     url, side = database_url(database), config.style_side
     look_up = partial(learnt_from, url)
     if config.controls.regions:
@@ -255,6 +294,7 @@ def _find_styles(
             parts, lambda: open_gallery(url), side=side, learnt=config.adapter,
             look_up_picture=look_up,
         ).resolve(network)  # fmt: skip
+        tell([joined])
         each = enumerate(joined.statistics.adapters)
         adapters = {i: adapter for i, adapter in each if adapter is not None}
         return Styles((joined.slug,), joined.statistics.to_vector(), adapters, together=True)
@@ -269,11 +309,17 @@ def _find_styles(
         look_up_picture=look_up,
     )  # fmt: skip
     styles = [part.resolve(network) for part in found.parts]
+    tell(styles)
     vectors = join_vectors([style.statistics.to_vector() for style in styles])
     each = enumerate(style.statistics.adapter for style in styles)
     adapters = {i: adapter for i, adapter in each if adapter is not None}
     with usage():
-        return Styles(tuple(style.slug for style in styles), vectors, adapters)
+        slugs = tuple(style.slug for style in styles)
+        if not with_targets:
+            return Styles(slugs, vectors, adapters)
+        from gallery.use_cases.batch_learning import find_targets
+
+        return Styles(slugs, vectors, adapters, find_targets(references, open_gallery(url)))
 
 
 @contextmanager
@@ -303,13 +349,21 @@ def _runner(plan: "BatchPlan", worker: Any, ray: str | None, stack: ExitStack) -
     return lambda jobs: run_threads(worker, jobs, plan.batch.jobs or default_jobs())
 
 
-def _once(plan: "BatchPlan", journal: "Journal", run: "Run", log: _Log, quiet: bool) -> None:
+def _once(
+    plan: "BatchPlan",
+    journal: "Journal",
+    prepare: "Prepare",
+    start: "Start",
+    log: _Log,
+    quiet: bool,
+) -> None:
     from gallery.use_cases.batch import find_photos, plan_jobs, run_batch
 
-    photos = list(find_photos(plan.source, plan.output, plan.batch, log.folder_error))
+    photos = list(find_photos(plan.source, plan.output, plan.batch, log.failed))
     if not photos and not quiet:
         complain(f"{plan.source}: no photos here that fit; --recursive looks into its folders")
     jobs = _without_clashes(plan, plan_jobs(plan, photos, journal), log)
+    run = start(prepare(plan, jobs))
     with progress(len(jobs), hidden=quiet) as advance:
 
         def report(step: "BatchStep") -> None:
@@ -328,14 +382,20 @@ def _without_clashes(plan: "BatchPlan", jobs: "list[BatchJob]", log: _Log) -> "l
     return [job for job in jobs if job not in refused]
 
 
-def _watch(plan: "BatchPlan", journal: "Journal", run: "Run", log: _Log) -> None:
+def _watch(
+    plan: "BatchPlan", journal: "Journal", prepare: "Prepare", start: "Start", log: _Log
+) -> None:
     """Repaint what is in the folder and what comes into it; Ctrl-C is the usual end."""
     from gallery.use_cases.batch import POLL, Watch, plan_jobs, run_batch
 
-    watch = Watch(plan.source, plan.output, plan.batch, log.folder_error)
+    watch = Watch(plan.source, plan.output, plan.batch, log.failed)
+    run = start(plan)
     try:
         while True:
             jobs = plan_jobs(plan, watch.settled(), journal, start=journal.photos())
+            prepared = prepare(plan, jobs)
+            if prepared is not plan:
+                plan, run = prepared, start(prepared)
             run_batch(jobs, run, log.step)
             time.sleep(POLL)
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from gallery.cli.exits import ExitCode, describe, exit_code, usage
 from gallery.cli.fields import spread
 from gallery.cli.streams import complain, emit, progress, shares
 from gallery.config import StylizeConfig, database_url
-from gallery.errors import StyleNotFound
+from gallery.errors import StyleNotFound, StylesError
 from gallery.signals import stop_on_interrupt
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 DEFAULTS = Learning()
 
+POLL = 1.0
+"""Seconds between two looks at what other processes are learning."""
+
 TIME = re.compile(r"(\d+(?:\.\d+)?)\s*([smh]?)")
 
 EXAMPLES = """\b
@@ -36,6 +40,7 @@ Examples:
   adain learn mosaic.png
   adain learn mosaic.png --time 5m --preview learning.jpg
   adain learn artist:monet --photos holiday/
+  adain learn mosaics/
   adain learn mosaic.png --resume --steps 300
   adain learn --all --time 2m
 """
@@ -47,17 +52,17 @@ def learn(
         list[str] | None,
         typer.Argument(
             metavar="STYLE",
-            help="Pictures, or paintings of the gallery whose picture is at hand, or artist:NAME, "
-            "style:NAME: all their paintings as one hand.",
+            help="Pictures, or paintings of the gallery whose picture is at hand. As one hand: "
+            "artist:NAME, style:NAME, or a folder of pictures.",
         ),
     ] = None,
     every: Annotated[
         bool,
         typer.Option("--all", help="All paintings of the gallery that were not learnt yet."),
     ] = False,
-    time: Annotated[
+    length: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="End each after so long, as 90s, 5m or 1h."),
+        typer.Option("--time", metavar="TIME", help="End each after so long, as 90s, 5m or 1h."),
     ] = None,
     config: Learning = DEFAULTS,
     photos: Annotated[
@@ -81,7 +86,7 @@ def learn(
     ] = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Learn paintings: a few minutes each, then one pass paints in their own strokes.
+    """Learn a painting for minutes, then paint in its own strokes.
 
     What is learnt (an adapter, 60 kB) is kept in the gallery, and is used by itself from then on.
     A picture that is not in the gallery is added. Prints the names of the styles. Ctrl-C keeps
@@ -91,11 +96,11 @@ def learn(
     with usage():
         if bool(styles) == every:
             raise ValueError("give the styles to learn, or --all")
-        config = replace(config, seconds=read_time(time))
-        if time is not None and config.steps == DEFAULTS.steps:
+        config = replace(config, seconds=read_time(length))
+        if length is not None and config.steps == DEFAULTS.steps:
             config = replace(config, steps=100_000)
     from gallery.database.gallery import make_gallery
-    from gallery.use_cases.learn import find_lesson, find_photos, unlearnt
+    from gallery.use_cases.learn import find_lesson, find_photos, is_learnt, name_of, unlearnt
 
     gallery = make_gallery(database_url(database))
     content = find_photos(photos)
@@ -105,29 +110,73 @@ def learn(
         if every
         else [_find(gallery, network, name) for name in styles or ()]
     )
+    count = len(targets)
     if every and not targets and not quiet:
         complain("every painting whose picture is at hand was learnt")
-    errors: list[Exception] = []
-    with stop_on_interrupt() as stopped, progress(len(targets), quiet, "learning") as advance:
-        for target in targets:
-            if stopped:
-                break
+    with stop_on_interrupt() as stopped, progress(count, quiet, "learning") as advance:
+
+        def learn_one(target: "Painting | Group") -> bool:
+            """Learn it and tell, unless another process is at it; return whether it is learnt."""
             report = shares(advance)
-            try:
-                lesson = find_lesson(gallery, network, target, content, config, resume)
-                adapter = _learn(lesson, report, stopped, preview)
-                emit(json.dumps(_facts(target, adapter)) if as_json else _name(target))
-                if not quiet:
-                    complain(_summary(target, adapter))
-            except Exception as error:
-                if not every:
-                    raise
-                errors.append(error)
-                complain(describe(error))
-            report(1)
+            with gallery.claim_learning(target, network.base) as ours:
+                # Another process may have learnt it a moment ago.
+                if ours and not (every and is_learnt(gallery, target, network.base)):
+                    lesson = find_lesson(gallery, network, target, content, config, resume)
+                    adapter = _learn(lesson, report, stopped, preview)
+                    emit(json.dumps(_facts(target, adapter)) if as_json else name_of(target))
+                    if not quiet:
+                        complain(_summary(target, adapter))
+            if ours:
+                report(1)
+            return ours
+
+        if every:
+            errors = _learn_all(targets, learn_one, stopped)
+        else:
+            errors = []
+            for target in targets:
+                _learn_named(target, learn_one, stopped)
     if stopped:
         raise typer.Exit(ExitCode.INTERRUPTED)
-    raise typer.Exit(exit_code(errors, len(targets) - len(errors)))
+    raise typer.Exit(exit_code(errors, count - len(errors)))
+
+
+def _learn_named(
+    target: "Painting | Group",
+    learn_one: "Callable[[Painting | Group], bool]",
+    stopped: Sequence[int],
+) -> None:
+    """Learn it, also if a process that was at it died. Raises `StylesError` if it lives."""
+    from gallery.database.jobs import LEASE_SECONDS
+    from gallery.use_cases.learn import name_of
+
+    deadline = time.monotonic() + LEASE_SECONDS + POLL
+    while not stopped and not learn_one(target):
+        if time.monotonic() > deadline:
+            raise StylesError(f"{name_of(target)}: another process is learning it; wait for it")
+        time.sleep(POLL)
+
+
+def _learn_all(
+    targets: "Sequence[Painting | Group]",
+    learn_one: "Callable[[Painting | Group], bool]",
+    stopped: Sequence[int],
+) -> list[Exception]:
+    """Learn all that can be; take over what other processes leave. Returns what went wrong."""
+    errors: list[Exception] = []
+    while targets and not stopped:
+        busy = []
+        for target in targets:
+            try:
+                if not stopped and not learn_one(target):
+                    busy.append(target)
+            except Exception as error:
+                errors.append(error)
+                complain(describe(error))
+        if busy:
+            time.sleep(POLL)
+        targets = busy
+    return errors
 
 
 def read_time(text: str | None) -> float | None:
@@ -162,44 +211,63 @@ def _learn(
 
 
 def _find(gallery: "Gallery", model: "Model", name: str) -> "Painting | Group":
-    """Return what a style names; a picture file that is not in the gallery is added."""
-    from gallery.config import IngestConfig
-    from gallery.ingest.pipeline import IngestStep, ingest
-    from gallery.ingest.sources import find_candidates
+    """Return what a style names; pictures that are not in the gallery are added.
+
+    Those of a folder are one hand: they belong to the style of its name, whatever else they are.
+    """
     from gallery.use_cases.references import find_target
 
     path = Path(name)
-    if path.is_dir():
-        raise StyleNotFound(
-            f"{name}: is a folder; 'adain ingest' it, then learn artist:NAME, style:NAME or --all"
-        )
     if not path.exists():
         return find_target(gallery, name)
-    steps: list[IngestStep] = []
-    ingest(gallery, list(find_candidates(path)), model, IngestConfig(), steps.append)
-    if steps[0].error is not None or steps[0].painting is None:
-        raise steps[0].error or StyleNotFound(f"{name}: no picture")
-    painting = steps[0].painting
+    if path.is_dir():
+        hand = path.resolve().name or "root"
+        _add(gallery, model, path, (hand,))
+        return gallery.find_group("style", hand)
+    painting = _add(gallery, model, path)[0]
     # What is known already may have been added without its picture.
     return painting if painting.path else replace(painting, path=str(path.absolute()))
 
 
-def _name(target: "Painting | Group") -> str:
-    kind = getattr(target, "kind", None)
-    return f"{kind}:{target.slug}" if kind else target.slug
+def _add(
+    gallery: "Gallery", model: "Model", source: Path, styles: tuple[str, ...] = ()
+) -> "list[Painting]":
+    """Add a picture or those of a folder, of these styles besides theirs; say what fails."""
+    from gallery.config import IngestConfig
+    from gallery.ingest.pipeline import IngestStep, ingest
+    from gallery.ingest.sources import find_candidates
+
+    found = [
+        replace(each, painting=replace(each.painting, styles=(*each.painting.styles, *styles)))
+        if each.painting
+        else each
+        for each in find_candidates(source)
+    ]
+    steps: list[IngestStep] = []
+    ingest(gallery, found, model, IngestConfig(), steps.append)
+    added = [step.painting for step in steps if step.painting is not None]
+    errors = [step.error for step in steps if step.error is not None]
+    if not added:
+        raise errors[0] if errors else StyleNotFound(f"{source}: no picture")
+    for error in errors:
+        complain(describe(error))
+    return added
 
 
 def _summary(target: "Painting | Group", adapter: "Adapter") -> str:
-    facts = adapter.facts
+    from gallery.use_cases.learn import name_of, outcome
+
     return (
-        f"{_name(target)}: learnt in {facts['steps']} steps, {facts['seconds']:.0f} s; "
-        f"'adain stylize PHOTO --style {_name(target)}' paints with it"
+        f"{name_of(target)}: {outcome(adapter)}; "
+        f"'adain stylize PHOTO --style {name_of(target)}' paints with it"
     )
 
 
 def _facts(target: "Painting | Group", adapter: "Adapter") -> dict[str, object]:
+    from gallery.use_cases.learn import name_of
+
     return {
-        "style": _name(target),
+        "style": name_of(target),
         "base": adapter.base,
         "bytes": len(adapter.to_bytes()),
         **adapter.facts,

@@ -95,6 +95,11 @@ def find_adapter(session: Session, target: Painting | Group, base: str) -> Adapt
     return None if row is None else read_adapter(*row, target.slug)
 
 
+def learnt_bases(session: Session, target: Painting | Group) -> list[str]:
+    """Return the decoders for which a painting or a group was learnt."""
+    return list(session.scalars(select(AdapterRow.base).where(_of(*target_key(target)))))
+
+
 def read_adapter(data: bytes, checksum: int, slug: str) -> Adapter:
     """Return the adapter of a row. Raises `StylesError` if it is damaged."""
     try:

@@ -6,7 +6,7 @@ What is read is in `queries` and `names`, what is written in `writes` and `check
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,9 +31,12 @@ from gallery.database.adapters import (
     import_adapters,
     keep_adapter,
     learnt_adapters,
+    learnt_bases,
     learnt_numbers,
     list_adapters,
+    target_key,
 )
+from gallery.database.claims import claim
 from gallery.database.embeddings import make_embeddings, nearest_embeddings
 from gallery.database.engine import (
     check_schema,
@@ -331,6 +334,11 @@ class Gallery:
         with self._read() as session:
             return find_adapter(session, target, base)
 
+    def learnt_bases(self, target: Painting | Group) -> list[str]:
+        """Return the decoders for which a painting or a group was learnt."""
+        with self._read() as session:
+            return learnt_bases(session, target)
+
     def adapters(self) -> list[Learnt]:
         """Return what was learnt, of whatever and for whichever decoder."""
         with self._read() as session:
@@ -363,6 +371,11 @@ class Gallery:
         """Keep what was learnt, in the place of what was learnt for the same decoder before."""
         with self._write() as session:
             keep_adapter(session, target, adapter, _now())
+
+    def claim_learning(self, target: Painting | Group, base: str) -> AbstractContextManager[bool]:
+        """Claim the learning of a painting or a group for the block; see `claim`."""
+        kind, number = target_key(target)
+        return claim(self._engine, f"learn {kind} {number} {base}")
 
     def forget_adapters(self, target: Painting | Group) -> int:
         """Forget what was learnt of a painting or a group; return how many adapters that were."""

@@ -21,7 +21,8 @@ from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 from adain.config import Controls, settings_of
 from adain.engine.device import cores, release_memory, resident_memory
@@ -37,6 +38,7 @@ from adain.painting.stylize import stylize_picture
 from adain.painting.tiling import memory_limit
 from adain.styles.adapter import Adapter
 from gallery.config import BatchConfig, StylizeConfig
+from gallery.database.paintings import Painting
 from gallery.database.similar import nearest
 from gallery.database.vectors import Vectors, pack_vector
 from gallery.errors import GalleryError, OutputError
@@ -54,6 +56,9 @@ from gallery.use_cases.journal import (
 from gallery.use_cases.outputs import plan_outputs
 from gallery.use_cases.provenance import result_notes
 from gallery.use_cases.styles import ResolvedStyle, join_styles, kept_style
+
+if TYPE_CHECKING:
+    from gallery.database.queries import Group
 
 MAX_JOBS = 8
 """Photos at the same time unless more are asked for: each takes its memory."""
@@ -86,11 +91,14 @@ class Styles:
         vectors: Their statistics, shape `(N, D)`; colours that are not known are NaN.
         together: Whether all vectors are one style, each for a region of `Controls.regions`.
         adapters: What was learnt of some, by their place.
+        targets: What can be learnt, and rendered with, of some, by their place. A picture that is
+            not in the gallery is a painting without a number.
     """
 
     slugs: tuple[str, ...]
     vectors: Vectors
     adapters: Mapping[int, Adapter] = field(default_factory=dict)
+    targets: Mapping[int, "Painting | Group"] = field(default_factory=dict)
     together: bool = False
 
     def __post_init__(self) -> None:
@@ -121,6 +129,12 @@ class Styles:
     def rows(self, number: int) -> range:
         """Return which vectors belong to a style."""
         return range(len(self.vectors)) if self.together else range(number, number + 1)
+
+    def picture(self, number: int) -> Path | None:
+        """Return the picture of a style that is one painting, if it is at hand."""
+        target = self.targets.get(number)
+        path = target.path if isinstance(target, Painting) else None
+        return Path(path) if path and os.path.isfile(path) else None
 
     def packed(self) -> bytes:
         """Return the numbers of all of them that are known."""
@@ -309,6 +323,7 @@ class BatchWorker:
         self._model = model
         self._journal = journal
         self._settings = recipe_settings(plan.config)
+        self._rendering = Lock()  # One render takes all cores, and much of the memory.
         # Once, or what the batch itself has come to hold would count as not free.
         jobs = plan.batch.jobs or default_jobs()
         self._memory = memory_limit(model, plan.config.memory) // jobs
@@ -323,7 +338,7 @@ class BatchWorker:
     def _make(self, job: BatchJob) -> BatchStep:
         start = time.perf_counter()
         photo = self._plan.source / job.photo
-        number = self._nearest(photo, job) if job.style is None else job.style
+        number = self.style_of(job)
         style = self._plan.styles.slugs[number]
         name, format = self._path(job, style)
         step = BatchStep(job, "skipped", self._plan.output / name, style)
@@ -341,6 +356,21 @@ class BatchWorker:
                 entry = self._repaint(photo, number, name, format, job, before, missing.append)
                 step = replace(step, status="done", note="; ".join(missing))
         return replace(_sized(step, entry), seconds=round(time.perf_counter() - start, 3))
+
+    def style_of(self, job: BatchJob) -> int:
+        """Return the number of the style of a job.
+
+        Raises:
+            ImageError: If its photo has to be read for it, and cannot be.
+        """
+        photo = self._plan.source / job.photo
+        return self._nearest(photo, job) if job.style is None else job.style
+
+    def is_made(self, job: BatchJob, style: int) -> bool:
+        """Return whether the result of a job, in the style of this number, is complete."""
+        name, _ = self._path(job, self._plan.styles.slugs[style])
+        entry = self._journal.entry(name)
+        return self._complete(self._plan.source / job.photo, style, entry) is not None
 
     def _complete(self, photo: Path, style: int, entry: JournalEntry | None) -> JournalEntry | None:
         """Return the entry if what it says still holds: photo, style, settings and result."""
@@ -372,7 +402,7 @@ class BatchWorker:
             )
         data = read_file(photo)
         stamp = photo_stamp(photo)
-        picture, notes = self._stylize(data, number, str(photo), notice)
+        picture, notes, way = self._stylize(data, number, str(photo), notice)
         staged = self._journal.work_folder() / f"{hashlib.sha256(os.fsencode(name)).hexdigest()}"
         try:
             save_image(
@@ -396,7 +426,7 @@ class BatchWorker:
                 stamp=file_stamp(staged),
                 width=picture.width,
                 height=picture.height,
-                settings=self._settings | self._chance(),
+                settings=self._settings | self._chance() | way,
             )
             make_folder(destination.parent)
             self._journal.publish(staged, entry)
@@ -413,12 +443,23 @@ class BatchWorker:
 
     def _stylize(
         self, data: bytes, number: int, name: str, notice: Callable[[str], None]
-    ) -> tuple[Picture, Notes]:
-        """Repaint a photo: the one call that all photos of all batches go through."""
+    ) -> tuple[Picture, Notes, dict[str, Any]]:
+        """Repaint a photo: the one call that all photos of all batches go through.
+
+        Returns:
+            The result, the note in its file, and what the journal says of the way it was made.
+        """
         config = self._plan.config
         side = config.max_side and needed_side(config.max_side, config.controls.stroke)
         photo = load_image(data, name=name, side=side)
         style = self._plan.styles.style(self._model, number)
+        notes = result_notes(photo, style, config)
+        learnt = [each.digest for each in style.statistics.adapters if each is not None]
+        way = {"adapter": "+".join(learnt)} if learnt else {}
+        # What was learnt stands for renders, at a part of their cost.
+        if config.quality == "best" or (config.quality == "auto" and not learnt):
+            result, reason = self._refine(photo, style, number)
+            return result, notes, way | reason
         result = stylize_picture(
             self._model,
             photo,
@@ -429,7 +470,26 @@ class BatchWorker:
             memory=self._memory,
             notice=notice,
         )
-        return result, result_notes(photo, style, config)
+        return result, notes, way
+
+    def _refine(
+        self, photo: Picture, style: ResolvedStyle, number: int
+    ) -> tuple[Picture, dict[str, Any]]:
+        """Return a photo as well as it needs, and how and why it was made so."""
+        from gallery.use_cases.refine import stylize_refined
+
+        config, file = self._plan.config, self._plan.styles.picture(number)
+        with self._rendering:
+            refined = stylize_refined(
+                self._model,
+                photo,
+                style.statistics,
+                None if file is None else [(load_image(file).pixels, 1.0)],
+                judged=config.quality == "auto",
+                max_side=config.max_side,
+                controls=config.controls,
+            )
+        return refined.picture, {"way": refined.way, "reason": refined.reason}
 
     def _nearest(self, photo: Path, job: BatchJob) -> int:
         """Return the style that is nearest to the photo, or that was found to be so before."""

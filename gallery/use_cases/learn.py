@@ -3,10 +3,12 @@
 target ── find_lesson ── run_lesson ── Adapter, kept in the gallery
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from torch import Tensor
 
@@ -21,25 +23,33 @@ from adain.network.loading import load_network
 from adain.network.statistics import to_tensor
 from adain.network.weights import ASSETS, models_folder
 from adain.painting.measuring import measure_style
+from adain.painting.strokes import STROKE_SIDE
 from adain.painting.stylize import stylize_picture
 from adain.styles.adapter import Adapter
 from adain.styles.statistics import pool_styles, stack_styles
 from adain.training.config import MIN_LEARNT, Learning
 from adain.training.data import CropBatches, Pictures, find_pictures
 from adain.training.learn import Step, learn, learn_target
+from gallery.database.adapters import target_key
 from gallery.database.paintings import Painting
 from gallery.errors import StylesError
 from gallery.files import make_folder, write_file
+from gallery.ingest.pipeline import read_file
 
 if TYPE_CHECKING:
     from gallery.database.gallery import Gallery
     from gallery.database.queries import Group
+
+T = TypeVar("T")
 
 PHOTOS = ASSETS / "photos"
 """Photos that ship, for those who give none."""
 
 MAX_PICTURES = 16
 """Paintings of a group that are shown, evenly over all: each is measured in memory."""
+
+MAX_PHOTOS = 64
+"""Photos of a folder that are learnt with, evenly over all: they stay decoded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +74,15 @@ class Lesson:
     config: Learning
     start: Adapter | None
 
-    @property
+    @cached_property
     def checkpoint(self) -> Path:
-        """Return where what is learnt so far is kept, until it is in the gallery."""
+        """Return where what is learnt so far is kept, until it is in the gallery.
+
+        Other galleries may have other pictures of the same name.
+        """
         kind = "" if isinstance(self.target, Painting) else f"{self.target.kind}-"
-        name = f"{kind}{self.target.slug}.{self.model.base}.safetensors"
-        return models_folder() / "learning" / name
+        name = f"{kind}{self.target.slug}.{digest_of(self.pictures)[:8]}.{self.model.base}"
+        return models_folder() / "learning" / f"{name}.safetensors"
 
 
 def find_lesson(
@@ -94,16 +107,22 @@ def find_lesson(
         StylesError: If no picture is at hand.
         WeightsError: If what was learnt so far is damaged.
     """
-    lesson = Lesson(gallery, model, target, _pictures(gallery, target), photos, config, None)
+    lesson = Lesson(gallery, model, target, pictures_of(gallery, target), photos, config, None)
     if not resume:
         return lesson
     path = lesson.checkpoint
     if path.is_file():
         return replace(lesson, start=Adapter.from_bytes(path.read_bytes(), path.name))
-    return replace(lesson, start=gallery.adapter(target, model.base))
+    # A picture that is not in the gallery has no number.
+    return replace(lesson, start=gallery.adapter(target, model.base) if target.id else None)
 
 
-def _pictures(gallery: "Gallery", target: "Painting | Group") -> tuple[PictureFile, ...]:
+def pictures_of(gallery: "Gallery", target: "Painting | Group") -> tuple[PictureFile, ...]:
+    """Return the pictures to learn a painting or a group from.
+
+    Raises:
+        StylesError: If none is at hand.
+    """
     if isinstance(target, Painting):
         paintings: Sequence[Painting] = [target]
     else:
@@ -114,8 +133,15 @@ def _pictures(gallery: "Gallery", target: "Painting | Group") -> tuple[PictureFi
             f"{target.slug}: its picture is not here, and numbers alone teach no strokes; give a "
             "picture of it"
         )
-    step, count = max(1, len(found) / MAX_PICTURES), min(len(found), MAX_PICTURES)
-    return tuple(found[int(i * step)] for i in range(count))
+    return tuple(evenly(found, MAX_PICTURES))
+
+
+def digest_of(pictures: Sequence[PictureFile]) -> str:
+    """Return the sha256 of the content of pictures. Raises `ImageError` if one is gone."""
+    digest = hashlib.sha256()
+    for each in pictures:
+        digest.update(read_file(each) if isinstance(each, Path) else each)
+    return digest.hexdigest()
 
 
 def find_photos(folder: Path | None = None) -> Pictures:
@@ -124,7 +150,14 @@ def find_photos(folder: Path | None = None) -> Pictures:
     Raises:
         ImageError: If the folder holds none.
     """
-    return find_pictures(folder or PHOTOS)
+    found = find_pictures(folder or PHOTOS)
+    return Pictures(tuple(tuple(evenly(group, MAX_PHOTOS)) for group in found.groups))
+
+
+def evenly(items: Sequence[T], most: int) -> list[T]:
+    """Return at most so many of these, evenly over all."""
+    step, count = max(1, len(items) / most), min(len(items), most)
+    return [items[int(i * step)] for i in range(count)]
 
 
 def run_lesson(
@@ -149,7 +182,15 @@ def run_lesson(
     if not network.encoder.config.embed_widths:
         raise WeightsError(f"{lesson.model.name}: its encoder has no heads for losses")
     device, config = lesson.model.device, lesson.config
-    crops = CropBatches(lesson.photos, config.batch_size, config.crop, seed=config.seed + 1)
+    # Photos are painted at this size, so strokes are learnt at it.
+    crops = CropBatches(
+        lesson.photos,
+        config.batch_size,
+        config.crop,
+        seed=config.seed + 1,
+        cache=MAX_PHOTOS,
+        max_side=STROKE_SIDE,
+    )
     return learn(
         network.encoder,
         network.decoder,
@@ -207,3 +248,27 @@ def unlearnt(gallery: "Gallery", base: str) -> Sequence[Painting]:
         after = page[-1].id or 0
         found += [p for p in page if p.id not in done and p.path and Path(p.path).is_file()]
     return found
+
+
+def is_learnt(gallery: "Gallery", target: "Painting | Group", base: str) -> bool:
+    """Return whether a painting or a group was learnt for a decoder."""
+    key = target_key(target)
+    return any((each.kind, each.number) == key and each.base == base for each in gallery.adapters())
+
+
+def name_of(target: "Painting | Group") -> str:
+    """Return how one names a painting or a group as a style."""
+    kind = "" if isinstance(target, Painting) else f"{target.kind}:"
+    return f"{kind}{target.slug}"
+
+
+def outcome(adapter: Adapter) -> str:
+    """Return in words how the learning ended."""
+    facts = adapter.facts
+    learnt = f"learnt in {facts['steps']} steps, {facts['seconds']:.0f} s"
+    why = {
+        "settled": ", then nothing improved any more",
+        "stopped": " so far",
+        "not finite": ", then its loss was not finite: what was learnt before is kept",
+    }
+    return learnt + why.get(facts.get("ended", ""), "")

@@ -6,7 +6,7 @@ A style that is a picture, or is looked up by its slug, needs no SQLAlchemy.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -53,11 +53,13 @@ class ResolvedStyle:
         slug: Its name in the names of results.
         statistics: Shape `(1, C)`; of styles that stay apart, one for each mask, `(N, C)`.
         origin: `painting` or `group` of the gallery, `file` for a picture, or `mixture`.
+        note: What was learnt of it and is not used, since it belongs to other decoders.
     """
 
     slug: str
     statistics: StyleStatistics
     origin: str
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -171,8 +173,9 @@ def find_style(
 
         def known_style(model: Model) -> ResolvedStyle:
             if model.fingerprint in known.vectors:
-                adapter = known.adapters.get(model.base) if learnt else None
-                return kept_style(model, name, known.vectors[model.fingerprint], adapter=adapter)
+                adapters = known.adapters if learnt else NOTHING
+                vector, adapter = known.vectors[model.fingerprint], adapters.get(model.base)
+                return _noted(kept_style(model, name, vector, adapter=adapter), model, adapters)
             return stored(reference).resolve(model)
 
         return StylePart(name, weight, None, False, known_style)
@@ -211,8 +214,11 @@ def stored_style(
     else:
         vector = gallery.pooled(target, model.fingerprint, partial(pool_vectors, model))
     origin = "painting" if isinstance(target, Painting) else "group"
-    adapter = gallery.adapter(target, model.base) if learnt else None
-    return kept_style(model, target.slug, vector, origin, adapter)
+    if not learnt:
+        return kept_style(model, target.slug, vector, origin)
+    adapter = gallery.adapter(target, model.base)
+    bases = gallery.learnt_bases(target) if adapter is None else ()
+    return _noted(kept_style(model, target.slug, vector, origin, adapter), model, bases)
 
 
 def kept_style(
@@ -245,14 +251,26 @@ def picture_style(
     Raises:
         ImageError: If it cannot be read.
     """
-    style = measure_style(model, painting, name, side)
-    return _adapted(ResolvedStyle(slug, style, "file"), adapters.get(model.base))
+    style = ResolvedStyle(slug, measure_style(model, painting, name, side), "file")
+    return _noted(_adapted(style, adapters.get(model.base)), model, adapters)
 
 
 def _adapted(style: ResolvedStyle, adapter: Adapter | None) -> ResolvedStyle:
     if adapter is None:
         return style
     return replace(style, statistics=replace(style.statistics, adapters=(adapter,)))
+
+
+def _noted(style: ResolvedStyle, model: Model, bases: Iterable[str]) -> ResolvedStyle:
+    """Return a style with a note if it was learnt, but for other decoders than the model's."""
+    others = sorted(bases)
+    if not others or model.base in others:
+        return style
+    note = (
+        f"{style.slug}: was learnt for decoder {', '.join(others)}, not for {model.base}, which "
+        "paints here; painted without, 'adain learn' learns it anew"
+    )
+    return replace(style, note=note)
 
 
 def join_styles(
@@ -278,7 +296,8 @@ def join_styles(
         joined = stack_styles([_mixed(each, weights, group) for group in groups])
     else:
         joined = interpolate_styles(each, weights)
-    return ResolvedStyle(join_slugs([style.slug for style in styles]), joined, "mixture")
+    slug, notes = join_slugs([style.slug for style in styles]), [style.note for style in styles]
+    return ResolvedStyle(slug, joined, "mixture", "; ".join(filter(None, notes)))
 
 
 def _mixed(
