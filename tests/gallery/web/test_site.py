@@ -150,7 +150,12 @@ def browser() -> Iterator["Browser"]:
         try:
             opened = playwright.chromium.launch(
                 executable_path=path,
-                args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"],
+                args=[
+                    "--no-sandbox",
+                    "--disable-dev-shm-usage",
+                    "--disable-background-networking",
+                    "--host-resolver-rules=MAP studio.test 127.0.0.1",
+                ],
             )
         except sync_api.Error as error:
             pytest.skip(f"no browser: install chromium, or name one in CHROMIUM ({error!s:.80})")
@@ -415,6 +420,23 @@ def test_a_page_of_the_service_paints_on_the_device(
         assert page.is_checked("#on-device") and len(posts) == 2  # It is remembered.
         page.context.close()
     assert not heard
+
+
+@pytest.mark.slow
+def test_a_device_that_is_fast_enough_paints_for_a_service_elsewhere(
+    browser: "Browser", gallery: Gallery, model: Model
+) -> None:
+    if not has_runtime():
+        pytest.skip("scripts/fetch_runtime was not run")
+    config = ServeConfig(names=("studio.test",))
+    with running(create_app(config, model, gallery)) as (url, _):
+        page = open_page(browser, url.replace("127.0.0.1", "studio.test") + "/")
+        settle(page)
+        wait_until(page, "localStorage.getItem('adain-device') !== null")
+        known = json.loads(page.evaluate("localStorage.getItem('adain-device')"))
+        assert known["on"] == (known["milliseconds"] <= 400)
+        assert page.is_checked("#on-device") == known["on"]
+        page.context.close()
 
 
 def test_a_site_holds_what_was_chosen(site: Path) -> None:
