@@ -1,5 +1,6 @@
 """Bands of rows, in which a stage of a pass works, and what it reads for each."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -60,12 +61,15 @@ class Band:
         return features[..., self.top - first : self.bottom - first, :]
 
 
-def cut_bands(height: int, rows: int, halo: int) -> Iterator[Band]:
+def cut_bands(height: int, rows: float, halo: int) -> Iterator[Band]:
     """Cut a tile into bands of an even number of rows, about as many as given.
 
-    None is lower than the halo: beyond a band there is as much to read, or the border.
+    Their number is a power of two, so that no core waits for another at the end of a stage. None
+    is lower than the halo: beyond a band there is as much to read, or the border.
     """
-    count = max(1, height // max(rows, halo + 2))
+    count = 2 ** max(
+        0, min(max(1, round(math.log2(height / rows))), int(math.log2(height / (halo + 2))))
+    )
     cuts = [*(2 * round(height * i / count / 2) for i in range(count)), height]
     for top, bottom in pairwise(cuts):
         yield Band(top, bottom, height, halo)

@@ -16,6 +16,9 @@ CPUS = Path("/sys/devices/system/cpu")
 CGROUPS = Path("/sys/fs/cgroup")
 """Where Linux shows the limits of containers."""
 
+BAND_BLOCK, LAYER_BLOCK = 8 * 2**20, 48 * 2**20
+"""Bytes that the features of a band, and those of a whole picture, may take at a layer."""
+
 
 def choose_device(name: str = "auto") -> str:
     """Return the device that a name stands for.
@@ -84,23 +87,25 @@ def fast_bfloat16(device: str) -> bool:
     return device.startswith("cuda") or (device == "cpu" and torch.cpu._is_avx512_bf16_supported())
 
 
-def keep_freed_memory() -> None:
-    """Let this process keep the memory that it frees, for the next picture.
+def keep_freed_memory(largest: int = BAND_BLOCK) -> None:
+    """Let this process keep the memory that it frees, for what comes next.
 
     By default glibc gives large blocks back to the system at once, and clearing them anew for
-    every layer takes a sixth of a pass at 512 pixels. Threads share what is kept: each for itself
-    they keep a third more. A setting of the whole process, which is for applications to choose.
-    Does nothing where the C library is another one.
+    every layer takes a sixth of a pass at 512 pixels. Each thread keeps its own: what another has
+    freed is in the cache of another core, which made a pass a third slower. A setting of the whole
+    process, which is for applications to choose. Does nothing where the C library is another one.
+
+    Args:
+        largest: Bytes of the largest block that is kept.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):
         return
-    mmap_threshold, trim_threshold, top_pad, arena_max = -3, -1, -2, -8  # <malloc.h>
-    mallopt(mmap_threshold, 48 * 2**20)
+    mmap_threshold, trim_threshold, top_pad = -3, -1, -2  # <malloc.h>
+    mallopt(mmap_threshold, largest)
     mallopt(trim_threshold, 2**31 - 1)
     mallopt(top_pad, 2**26)
-    mallopt(arena_max, 1)
 
 
 def release_memory() -> None:

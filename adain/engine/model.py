@@ -39,7 +39,8 @@ class Encoded:
     """A tile, encoded.
 
     Attributes:
-        features: Those at `relu1_1 ... relu4_1`, as the engine keeps them.
+        features: Those at `relu1_1 ... relu4_1`, as the engine keeps them; none where they are
+            not wanted.
         moments: Those of the tile's core at each layer.
     """
 
@@ -59,16 +60,23 @@ class Engine(Protocol):
     tile_bytes: int
 
     def encode(
-        self, tile: Array, colors: Array, shares: Array, core: tuple[int, int, int, int]
+        self,
+        tile: Array,
+        colors: Array,
+        shares: Array,
+        core: tuple[int, int, int, int],
+        keep: bool = True,
     ) -> Encoded:
         """Recolor and encode a tile.
 
         Args:
             tile: Shape `(h, w, 3)`, RGB in [0, 1]; sides are multiples of `STRIDE`, from 16.
-            colors: For each of `K` styles a matrix, row by row, and a shift: `(K, 12)`.
+            colors: For each of `K` styles, perhaps none, a matrix, row by row, and a shift:
+                `(K, 12)`.
             shares: How far each recolors each pixel, `(K, h, w)` or `(K, 1, 1)`.
             core: Top, bottom, left and right in pixels of the part that is measured, multiples
                 of `STRIDE`.
+            keep: Whether the features are wanted, not their moments alone.
         """
 
     def with_decoder(self, weights: "ModelWeights") -> "Engine":

@@ -39,7 +39,7 @@ class OnnxEngine:
     """
 
     device = "cpu"
-    tile_bytes = 200  # Up to 146 was measured, and gaps.
+    tile_bytes = 220  # Up to 146 was measured, and gaps that each thread leaves.
 
     def __init__(self, weights: ModelWeights, threads: int | None = None) -> None:
         self._weights, self._threads = weights, threads or cores()
@@ -67,7 +67,12 @@ class OnnxEngine:
         return self._base._pool if self._base else ThreadPoolExecutor(self._threads, "adain")
 
     def encode(
-        self, tile: Array, colors: Array, shares: Array, core: tuple[int, int, int, int]
+        self,
+        tile: Array,
+        colors: Array,
+        shares: Array,
+        core: tuple[int, int, int, int],
+        keep: bool = True,
     ) -> Encoded:
         """See `Engine`."""
         positions = core_weights(tile, core)
@@ -77,8 +82,9 @@ class OnnxEngine:
         for stage, layer in zip(self._encoder_stages, STYLE_LAYERS, strict=True):
             inputs = {"colors": colors, "shares": shares} if stage.depth == 1 else {}
             counted = [each.repeat(2 ** (len(STYLE_LAYERS) - stage.depth)) for each in positions]
-            moments[layer], kept, passed = self._encode(stage, passed, inputs, counted)
-            features.append(kept)
+            moments[layer], kept, passed = self._encode(stage, passed, inputs, counted, keep)
+            if keep:
+                features.append(kept)
         return Encoded(features, moments)
 
     def _encode(
@@ -87,6 +93,7 @@ class OnnxEngine:
         before: Array,
         inputs: Mapping[str, Array],
         counted: Sequence[Array],
+        keep: bool,
     ) -> tuple[ChannelMoments, Array, Array]:
         """Return the moments of a layer, what is kept for the decoder, and what is passed on."""
         rows, columns = counted
@@ -107,7 +114,8 @@ class OnnxEngine:
             else:
                 given["features"] = band.read(before)
             mean, variance, layer, *passed = session.run(None, given)
-            kept.put(band.core(layer, 0 if first else 1), band.top)
+            if keep:
+                kept.put(band.core(layer, 0 if first else 1), band.top)
             for each in passed:
                 pooled.put(each, band.top // 2)
             return _moments(int(measured.sum()) * int(columns.sum()), mean, variance)
@@ -149,7 +157,7 @@ class OnnxEngine:
             if "features" in inputs:
                 given["features"] = band.read(inputs["features"], scale=2)
             made = session.run(None, given)[0]
-            made = made.reshape(len(made), -1) if last else made
+            made = made.reshape(-1, 3 * size[1]) if last else made
             painted.put(band.core(made, stage.reach), band.top)
 
         self._each(run, self._bands(stage.depth, *size, stage.halo))
@@ -157,7 +165,7 @@ class OnnxEngine:
 
     def _bands(self, depth: int, height: int, width: int, halo: int) -> Iterable[Band]:
         channels = list(self._weights.widths.values())[depth - 1]
-        return cut_bands(height, BAND_VALUES // (channels * width), halo)
+        return cut_bands(height, BAND_VALUES / (channels * width), halo)
 
     def _each(self, run: Callable[[Band], T], bands: Iterable[Band]) -> list[T]:
         """Run something for each band, on the threads of the engine."""

@@ -32,7 +32,12 @@ class TorchEngine:
 
     @torch.no_grad()
     def encode(
-        self, tile: Array, colors: Array, shares: Array, core: tuple[int, int, int, int]
+        self,
+        tile: Array,
+        colors: Array,
+        shares: Array,
+        core: tuple[int, int, int, int],
+        keep: bool = True,
     ) -> Encoded:
         """See `Engine`."""
         rows, columns = core_weights(tile, core)
@@ -41,7 +46,7 @@ class TorchEngine:
         moments = tile_moments(
             mean.cpu().numpy(), variance.cpu().numpy(), core, self._weights.widths
         )
-        return Encoded(features, moments)
+        return Encoded(features if keep else (), moments)
 
     @torch.no_grad()
     def decode(self, features: Sequence[Any], style: Array, shares: Shares) -> Array:

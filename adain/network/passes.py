@@ -169,10 +169,11 @@ class DecodeStage(nn.Module):
 
 def _recolor(tile: Tensor, colors: Tensor, shares: Tensor) -> Tensor:
     """Return a tile `(1, 3, h, w)`, each pixel recolored by its share of each map."""
-    matrices = colors[:, :9].unflatten(1, (3, 3)).transpose(1, 2)
-    mapped = tile @ matrices[:, None] + colors[:, None, None, 9:]
-    change = shares[..., None] * (soften(mapped) - tile)
-    return (tile + change.sum(0)).clamp(0, 1).permute(2, 0, 1).unsqueeze(0)
+    image = tile.permute(2, 0, 1)
+    matrices, shifts = colors[:, :9].unflatten(1, (3, 3)), colors[:, 9:, None, None]
+    mapped = (matrices @ image.flatten(1)).unflatten(2, image.shape[1:]) + shifts
+    change = shares[:, None] * (soften(mapped) - image)
+    return (image + change.sum(0)).clamp(0, 1).unsqueeze(0)
 
 
 def _moments(features: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
@@ -207,13 +208,16 @@ def _maps(part: tuple[Tensor, Tensor], shares: Tensor) -> Maps:
 
 
 def _image(convolution: nn.Module, x: Tensor) -> Tensor:
-    """Return the image `(h, w, 3)` of features `(1, C, h, w)`, by the last convolution.
+    """Return the image of features `(1, C, h, w)`, by the last convolution.
+
+    It has the shape `(h / 2, 2, w / 2, 6)`, which in memory is `(h, w, 3)`.
 
     Four pixels at a time: kernels run for 8 or 16 channels at once, and 3 would leave most idle.
     """
     assert isinstance(convolution, nn.Conv2d) and convolution.bias is not None
     weight, places = convolution.weight, (0, 1)
     kernels = [F.pad(weight, (left, 1 - left, top, 1 - top)) for top in places for left in places]
-    kernel, bias = torch.stack(kernels, 1).flatten(0, 1), convolution.bias.repeat_interleave(4)
+    kernel, bias = torch.cat(kernels), convolution.bias.repeat(4)
     blocks = F.conv2d(F.pad(x, (1, 1, 1, 1), "reflect"), kernel, bias, stride=2)
-    return F.pixel_shuffle(blocks, 2).squeeze(0).permute(1, 2, 0)
+    upper, lower = blocks[0].permute(1, 2, 0).chunk(2, 2)
+    return torch.stack((upper, lower), 1)

@@ -14,9 +14,6 @@ from adain.styles.normalization import limit_gain, normalization_affine
 from adain.styles.recoloring import StyleColors, color_transfer, style_colors
 from adain.styles.statistics import ChannelStatistics, StyleStatistics
 
-UNCHANGED = np.zeros((1, 12), np.float32)
-"""The map of a photo that is not recolored; no pixel has a share of it."""
-
 
 def color_maps(
     estimate: StyleColors, photo: ColorDistribution, styles: Sequence[StyleStatistics]

@@ -22,7 +22,7 @@ from adain.engine.device import free_memory
 from adain.engine.model import Array, Encoded, Model, Shares, whole_strides
 from adain.errors import ImageTooLargeError
 from adain.imaging.picture import row_ranges, to_unit
-from adain.painting.maps import UNCHANGED, color_maps, style_maps
+from adain.painting.maps import color_maps, style_maps
 from adain.styles.colors import ColorMoments
 from adain.styles.field import StyleField
 from adain.styles.statistics import ChannelMoments, StyleStatistics
@@ -45,7 +45,9 @@ Moments = dict[str, ChannelMoments]
 ONE = 1 - 1e-5
 """Shares that add up to so much leave nothing for the photo."""
 
-NOWHERE = np.zeros((1, 1, 1), np.float32)
+UNCHANGED, NOWHERE = np.zeros((0, 12), np.float32), np.zeros((0, 1, 1), np.float32)
+"""Maps and shares of a picture that is not recolored."""
+
 EVERYWHERE: Shares = (np.ones((1, 1, 1), np.float32),) * len(STYLE_LAYERS)
 
 
@@ -219,9 +221,9 @@ def measure_pixels(model: Model, pixels: Array) -> StyleStatistics:
     height, width = _check_shape(pixels)
     whole = Box(0, whole_strides(height), 0, whole_strides(width))
     tile = _read(pixels, whole)
-    moments = model.engine.encode(tile, UNCHANGED, NOWHERE, whole.within(whole)).moments
+    encoded = model.engine.encode(tile, UNCHANGED, NOWHERE, whole.within(whole), keep=False)
     return StyleStatistics(
-        {layer: each.statistics() for layer, each in moments.items()},
+        {layer: each.statistics() for layer, each in encoded.moments.items()},
         ColorMoments.of(pixels).distribution(),
     )
 
@@ -324,7 +326,7 @@ class _Painting:
     def color_maps(self, photo: ColorMoments) -> Array:
         """Return what recolors a photo of such colours."""
         if self._model.colors is None:
-            return UNCHANGED.repeat(len(self._styles), 0)
+            return np.zeros((len(self._styles), 12), np.float32)
         return color_maps(self._model.colors, photo.distribution(), self._styles)
 
     def feature_maps(self, contents: Sequence[Moments]) -> Array:
@@ -342,7 +344,7 @@ class _Painting:
             for box in (box for row in self._grid for box in row):
                 seen = self._seen(box) if self._keeps else self._around(box)
                 shares = self._share(1)
-                encoded = self._encode(seen, box, colors[i : i + 1], shares)
+                encoded = self._encode(seen, box, colors[i : i + 1], shares, self._keeps)
                 moments = _merged(moments, encoded.moments) if moments else encoded.moments
                 if self._keeps:
                     kept[box] = encoded
@@ -380,9 +382,11 @@ class _Painting:
             result = result + share[..., None] * images[engine]
         return np.asarray(result, np.float32)
 
-    def _encode(self, seen: Box, core: Box, colors: Array, shares: Array) -> Encoded:
+    def _encode(
+        self, seen: Box, core: Box, colors: Array, shares: Array, keep: bool = True
+    ) -> Encoded:
         tile = _read(self._photo, seen)
-        return self._model.engine.encode(tile, colors, shares, core.within(seen))
+        return self._model.engine.encode(tile, colors, shares, core.within(seen), keep)
 
     def _share(self, shares: Array | int) -> Array:
         """Return how far pixels are recolored."""

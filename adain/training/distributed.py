@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 import torch.distributed as dist
 
-from adain.engine.device import choose_device, keep_freed_memory
+from adain.engine.device import LAYER_BLOCK, choose_device, keep_freed_memory
 
 
 @contextmanager
@@ -17,7 +17,7 @@ def process_group(device: str) -> Iterator[tuple[int, torch.device]]:
     Args:
         device: Where to train; of several GPUs each process takes its own.
     """
-    keep_freed_memory()
+    keep_freed_memory(LAYER_BLOCK)
     if "RANK" not in os.environ:
         yield 0, torch.device(device)
         return

@@ -14,7 +14,13 @@ from PIL import Image
 from torch import nn
 
 from adain.config import Controls
-from adain.engine.device import is_out_of_memory, release_memory, resident_memory
+from adain.engine.device import (
+    LAYER_BLOCK,
+    is_out_of_memory,
+    keep_freed_memory,
+    release_memory,
+    resident_memory,
+)
 from adain.engine.model import Model
 from adain.errors import ImageTooLargeError, MaskError
 from adain.imaging.picture import Picture, to_unit
@@ -166,6 +172,7 @@ def render_job(
         ImageTooLargeError: If the memory does not suffice.
         OptimizationError: If not even the start has a finite loss.
     """
+    keep_freed_memory(LAYER_BLOCK)
     if job.memory is not None:
         release_memory()
     try:

@@ -23,10 +23,9 @@ from adain.imaging.pillow import from_image, to_image
 from adain.imaging.reading import ImageLimits, load_image
 from adain.imaging.resizing import resize_image
 from adain.imaging.writing import encode_image
-from adain.painting.maps import UNCHANGED
 from adain.painting.measuring import measure_style
 from adain.painting.stylize import stylize_picture
-from adain.painting.tiling import NOWHERE
+from adain.painting.tiling import NOWHERE, UNCHANGED
 from adain.styles.colors import ColorMoments
 from adain.styles.statistics import StyleStatistics, interpolate_styles, stack_styles
 from gallery.config import database_url
