@@ -153,7 +153,8 @@ def video(
     from adain.engine.device import cores
     from gallery.use_cases.film_masks import MaskedFilm, is_film
     from gallery.use_cases.film_pipes import PipedFilm, pipe_film
-    from gallery.use_cases.film_reading import Film, open_film
+    from gallery.use_cases.film_process import ApartFilm
+    from gallery.use_cases.film_reading import Film
     from gallery.use_cases.film_writing import Target
     from gallery.use_cases.video import VideoConfig, expected_frames, paint_film
 
@@ -170,7 +171,7 @@ def video(
     if str(source) == "-":
         film = PipedFilm(sys.stdin.buffer, config.max_side)
     else:
-        film = open_film(source, Fraction(rate).limit_denominator(1001), config.max_side)
+        film = ApartFilm(source, Fraction(rate).limit_denominator(1001), config.max_side)
     controls = config.controls
     if any(map(is_film, controls.masks)):
         film = MaskedFilm(film, controls.masks, len(first[1]), controls.feather)

@@ -30,13 +30,13 @@ from gallery.use_cases.film_reading import Damage, Facts, open_film
 from gallery.use_cases.film_writing import Joining
 
 MEMORY = 3 * 2**30
-"""Bytes that reading or joining a film may take."""
+"""Bytes that reading or joining a stranger's film may take."""
 
 PATIENCE = 60.0
 """Seconds without a frame after which a decoder hangs."""
 
 LIFE = 6 * 3600.0
-"""Seconds of work after which such a process ends, even if nobody is there to end it."""
+"""Seconds of work after which that ends, even if nobody is there to end it."""
 
 
 class ApartFilm:
@@ -48,6 +48,7 @@ class ApartFilm:
         max_side: The same.
         identity: What tells that it is still the same; by default files and their times.
         patience: Seconds that a frame may take.
+        memory: Bytes that the process may take; None for all that there are.
 
     Raises:
         FilmError: If it is none, cannot be read here, or its decoder hangs or crashes.
@@ -62,9 +63,10 @@ class ApartFilm:
         *,
         identity: str | None = None,
         patience: float = PATIENCE,
+        memory: int | None = None,
     ) -> None:
         self.path, self.damage = path, Damage()
-        self._order = (path, rate, max_side)
+        self._order = (path, rate, max_side, memory)
         self._patience = patience
         self._reader: _Reader | None = _Reader(*self._order, patience)
         try:
@@ -122,10 +124,15 @@ class _Reader:
     """The process that reads one film once."""
 
     def __init__(
-        self, path: Path, rate: Fraction | None, max_side: int | None, patience: float
+        self,
+        path: Path,
+        rate: Fraction | None,
+        max_side: int | None,
+        memory: int | None,
+        patience: float,
     ) -> None:
         self._path, self._patience = path, patience
-        self._pipe, self._process = _start(_serve, path, rate, max_side)
+        self._pipe, self._process = _start(_serve, path, rate, max_side, memory)
 
     def facts(self) -> dict[str, Any]:
         """Return the facts, as `Facts`, the file of the sound, and the digest."""
@@ -181,15 +188,22 @@ def _end(pipe: Connection, process: BaseProcess) -> None:
     process.join()
 
 
-def _prepare() -> None:
+def _prepare(memory: int | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Whoever started it ends it.
-    limit_memory(MEMORY)
-    limit_time(LIFE)
+    if memory is not None:
+        limit_memory(memory)
+        limit_time(LIFE)
 
 
-def _serve(pipe: Connection, path: Path, rate: Fraction | None, max_side: int | None) -> None:
+def _serve(
+    pipe: Connection,
+    path: Path,
+    rate: Fraction | None,
+    max_side: int | None,
+    memory: int | None,
+) -> None:
     """Tell the facts of a film; then, once asked, its frames."""
-    _prepare()
+    _prepare(memory)
     with suppress(EOFError, OSError):  # The other end is closed.
         try:
             film = open_film(path, rate, max_side)
@@ -210,7 +224,7 @@ def _serve(pipe: Connection, path: Path, rate: Fraction | None, max_side: int | 
 
 
 def _join(pipe: Connection, joining: Joining, overwrite: bool) -> None:
-    _prepare()
+    _prepare(MEMORY)
     with suppress(EOFError, OSError):
         try:
             _tell(pipe, notes=joining.write(overwrite))

@@ -60,7 +60,7 @@ class Container:
 
 
 # Without frames that refer to later ones, segments meet without gaps in their times.
-X264 = (("crf", "18"), ("preset", "fast"), ("bf", "0"))
+X264 = (("crf", "18"), ("preset", "faster"), ("bf", "0"))
 VP9 = (("crf", "24"), ("b", "0"), ("deadline", "good"), ("cpu-used", "5"), ("row-mt", "1"))
 AV1 = (("crf", "28"), ("preset", "8"), ("svtav1-params", "pred-struct=1"))
 LOSSLESS = Container("nut", "ffv1", (), frozenset(), "")

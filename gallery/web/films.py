@@ -24,7 +24,7 @@ from adain.imaging.writing import encode_image
 from adain.video.direction import Direction
 from gallery.database.jobs import Task
 from gallery.errors import FilmError, OutputError
-from gallery.use_cases.film_process import ApartFilm, join_apart
+from gallery.use_cases.film_process import MEMORY, ApartFilm, join_apart
 from gallery.use_cases.film_writing import Target
 from gallery.use_cases.styles import ResolvedStyle
 from gallery.use_cases.video import VideoConfig, expected_frames, paint_film
@@ -248,7 +248,7 @@ def _opened(
         path = Path(name, "film")
         path.write_bytes(data)
         identity = hashlib.sha256(data).hexdigest()
-        film = ApartFilm(path, None, side, identity=identity, patience=PATIENCE)
+        film = ApartFilm(path, None, side, identity=identity, patience=PATIENCE, memory=MEMORY)
         try:
             yield film, path.parent
         finally:
