@@ -281,6 +281,7 @@ class Repainting:
         -1,
         high=3,
         metavar="A",
+        option="strength",
     )
     max_side: int | None = setting(
         None,
@@ -291,7 +292,7 @@ class Repainting:
     )
     style_side: int = setting(
         STYLE_SIDE,
-        "Shorter side at which paintings are measured.",
+        "Shorter side at which paintings are measured: larger gives broader strokes.",
         MIN_SIDE,
         high=4096,
         unit="pixels",

@@ -84,10 +84,9 @@ class StylizeConfig(Repainting):
         """Return the name of an option that is set and that a render cannot follow."""
         controls = self.controls
         for name, used in (
-            ("alpha", has_strength(self.alpha, controls.strength)),
+            ("strength", has_strength(self.alpha, controls.strength)),
             ("mask", bool(controls.masks)),
             ("style NAME@PART", bool(controls.regions)),
-            ("keep", controls.kept is not None),
             ("only", controls.only != Controls.only),
             ("stroke", controls.stroke != Controls.stroke),
             ("style-size", self.style_side != Repainting.style_side),
@@ -191,12 +190,12 @@ class CompareConfig:
 
     def __post_init__(self) -> None:
         for alpha in self.alphas:
-            settings_of(Repainting)["alpha"].check("alphas", alpha)
+            settings_of(Repainting)["alpha"].check("strengths", alpha)
         for steps in self.steps:
             if not 1 <= steps <= 10_000:
                 raise ValueError(f"steps must be from 1 to 10000, got {steps}")
         if max(len(self.alphas), len(self.steps)) > 9:
-            raise ValueError("at most 9 alphas and 9 steps fit on a sheet")
+            raise ValueError("at most 9 strengths and 9 steps fit on a sheet")
         if not 32 <= self.max_side <= 2048:
             raise ValueError(f"max-side must be from 32 to 2048, got {self.max_side}")
 

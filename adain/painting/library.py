@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import cast
 
-from adain.config import DEFAULT_MODEL, STYLE_SIDE, Controls, PictureFile, Repainting
+from adain.config import DEFAULT_MODEL, STYLE_SIDE, Controls, PictureFile, Repainting, check_alpha
 from adain.engine.loading import load_model
 from adain.engine.model import Model
 from adain.imaging.picture import Picture
@@ -96,7 +96,7 @@ def stylize(
         smooth=smooth,
         sharpen=sharpen,
     )
-    Repainting(alpha, max_side, style_size)  # Refuses what is out of range.
+    Repainting(check_alpha(alpha), max_side, style_size)  # Refuses what is out of range.
     several = isinstance(style, Sequence) and not isinstance(style, str | bytes)
     given = list(style.values()) if isinstance(style, Mapping) else style if several else [style]
     styles = cast("Sequence[Style]", given)
@@ -106,7 +106,7 @@ def stylize(
             "the parts of the photo"
         )
     picture = read_picture(photo)
-    network = _network(model, device)
+    network = loaded_network(model, device)
     measured = [
         each
         if isinstance(each, StyleStatistics)
@@ -145,10 +145,10 @@ def measure_style(
         ImageError: If the painting cannot be read.
         WeightsError: If there is no such model.
     """
-    return measuring.measure_style(_network(model, device), painting, side=side)
+    return measuring.measure_style(loaded_network(model, device), painting, side=side)
 
 
-def _network(model: str | Path | Model, device: str) -> Model:
+def loaded_network(model: str | Path | Model, device: str) -> Model:
     if isinstance(model, Model):
         return model
     return _loaded(model, device)

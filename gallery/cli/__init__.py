@@ -87,7 +87,7 @@ class LazyCommands(Commands):
         try:
             return super().invoke(ctx)
         except typer.TyperException as error:
-            explain(error)
+            explain(error, ctx)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the commands, by what one wants to do."""
@@ -104,15 +104,30 @@ class LazyCommands(Commands):
                     formatter.write_dl(rows)
 
 
+class Command(typer.core.TyperCommand):
+    """A command whose usage is written as everybody writes it: `PHOTO...`, not `{PHOTO}`."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the words behind the name of the command."""
+        pieces = ["[OPTIONS]"]
+        for each in self.get_params(ctx):
+            if each.param_type_name == "argument":
+                word = (each.metavar or str(each.name).upper()) + "..." * (each.nargs < 0)
+                pieces.append(word if each.required else f"[{word}]")
+        return pieces
+
+
 def _load_command(name: str) -> Any:
     module_name, _, attribute = COMMANDS[name].partition(":")
     module = import_module(f"gallery.cli.{module_name}")
     found = getattr(module, attribute)
     alone = typer.Typer(**PLAIN, callback=lambda: None)
     if isinstance(found, typer.Typer):
+        for each in found.registered_commands:
+            each.cls = Command
         alone.add_typer(found, name=name)
     else:
-        alone.command(name, epilog=getattr(module, "EXAMPLES", None))(found)
+        alone.command(name, cls=Command, epilog=getattr(module, "EXAMPLES", None))(found)
     group = get_command(alone)
     assert isinstance(group, typer.core.TyperGroup)
     return group.commands[name]

@@ -33,7 +33,7 @@ ALPHAS = ",".join(f"{alpha:g}" for alpha in DEFAULTS.alphas)
 EXAMPLES = """\b
 Examples:
   adain compare harbour.jpg --style mosaic.png
-  adain compare harbour.jpg --style irises --alphas 0.4,0.8,1.2 --steps 50 -o sheet.png
+  adain compare harbour.jpg --style irises --strengths 0.4,0.8,1.2 --steps 50 -o sheet.png
 """
 
 
@@ -50,7 +50,8 @@ def compare(
         ),
     ] = None,
     alphas: Annotated[
-        str, typer.Option(metavar="A,A,A", help="Strengths of the one pass.")
+        str,
+        typer.Option("--strengths", "--alphas", metavar="A,A,A", help="Strengths of the one pass."),
     ] = ALPHAS,
     steps: Annotated[
         str, typer.Option(metavar="N,N", help="Budgets of the renders: steps at each scale.")
@@ -63,7 +64,7 @@ def compare(
     as_json: JsonObject = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a photo in a style in several ways, with their figures, on one sheet.
+    """Paint a photo in several ways on one sheet, with figures.
 
     One pass at three strengths and renders with two budgets. Prints the path of the sheet.
     """
@@ -75,7 +76,7 @@ def compare(
 
     with usage():
         config = CompareConfig(
-            _numbers("alphas", alphas, float), _numbers("steps", steps, int), max_side
+            _numbers("strengths", alphas, float), _numbers("steps", steps, int), max_side
         )
         references = parse_references(style)
         if any(reference.weight <= 0 for reference in references):

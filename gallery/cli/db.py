@@ -34,7 +34,7 @@ def upgrade(database: Database = None) -> None:
 
 @app.command()
 def check(database: Database = None) -> None:
-    """Check that the file is whole and its tables are those of this program."""
+    """Check that the file is whole, and its tables."""
     from gallery.database.engine import integrity, location, open_database
 
     engine = open_database(database_url(database))

@@ -71,7 +71,7 @@ def site(
     as_json: options.JsonObject = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write a folder of static files that paints in the visitor's own browser.
+    """Write static files that paint in the visitor's browser.
 
     It works from any web space, under any address, and asks no other; photos stay with the
     visitor. Prints the folder.

@@ -16,7 +16,7 @@ _KIND = inspect.Parameter.KEYWORD_ONLY
 Command = Callable[..., None]
 
 NAMES = {"alpha": ("--strength", "--alpha")}
-"""Options of several names, by that of the setting; the first is that of the help."""
+"""Options of several names, by that of the field; the first is that of the help."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class _Option:
     def parameter(self) -> inspect.Parameter:
         """Return what typer makes the option of."""
         switch = (f"--{self.name.replace('_', '-')}",) if self.kind is bool else ()
-        names = NAMES.get(self.name, switch)
+        names = NAMES.get(self.field, switch)
         option = typer.Option(*names, metavar=self.rule.metavar, help=self.rule.text)
         default = False if self.kind is bool else self.default
         annotation = Annotated[self.kind, option]  # type: ignore[name-defined]

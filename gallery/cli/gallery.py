@@ -59,7 +59,10 @@ def list_paintings(
     as_json: Json = False,
     database: Database = None,
 ) -> None:
-    """List paintings: number, slug, title, artist, years, movements; a star marks learnt ones."""
+    """List paintings; a star marks those that were learnt.
+
+    Prints number, slug, title, artist, years and movements.
+    """
     _print_page(database, "", artist, style, after, limit, as_json)
 
 
@@ -73,7 +76,7 @@ def search(
     as_json: Json = False,
     database: Database = None,
 ) -> None:
-    """List the paintings with all words in title, artist, movement, genre or tags."""
+    """List paintings by words of title, artist, movement or tags."""
     _print_page(database, " ".join(words), artist, style, after, limit, as_json)
 
 
@@ -111,7 +114,10 @@ def similar(
     as_json: Json = False,
     database: Database = None,
 ) -> None:
-    """List the other paintings whose style is nearest, with their distance."""
+    """List the other paintings whose style is nearest.
+
+    Prints the distance first.
+    """
     if sheet is not None and sheet.exists():
         raise OutputError(f"{sheet}: exists already; give a new file")
     gallery = _open(database)
@@ -144,7 +150,7 @@ def render_previews(
     as_json: Json = False,
     database: Database = None,
 ) -> None:
-    """Show what styles do to an example photo: one JPEG file each, cached.
+    """Show what styles do to an example photo, as JPEG files.
 
     Prints the paths of the files.
     """
@@ -174,13 +180,13 @@ def render_previews(
 
 @app.command()
 def artists(as_json: Json = False, database: Database = None) -> None:
-    """List the artists: what --style artist:NAME takes, name, paintings."""
+    """List the artists, as --style artist:NAME takes them."""
     _print_groups(database, "artist", as_json)
 
 
 @app.command()
 def styles(as_json: Json = False, database: Database = None) -> None:
-    """List the movements: what --style style:NAME takes, name, paintings."""
+    """List the movements, as --style style:NAME takes them."""
     _print_groups(database, "style", as_json)
 
 
@@ -198,7 +204,7 @@ def stats(as_json: Json = False, database: Database = None) -> None:
 
 @app.command()
 def verify(as_json: Json = False, database: Database = None) -> None:
-    """Check the database and every cached style, and that the pictures are still there."""
+    """Check the database, its styles, and that pictures are there."""
     from gallery.use_cases.repair import find_problems
 
     problems = list(find_problems(_open(database), _encoder()))
@@ -260,7 +266,10 @@ def remove(
     as_json: Json = False,
     database: Database = None,
 ) -> None:
-    """Forget paintings; their picture files stay. A wrong name removes nothing."""
+    """Forget paintings; their picture files stay.
+
+    A wrong name removes nothing.
+    """
     gallery = _open(database, write=True)
     slugs: dict[int, str] = {}
     for name in names:
@@ -279,7 +288,7 @@ def export_styles(
     destination: Annotated[Path, typer.Argument(metavar="FILE", help="A .safetensors file.")],
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[WORD]...", help="Only paintings with all these words."),
+        typer.Argument(metavar="WORD", help="Only paintings with all these words."),
     ] = None,
     artist: Artist = None,
     style: Style = None,
@@ -287,9 +296,10 @@ def export_styles(
     as_json: Json = False,
     database: Database = None,
 ) -> None:
-    """Write facts, statistics and what was learnt into one file, without pictures.
+    """Write paintings into one file, without their pictures.
 
-    By default of every painting; words, an artist and a movement choose as in 'search' and 'list'.
+    Facts, statistics and what was learnt: by default of every painting; words, an artist and a
+    movement choose as in 'search' and 'list'.
     """
     import numpy as np
 

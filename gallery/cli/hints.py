@@ -12,6 +12,10 @@ DEFAULT_STYLE = "irises"
 """A painting whose strokes and colours are seen on any photo."""
 
 EXAMPLE_STYLES = ("irises", "'starry night'", "the-great-wave")
+"""Of those that were learnt: they show at once what it can do."""
+
+MANY_STYLES = ("stylize", "batch", "sheet")
+"""Commands that take many styles, each for itself, where the photos come first."""
 
 MEANT = {
     **{word: "stylize" for word in ("paint", "repaint", "style", "transfer", "convert")},
@@ -35,14 +39,14 @@ def as_command(arguments: Sequence[str], commands: Collection[str], context: Any
     """Return the words of a command as they are meant.
 
     A photo in the place of a command is painted, by default in the style of `DEFAULT_STYLE`, which
-    is said. What follows a style of a batch and is a picture is a style, too.
+    is said. Pictures behind one that is a style are styles, too, where photos came before.
 
     Raises:
         UsageError: If the first word is no command, with what was likely meant.
     """
     first = arguments[0]
-    if first == "batch":
-        return _with_every_style(arguments)
+    if first in MANY_STYLES and arguments[1:2] and not arguments[1].startswith("-"):
+        arguments = _with_every_style(arguments, context)
     if first in commands:
         return list(arguments)
     if os.path.isdir(first):
@@ -51,8 +55,8 @@ def as_command(arguments: Sequence[str], commands: Collection[str], context: Any
             f"{first} is a folder; to paint its photos: "
             f"adain batch {folder} painted/ --style {DEFAULT_STYLE}"
         )
-    if os.path.isfile(first) or (mimetypes.guess_type(first)[0] or "").startswith("image/"):
-        return ["stylize", *_with_style(arguments)]
+    if os.path.isfile(first) or _is_named_as_picture(first):
+        return as_command(["stylize", *_with_style(arguments)], commands, context)
     if first in MEANT:
         meant = " or ".join(f"'adain {command}'" for command in MEANT[first].split("|"))
         context.fail(f"No such command {first!r}. Did you mean {meant}?")
@@ -70,27 +74,60 @@ def _with_style(arguments: Sequence[str]) -> list[str]:
     return ["--style", DEFAULT_STYLE, *arguments]
 
 
-def _with_every_style(arguments: Sequence[str]) -> list[str]:
+def _with_every_style(arguments: Sequence[str], context: Any) -> list[str]:
     """Repeat `--style` for the pictures behind one, which a shell makes of a pattern.
 
-    The other arguments of a batch are folders.
+    Photos may stand there, too, behind the name of a painting.
+
+    Raises:
+        UsageError: If words are behind it that are no pictures.
     """
+    takes_photos = arguments[0] == "stylize"
     given: list[str] = []
-    is_style = False
+    style = ""  # Right before this argument.
+    many = False
     for argument in arguments:
-        is_picture = not argument.startswith("-") and os.path.isfile(argument)
-        if is_picture and is_style and given[-1] != "--style":
-            given.append("--style")
-        is_style = argument.partition("=")[0] == "--style" or (is_style and is_picture)
+        if style and not argument.startswith("-"):
+            if not os.path.lexists(argument) and not _is_named_as_picture(argument):
+                _refuse_words(style, argument, context)
+            if not takes_photos or os.path.isfile(style):
+                given.append("--style")
+                many = True
+        option, equals, value = argument.partition("=")
+        is_style = bool(given) and given[-1] == "--style"
+        style = argument if is_style else value if option == "--style" and equals else ""
         given.append(argument)
-    return given
+    return [*given, "--each"] if many and takes_photos else given
 
 
-def explain(error: Any) -> NoReturn:
+def _is_named_as_picture(name: str) -> bool:
+    return (mimetypes.guess_type(name)[0] or "").startswith("image/")
+
+
+def _refuse_words(style: str, word: str, context: Any) -> None:
+    title = shlex.quote(f"{style} {word}")
+    context.fail(
+        f"{word!r} behind a style is no picture. The words of one name stand in quotes: --style "
+        f"{title}; for several, repeat --style"
+    )
+
+
+def explain(error: Any, context: Any) -> NoReturn:
     """Raise an error of usage again, or one that says what is missing and where it is had."""
-    if getattr(error, "param_type", "") is None and getattr(error.param, "name", "") == "style":
+    missing = getattr(getattr(error, "param", None), "name", "")
+    if missing == "style" and getattr(error, "param_type", "") is None:
         refuse_no_style(error.ctx)
+    if getattr(error, "option_name", "") == "--style" and "argument" in error.message:
+        refuse_no_style(context)
+    if missing and "Missing" in error.format_message() and (example := _example(error.ctx)):
+        error.ctx.fail(f"{error.format_message()} For example: {example}")
     raise error
+
+
+def _example(context: Any) -> str:
+    """Return the first example of a command; empty if it has none."""
+    lines = (context.command.epilog or "").splitlines()
+    return next((line.strip() for line in lines if line.startswith("  adain ")), "")
 
 
 def refuse_no_style(context: Any) -> None:
@@ -98,5 +135,6 @@ def refuse_no_style(context: Any) -> None:
     examples = " or ".join((", ".join(EXAMPLE_STYLES[:-1]), EXAMPLE_STYLES[-1]))
     context.fail(
         f"Missing option '--style': the painting whose style it takes, such as {examples}, or a "
-        "picture of your own. 'adain sheet' shows paintings, 'adain gallery list' names all"
+        "picture of your own. 'adain sheet PHOTO' shows the photo in many, 'adain gallery list' "
+        "names all"
     )

@@ -46,7 +46,9 @@ def manifest(
     museum: Annotated[
         Museum,
         typer.Argument(
-            help="National Gallery of Art, Art Institute of Chicago, Cleveland, or The Met."
+            metavar="MUSEUM",
+            help="nga (National Gallery of Art), aic (Art Institute of Chicago), cleveland "
+            "(Cleveland Museum of Art) or met (The Met).",
         ),
     ],
     sources: Annotated[
@@ -75,7 +77,7 @@ def manifest(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Turn the catalogue of a museum into a manifest for 'adain ingest'.
+    """Turn the catalogue of a museum into a list for 'adain ingest'.
 
     Only works with a picture that the museum gives to the public domain are taken. Prints the path
     of the manifest.

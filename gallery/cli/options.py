@@ -65,7 +65,7 @@ Alpha = Annotated[
     typer.Option(
         *NAMES["alpha"],
         metavar="A|PICTURE",
-        help=f"{help_of(StylizeConfig, 'alpha')[:-1]}; or a grey picture of it.",
+        help=f"{help_of(StylizeConfig, 'alpha')[:-1]}; or a grey picture, for white the style.",
     ),
 ]
 Masks = Annotated[

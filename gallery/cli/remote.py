@@ -31,29 +31,32 @@ def stylize_remotely(
     server: str,
     key: str | None,
     photos: Sequence[str],
-    styles: Sequence[str],
+    mixtures: Sequence[Sequence[str]],
     output: str | None,
     config: StylizeConfig,
     as_json: bool,
     quiet: bool,
     shown: bool = False,
 ) -> NoReturn:
-    """Repaint photos on a server, print the paths of the results, and exit."""
+    """Repaint photos on a server in each mixture of styles, print the paths, and exit."""
     from gallery.client import Client
-    from gallery.use_cases.outputs import plan_outputs
+    from gallery.use_cases.outputs import plan_each
 
     with usage():
-        references = _references(styles, config)
-        outputs = plan_outputs(photos, _slug(references), output, config.format)
-        if as_json and outputs[0].path is None:
+        mixed = [_references(styles, config) for styles in mixtures]
+        planned = plan_each(photos, list(map(_slug, mixed)), output, config.format)
+        if as_json and planned[0][0].path is None:
             raise ValueError("--json and the picture both need standard output")
-    painting = next((Path(each.name) for each in references if each.is_file), None)
-    data = None if painting is None else _read(str(painting))
+    works: dict[Output, tuple[list[Reference], bytes | None]] = {}
+    for references, outputs in zip(mixed, planned, strict=True):
+        painting = next((Path(each.name) for each in references if each.is_file), None)
+        data = None if painting is None else _read(str(painting))
+        works |= dict.fromkeys(outputs, (references, data))
     with Client(server, key) as client:
         paint_each(
             ctx,
-            outputs,
-            lambda item, report: _stylize(client, references, data, item, config),
+            list(works),
+            lambda item, report: _stylize(client, *works[item], item, config),
             as_json,
             quiet,
             shown,

@@ -89,7 +89,7 @@ def render(
     as_json: options.JsonObject = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Repaint a photo by optimising its pixels: slower and better than 'adain stylize'.
+    """Repaint one photo by optimising it: slower, and better.
 
     Prints the path of the result. Ctrl-C saves what there is; --resume goes on from there.
     """

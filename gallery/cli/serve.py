@@ -23,6 +23,13 @@ KeyFile = Annotated[
 ]
 DEFAULTS = ServeConfig()
 
+EXAMPLES = """\b
+Examples:
+  adain serve
+  adain serve --port 8000 --database paintings.db
+  adain key add anna && adain serve --host 0.0.0.0
+"""
+
 STATEMENT_SECONDS = 5
 """How long PostgreSQL may take for a question to the gallery."""
 
@@ -82,7 +89,10 @@ def remove(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is.")],
     key_file: KeyFile = None,
 ) -> None:
-    """Forget a key; services that run know it until they are started again."""
+    """Forget a key.
+
+    Services that run know it until they are started again.
+    """
     from gallery.web.keys import remove_key
 
     remove_key(key_file or _default_keys(), name)

@@ -63,7 +63,8 @@ def stylize(
             metavar="STYLE",
             help="A picture, '-', or the name of a painting (see 'adain gallery list'), "
             "'artist:NAME' or 'style:NAME'; repeat to mix, with NAME=WEIGHT, or for parts of the "
-            "photo, with NAME@person and NAME@background. 'random': any painting.",
+            "photo, with NAME@person and NAME@background. 'random': any painting. Several "
+            "pictures behind one --style, a folder or a pattern: a result in each.",
         ),
     ],
     output: Annotated[
@@ -82,6 +83,9 @@ def stylize(
     config: StylizeConfig = DEFAULTS,
     memory: options.Memory = None,
     seed: options.Seed = None,
+    each: Annotated[
+        bool, typer.Option("--each", help="A result in each --style, not one in their mixture.")
+    ] = False,
     database: options.Database = None,
     server: options.Server = None,
     key_file: options.KeyFile = None,
@@ -103,23 +107,59 @@ def stylize(
         options.refuse_seed(seed, style == [options.RANDOM])
     if [*style, *photos].count("-") > 1:
         raise typer.BadParameter("'-' can be one photo or one style, not both")
+    mixtures = _mixtures(style, each)
     if server is not None:
         if style == [options.RANDOM]:
             raise typer.BadParameter("'--style random' works without --server only")
         from gallery.cli.remote import stylize_remotely
 
         key = options.read_key(key_file)
-        stylize_remotely(ctx, server, key, photos, style, output, config, as_json, quiet, shown)
+        stylize_remotely(ctx, server, key, photos, mixtures, output, config, as_json, quiet, shown)
     if style == [options.RANDOM]:
-        style = [_draw_style(database, seed)]
+        mixtures = [[_draw_style(database, seed)]]
     if config.quality != "fast":
         require_torch(f"--quality {config.quality}")
-    found = _find_style(style, database, config)
-    outputs = _plan(photos, found.slug, output, config, as_json)
+    found = [_find_style(mixture, database, config) for mixture in mixtures]
+    planned = _plan(photos, [style.slug for style in found], output, config, as_json)
     network = options.load_network(config.model, config.device)
-    paintings = None if config.quality == "fast" else _load_paintings(found.pictures)
-    work = _Work(network, found.resolve(network), paintings, config, quiet)
-    paint_each(ctx, outputs, partial(_stylize_one, work), as_json, quiet, shown)
+    works: dict[Output, _Work] = {}
+    for named, outputs in zip(found, planned, strict=True):
+        paintings = None if config.quality == "fast" else _load_paintings(named.pictures)
+        resolved = named.resolve(network)
+        work = _Work(network, resolved, paintings, config, quiet)
+        works |= dict.fromkeys(outputs, work)
+    paint_each(
+        ctx,
+        list(works),
+        lambda output, report: _stylize_one(works[output], output, report),
+        as_json,
+        quiet,
+        shown,
+    )
+
+
+def _mixtures(styles: Sequence[str], each: bool) -> list[list[str]]:
+    """Return the styles of each result: one mixture of all, or each by itself.
+
+    The latter where it is asked for, or where a folder or a pattern stands for several pictures,
+    of which nobody wants the mixture.
+    """
+    from gallery.use_cases.references import parse_reference
+    from gallery.use_cases.style_lists import expand_styles
+
+    every = expand_styles(styles)
+    if not each and len(every) <= len(styles):
+        return [list(styles) if {*every} <= {*styles} else every]  # Else a folder of one picture.
+    with usage():
+        if options.RANDOM in every:
+            raise ValueError("--style random is one painting; it goes with no other style")
+        if any(parse_reference(style).weight != 1 for style in every):
+            raise ValueError("weights mix styles; leave them out for a result in each")
+        if any(parse_reference(style).region for style in every):
+            raise ValueError(
+                "styles for parts of a photo are one result; give one picture for each"
+            )
+    return [[style] for style in every]
 
 
 def _draw_style(database: str | None, seed: int | None) -> str:
@@ -189,13 +229,17 @@ def _weighed(references: "Sequence[Reference]") -> bool:
 
 
 def _plan(
-    photos: Sequence[str], slug: str, output: str | None, config: StylizeConfig, as_json: bool
-) -> "list[Output]":
-    from gallery.use_cases.outputs import plan_outputs
+    photos: Sequence[str],
+    slugs: Sequence[str],
+    output: str | None,
+    config: StylizeConfig,
+    as_json: bool,
+) -> "list[list[Output]]":
+    from gallery.use_cases.outputs import plan_each
 
     with usage():
-        outputs = plan_outputs(photos, slug, output, config.format, config.bits)
-    if outputs[0].path is None:
+        outputs = plan_each(photos, slugs, output, config.format, config.bits)
+    if outputs[0][0].path is None:
         if as_json:
             raise typer.BadParameter("--json and the picture both need standard output")
         if sys.stdout.isatty():
@@ -256,7 +300,7 @@ def _stylize_one(work: _Work, output: "Output", report: Callable[[float], None])
             notice=missing.append,
         )
     else:
-        result, quality = _refine_one(work, photo, report)
+        result, quality = _refine_one(work, photo, report, missing.append)
     del photo  # A print beside its photo and the file would be too much.
     _write(result, output, config, notes)
     for missed in missing if not work.quiet else ():
@@ -274,7 +318,10 @@ def _stylize_one(work: _Work, output: "Output", report: Callable[[float], None])
 
 
 def _refine_one(
-    work: _Work, photo: "Picture", report: Callable[[float], None]
+    work: _Work,
+    photo: "Picture",
+    report: Callable[[float], None],
+    notice: Callable[[str], None],
 ) -> "tuple[Picture, dict[str, Any]]":
     """Return the result and the facts of how it was made, which are told on standard error."""
     from gallery.use_cases.refine import stylize_refined
@@ -288,6 +335,7 @@ def _refine_one(
         max_side=work.config.max_side,
         controls=work.config.controls,
         progress=report,
+        notice=notice,
     )
     if not work.quiet:
         complain(f"{photo.name}: {refined.way}, {refined.reason}")

@@ -38,7 +38,7 @@ def list_weights(as_json: AsJson = False) -> None:
 
 @app.command(epilog="Example: adain weights download vgg19")
 def download(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Such as vgg19.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Such as vgg19.")],
     mirror: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Folder that has the files under their own names."),
@@ -65,11 +65,13 @@ def download(
 
 @app.command("import", epilog=IMPORT_EXAMPLES)
 def import_weights(
-    name: Annotated[str, typer.Argument(help="A network such as vgg19, or a new model's name.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A network such as vgg19, or a new model's name.")
+    ],
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE...",
+            metavar="FILE",
             help="The network's .pth file; or vgg_normalised.pth and decoder.pth of pytorch-AdaIN.",
         ),
     ],
@@ -77,7 +79,10 @@ def import_weights(
         bool, typer.Option("--overwrite", help="Replace a model of this name.")
     ] = False,
 ) -> None:
-    """Bring weights from files: a network of torchvision, or a model of pytorch-AdaIN."""
+    """Bring weights from files of torchvision or pytorch-AdaIN.
+
+    A network for renders, or a model to paint with.
+    """
     from adain.network.pretrained import NETWORKS, import_network
     from adain.network.weights import MODELS, imported_models, models_folder
 

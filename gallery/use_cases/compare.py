@@ -41,7 +41,7 @@ class Row:
     """One way to make the picture, and how good it is.
 
     Attributes:
-        name: `photo`, `alpha A` or `render N`.
+        name: `photo`, `strength A` or `render N`.
         measure: Distances to style and content, and fine noise.
         ssim: Structural similarity to the photo, 1 for the photo itself.
         seconds: What it took, with all loaded and a style that is known; None for the photo.
@@ -107,7 +107,7 @@ def compare(
     for alpha in config.alphas:
         start = time.perf_counter()
         result = stylize_picture(model, picture, style, alpha=alpha, max_side=config.max_side)
-        rows.append(row(f"alpha {alpha:g}", result.pixels, time.perf_counter() - start))
+        rows.append(row(f"strength {alpha:g}", result.pixels, time.perf_counter() - start))
     loss = LossConfig() if found.pictures else STORED_LOSS
     done = 0
     for steps in config.steps:

@@ -70,6 +70,29 @@ def plan_outputs(
     return outputs
 
 
+def plan_each(
+    photos: Sequence[str],
+    styles: Sequence[str],
+    output: str | None = None,
+    format: str | None = None,
+    bits: int = 8,
+) -> list[list[Output]]:
+    """Decide where the results of photos in several styles go: for each style those of all photos.
+
+    As `plan_outputs`; with more than one style, `output` is a folder.
+
+    Raises:
+        OutputError: As `plan_outputs`, or if two styles have one name.
+    """
+    if len(styles) > 1:
+        if STANDARD in (output, *photos) and (output is None or output == STANDARD):
+            raise OutputError("standard output takes one result; give a folder with --output")
+        output = output and f"{_folder(output, several=True)}/"
+    if double := next((style for i, style in enumerate(styles) if style in styles[:i]), None):
+        raise OutputError(f"two styles are called {double}; stylize with one after the other")
+    return [plan_outputs(photos, style, output, format, bits) for style in styles]
+
+
 def plan_sheet(photo: str, label: str, output: str | None = None) -> Path:
     """Decide where a sheet about a photo goes: by default `<photo>.<label>.png` beside it.
 
@@ -110,7 +133,7 @@ def _folder(output: str | None, several: bool) -> Path | None:
         return path
     if several and (os.path.exists(output) or path.suffix.lower() in WRITABLE):
         raise OutputError(
-            f"{output}: is a file; several photos need a folder, such as {path.stem}/"
+            f"{output}: is a file; several results need a folder, such as {path.stem}/"
         )
     return path if several else None
 

@@ -431,9 +431,10 @@ def test_a_style_that_does_not_exist_names_its_neighbours(run: Run, folder: Path
     result = run("stylize", "a.png", "--style", "gone.png")
     assert result.exit_code == 5
     assert_one_line(result, "gone.png: no such file")
-    result = run("stylize", "a.png", "--style", str(folder))
+    (folder / "empty").mkdir()
+    result = run("stylize", "a.png", "--style", "empty")
     assert result.exit_code == 5
-    assert_one_line(result, "is a folder")
+    assert_one_line(result, "empty: a folder without pictures")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
@@ -489,9 +490,9 @@ def test_damaged_weights_give_one_line(run: Run, folder: Path, shipped: Path) ->
 def test_contradictions_and_wrong_values_are_usage_errors(run: Run, folder: Path) -> None:
     before = files(folder)
     for options, part in [
-        (["--alpha", "nan"], "alpha must be from -1 to 3, got nan"),
-        (["--alpha", "inf"], "alpha"),
-        (["--alpha", "3.1"], "alpha"),
+        (["--alpha", "nan"], "strength must be from -1 to 3, got nan"),
+        (["--alpha", "inf"], "strength"),
+        (["--alpha", "3.1"], "strength"),
         (["--alpha", "gone.png"], "strength must be a number or a picture file, got 'gone.png'"),
         (["--stroke", "9"], "stroke must be 0 or from 0.125 to 8, got 9"),
         (["--stroke", "nan"], "stroke"),
@@ -506,7 +507,7 @@ def test_contradictions_and_wrong_values_are_usage_errors(run: Run, folder: Path
         (["--style", "a@face", "--quality", "best"], "--style NAME@PART works with one pass only"),
         (["--only", "face", "--mask", "a.png"], "--only and --mask both say where"),
         (["--keep", "face", "--alpha", "a.png"], "--keep and a picture of the strength both"),
-        (["--keep", "face", "--quality", "best"], "--keep works with one pass only"),
+        (["--only", "face", "--quality", "best"], "--only works with one pass only"),
         (["--style-size", "15"], "style-size must be from 16 to 4096 pixels, got 15"),
         (["--seed", "1"], "--seed works with styles at random only"),
         (["--bits", "12"], "bits must be 8 or 16, got 12"),

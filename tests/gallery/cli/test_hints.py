@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from gallery.cli import COMMANDS, SECTIONS, app
 from gallery.cli.hints import DEFAULT_STYLE, EXAMPLE_STYLES, MEANT
-from gallery.database.gallery import starter_gallery
+from gallery.database.gallery import shipped_adapters, starter_gallery
 
 Run = Callable[..., Result]
 
@@ -50,8 +50,49 @@ def test_a_missing_style_names_three_paintings(run: Run) -> None:
         result = run(*command)
         assert result.exit_code == 2
         assert all(name in result.stderr for name in EXAMPLE_STYLES)
-    for name in (DEFAULT_STYLE, *EXAMPLE_STYLES):
-        assert starter_gallery().find(name.strip("'"))
+    assert "requires an argument" not in run("stylize", "photo.jpg", "--style").stderr
+    found = [starter_gallery().find(name.strip("'")) for name in EXAMPLE_STYLES]
+    assert {each.sha256 for each in found} <= set(shipped_adapters())  # They show it at its best.
+
+
+def test_several_pictures_behind_a_style_make_a_result_in_each(run: Run) -> None:
+    Path("styles").mkdir()
+    files = [f"styles/{name}.png" for name in "ab"]
+    for i, file in enumerate(files):
+        Image.effect_noise((40, 32), 60 + 60 * i).convert("RGB").save(file)
+    both = "photo.a.jpg\nphoto.b.jpg\n"
+    repeated = ["--style", files[0], "--style", files[1], "--each"]
+    behind, folder = ["--style", *files], ["--style", "styles/"]
+    for words in (behind, [f"--style={files[0]}", files[1]], folder, [*folder[:1], "styles/*.png"],
+                  repeated):  # fmt: skip
+        result = run("stylize", "photo.jpg", *words, "--overwrite", "-q")
+        assert (result.exit_code, result.stdout) == (0, both), result.stderr
+    alone = Path("photo.b.jpg").read_bytes()
+    assert run("photo.jpg", "--style", files[1], "-o", "b.jpg").exit_code == 0
+    assert Path("b.jpg").read_bytes() == alone
+    mixed = run("stylize", "photo.jpg", "--style", files[0], "--style", files[1], "-q")
+    assert mixed.stdout == "photo.a+b.jpg\n"
+    first = run("stylize", "--style", files[0], "photo.jpg", files[1], "-o", "photos/", "-q")
+    assert first.stdout == "photos/photo.a.jpg\nphotos/b.a.png\n"  # Photos, then.
+    sheet = run("sheet", "photo.jpg", "--style", *files, "--json")
+    assert '"styles": ["a", "b"]' in sheet.stdout, sheet.stderr
+    weighed = run("stylize", "photo.jpg", "--style", f"{files[0]}=2", "--style", "irises", "--each")
+    assert weighed.exit_code == 2 and "weights mix styles" in weighed.stderr
+
+
+def test_words_of_one_name_need_quotes(run: Run) -> None:
+    result = run("stylize", "photo.jpg", "--style", "starry", "night")
+    assert result.exit_code == 2 and "--style 'starry night'" in result.stderr
+    assert not list(Path.cwd().glob("*.*.jpg"))
+
+
+def test_what_is_missing_has_an_example_and_no_help_is_cut(run: Run) -> None:
+    assert "For example: adain stylize harbour.jpg --style irises" in run("stylize").stderr
+    assert "stylize [OPTIONS] PHOTO...\n" in run("stylize", "--help").stdout
+    groups = [name for name in COMMANDS if "\nCommands:" in run(name, "--help").stdout]
+    assert len(groups) > 4
+    for words in ([], *([name] for name in groups)):
+        assert "...\n" not in run(*words, "--help").stdout.partition("Options:")[2], words
 
 
 @pytest.mark.parametrize("word", MEANT)
@@ -92,6 +133,9 @@ def test_a_server_that_is_no_address_has_a_line_of_its_own(
 @pytest.mark.parametrize("command", ["stylize", "batch", "video"])
 def test_strength_is_alpha(run: Run, command: str) -> None:
     assert "--strength, --alpha" in run(command, "--help").stdout
+    wrong = run(command, "photo.jpg", "out.mp4"[: 7 * (command != "stylize")] or "photo.jpg",
+                "--style", "irises", "--strength", "9")  # fmt: skip
+    assert "strength must be from -1 to 3" in wrong.stderr and "alpha" not in wrong.stderr
 
 
 def test_a_photo_is_painted_with_that_strength(run: Run) -> None:

@@ -63,7 +63,13 @@ def test_every_way_is_a_row(tiny_model: Model) -> None:
         CompareConfig(alphas=(0, 1), steps=(1, 4), max_side=48),
         shares.append,
     )
-    assert [row.name for row in rows] == ["photo", "alpha 0", "alpha 1", "render 1", "render 4"]
+    assert [row.name for row in rows] == [
+        "photo",
+        "strength 0",
+        "strength 1",
+        "render 1",
+        "render 4",
+    ]
     photo, _, _, quick, slow = rows
     assert (photo.measure.style, photo.measure.content) == (1, 0)
     assert photo.ssim == pytest.approx(1)
@@ -85,7 +91,7 @@ def test_the_sheet_lies_beside_the_photo(run: Run) -> None:
 def test_json_has_the_figures_and_more_strength_is_nearer_to_the_style(run: Run) -> None:
     draw(Path("a.png"), (48, 36), 0)  # Figures of a shrunk result would tell of the shrinking.
     draw(Path("b.png"), (90, 90), 1, white=100)
-    options = ("--alphas", "0.25,0.5,1", "-o", "c.jpg", "--json")
+    options = ("--strengths", "0.25,0.5,1", "-o", "c.jpg", "--json")
     result = run("a.png", "--style", "b.png", *QUICK, *options)
     facts = json.loads(result.stdout)
     assert (facts["output"], facts["style"], facts["width"], facts["height"]) == (
@@ -93,7 +99,7 @@ def test_json_has_the_figures_and_more_strength_is_nearer_to_the_style(run: Run)
     )  # fmt: skip
     rows = facts["rows"]
     assert [row["name"] for row in rows] == [
-        "photo", "alpha 0.25", "alpha 0.5", "alpha 1", "render 1", "render 3",
+        "photo", "strength 0.25", "strength 0.5", "strength 1", "render 1", "render 3",
     ]  # fmt: skip
     assert all(
         set(row) == {"name", "style", "content", "speckle", "ssim", "seconds", "steps"}
@@ -115,9 +121,9 @@ def test_styles_without_a_picture_show_a_preview(run: Run, tmp_path: Path) -> No
     [
         (("--style", "nobody at all"), 5, "nobody at all"),
         (("--style", "b.png=-1", "--style", "b.png=2"), 2, "positive"),
-        (("--style", "b.png", "--alphas", "1,x"), 2, "alphas must be numbers"),
-        (("--style", "b.png", "--alphas", "9"), 2, "alphas must be from -1 to 3"),
-        (("--style", "b.png", "--alphas", "nan"), 2, "alphas must be from"),
+        (("--style", "b.png", "--alphas", "1,x"), 2, "strengths must be numbers"),
+        (("--style", "b.png", "--alphas", "9"), 2, "strengths must be from -1 to 3"),
+        (("--style", "b.png", "--alphas", "nan"), 2, "strengths must be from"),
         (("--style", "b.png", "--steps", "0"), 2, "steps must be from 1"),
         (("--style", "b.png", "--steps", "1.5"), 2, "steps must be numbers"),
         (("--style", "b.png", "--steps", ",".join("1" * 10)), 2, "at most 9"),

@@ -4,7 +4,7 @@ import pytest
 
 from adain.imaging.writing import OUTPUT_FORMATS, WRITABLE
 from gallery.errors import OutputError
-from gallery.use_cases.outputs import Output, plan_outputs
+from gallery.use_cases.outputs import Output, plan_each, plan_outputs
 
 
 def paths(*arguments: object, **options: object) -> list[str]:
@@ -57,7 +57,7 @@ def test_contradictions_are_refused_before_any_work(tmp_path: Path) -> None:
     for photos, output, format, message in [
         (["a.jpg", "b.jpg"], "-", None, "one result"),
         (["-", "-"], None, None, "standard input holds one photo"),
-        (["a.jpg", "b.jpg"], str(file), None, "several photos need a folder"),
+        (["a.jpg", "b.jpg"], str(file), None, "several results need a folder"),
         (["a.jpg", "b.jpg"], "new.jpg", None, "such as new/"),
         (["a.jpg"], "out.gif", None, "out.gif: no format has this suffix"),
         (["a.jpg"], "painted", None, "painted: a folder. then give painted/;"),
@@ -81,3 +81,19 @@ def test_a_name_is_never_longer_than_the_system_takes() -> None:
 
 def test_every_output_format_has_a_writable_suffix() -> None:
     assert {f".{name}" for name in OUTPUT_FORMATS} <= WRITABLE
+
+
+def test_results_in_several_styles_go_into_a_folder_or_beside_their_photo(tmp_path: Path) -> None:
+    planned = plan_each(["a.jpg", "b.jpg"], ["x", "y"], f"{tmp_path}/new")
+    names = [[each.path and each.path.name for each in outputs] for outputs in planned]
+    assert names == [["a.x.jpg", "b.x.jpg"], ["a.y.jpg", "b.y.jpg"]]
+    assert plan_each(["a.jpg"], ["x"], "one.png") == [plan_outputs(["a.jpg"], "x", "one.png")]
+    assert plan_each(["a.jpg"], ["x", "y"])[1][0].path == Path("a.y.jpg")
+    for photos, styles, output, reason in (
+        (["a.jpg"], ["x", "y"], "one.png", "several results need a folder"),
+        (["a.jpg"], ["x", "y"], "-", "standard output takes one result"),
+        (["-"], ["x", "y"], None, "standard output takes one result"),
+        (["a.jpg"], ["x", "x"], None, "two styles are called x"),
+    ):
+        with pytest.raises(OutputError, match=reason):
+            plan_each(photos, styles, output)
