@@ -126,6 +126,8 @@ def stylize(
     for named, outputs in zip(found, planned, strict=True):
         paintings = None if config.quality == "fast" else _load_paintings(named.pictures)
         resolved = named.resolve(network)
+        if resolved.note and not quiet:
+            complain(resolved.note)
         work = _Work(network, resolved, paintings, config, quiet)
         works |= dict.fromkeys(outputs, work)
     paint_each(
