@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from adain.painting.regions import find_regions as find_regions
     from adain.styles.statistics import StyleStatistics as StyleStatistics
     from adain.styles.statistics import interpolate_styles as interpolate_styles
+    from adain.video.library import stylize_frames as stylize_frames
 
 _MODULES = {
     "load_model": "engine.loading",
@@ -52,6 +53,7 @@ _MODULES = {
     "find_regions": "painting.regions",
     "StyleStatistics": "styles.statistics",
     "interpolate_styles": "styles.statistics",
+    "stylize_frames": "video.library",
 }
 
 __all__ = [*_MODULES]

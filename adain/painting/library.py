@@ -149,6 +149,7 @@ def measure_style(
 
 
 def loaded_network(model: str | Path | Model, device: str) -> Model:
+    """Return a model that is loaded, or load it, once."""
     if isinstance(model, Model):
         return model
     return _loaded(model, device)

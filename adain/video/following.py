@@ -60,7 +60,7 @@ class Follower:
         """Return what each of some frames that follow one another shows.
 
         Args:
-            frames: As `stylize_frames` takes them, of one shot.
+            frames: As `paint_frames` takes them, of one shot.
             times: Seconds from the beginning of the film.
             begins: Whether a shot begins with them.
         """

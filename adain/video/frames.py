@@ -130,7 +130,7 @@ class _Window:
     seen: Glance | None = None
 
 
-def stylize_frames(
+def paint_frames(
     model: Model,
     frames: Iterable[NDArray[Any]],
     style: StyleStatistics | Direction,
@@ -182,7 +182,7 @@ def stylize_frames(
 
 
 class FilmPainter:
-    """Paints the frames of a film; see `stylize_frames`."""
+    """Paints the frames of a film; see `paint_frames`."""
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ from adain.video.following import (
     placed,
     unpack_sighting,
 )
-from adain.video.frames import FilmPainter, Shown, stylize_frames
+from adain.video.frames import FilmPainter, Shown, paint_frames
 
 PORTRAIT = Path(adain.__file__).parent / "assets" / "photos" / "astronaut.jpg"
 
@@ -126,7 +126,7 @@ def test_a_film_without_people_stays_as_it_is_where_these_alone_are_painted(
 def test_a_kept_face_stays_the_same_in_a_film(
     tiny_model: Model, film: list[NDArray[np.uint8]], style: StyleStatistics
 ) -> None:
-    painted = list(stylize_frames(tiny_model, film, style, controls=KEPT))
+    painted = list(paint_frames(tiny_model, film, style, controls=KEPT))
     follower = Follower(KEPT)
     for frame, result, sighting in zip(
         film, painted, follower.follow(film, times(14), True), strict=True

@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import adain
 from adain.config import Controls
 from adain.engine.model import Model
 from adain.errors import MaskError
@@ -18,7 +19,7 @@ from adain.painting.tiling import measure_pixels
 from adain.styles.statistics import StyleStatistics, stack_styles
 from adain.video import frames as frames_module
 from adain.video.direction import Direction
-from adain.video.frames import FilmPainter, Shown, stylize_frames
+from adain.video.frames import FilmPainter, Shown, paint_frames
 
 Frames = list[NDArray[np.uint8]]
 
@@ -38,7 +39,7 @@ def differ(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
 
 
 def test_one_frame_is_painted_as_a_photo(tiny_model: Model) -> None:
-    (result,) = stylize_frames(tiny_model, [scene(0)], style(tiny_model))
+    (result,) = paint_frames(tiny_model, [scene(0)], style(tiny_model))
     photo = stylize_picture(tiny_model, Picture(scene(0)), style(tiny_model))
     assert np.abs(result.astype(int) - photo.to_array()).max() <= 1
 
@@ -49,11 +50,11 @@ def test_a_still_camera_gives_identical_results(tiny_model: Model, stable: bool)
         pytest.importorskip("cv2")
     first, second = scene(0), scene(1)
     film = [first] * 70 + [second] * 3
-    results = list(stylize_frames(tiny_model, film, style(tiny_model), stable=stable, jobs=2))
+    results = list(paint_frames(tiny_model, film, style(tiny_model), stable=stable, jobs=2))
     assert len(results) == 73
     same = [np.array_equal(each, results[0]) for each in results[:70]]
     assert all(same) or (stable and max(differ(results[0], r) for r in results[:70]) < 0.2)
-    (alone,) = stylize_frames(tiny_model, [second], style(tiny_model))
+    (alone,) = paint_frames(tiny_model, [second], style(tiny_model))
     assert differ(results[70], alone) < 0.5  # A shot begins: nothing is left of the first one.
 
 
@@ -62,7 +63,7 @@ def test_what_passes_by_does_not_change_the_rest(tiny_model: Model) -> None:
     passing = [still.copy() for _ in range(20)]
     for i, frame in enumerate(passing):
         frame[:16, : 3 * i] = 255
-    results = list(stylize_frames(tiny_model, passing, style(tiny_model)))
+    results = list(paint_frames(tiny_model, passing, style(tiny_model)))
     apart = [stylize_picture(tiny_model, Picture(f), style(tiny_model)) for f in passing]
     calm = np.mean([differ(a[90:], b[90:]) for a, b in pairwise(results)])
     single = [each.to_array() for each in apart]
@@ -77,9 +78,9 @@ def test_slow_change_is_followed_without_a_jump(
     first, second = scene(0).astype(float), scene(1)
     shares = np.clip((np.arange(64) - 8) / 40, 0, 1)
     film = [np.rint((1 - s) * first + s * second).astype(np.uint8) for s in shares]
-    results = list(stylize_frames(tiny_model, film, style(tiny_model)))
+    results = list(paint_frames(tiny_model, film, style(tiny_model)))
     steps = [differ(a, b) for a, b in pairwise(results)]
-    (alone,) = stylize_frames(tiny_model, [second], style(tiny_model))
+    (alone,) = paint_frames(tiny_model, [second], style(tiny_model))
     assert max(steps) < 6 * np.mean(steps) + 0.5
     assert differ(results[-1], alone) < 3
 
@@ -87,9 +88,9 @@ def test_slow_change_is_followed_without_a_jump(
 def test_styles_and_strengths_move_with_time(tiny_model: Model) -> None:
     one, two, still = style(tiny_model, 8), style(tiny_model, 9), scene(0)
     plan = Direction(((0, one), (2, two)), ((0, 1.0), (4, 1.0), (5, 0.3)), fade=1.0)
-    results = list(stylize_frames(tiny_model, [still] * 60, plan, rate=10))
+    results = list(paint_frames(tiny_model, [still] * 60, plan, rate=10))
     for number, expected, alpha in ((5, one, 1.0), (35, two, 1.0), (59, two, 0.3)):
-        (alone,) = stylize_frames(tiny_model, [still], expected, alpha=alpha)
+        (alone,) = paint_frames(tiny_model, [still], expected, alpha=alpha)
         assert differ(results[number], alone) < 1, number
     steps = [differ(a, b) for a, b in pairwise(results)]
     assert max(steps[:15]) == 0 and 0 < max(steps) < 20
@@ -106,14 +107,14 @@ def test_masks_colours_transparency_and_types_are_kept(tiny_model: Model) -> Non
     both = stack_styles([style(tiny_model, 8), style(tiny_model, 9)])
     controls = Controls(masks=(mask,), preserve_color="linear", smooth=0.5, feather=0)
     opaque = np.concatenate((scene(0), np.full((40, 64, 1), 200, np.uint8)), axis=2)
-    results = list(stylize_frames(tiny_model, [opaque] * 3, both, controls=controls))
+    results = list(paint_frames(tiny_model, [opaque] * 3, both, controls=controls))
     assert all(each.shape == (40, 64, 4) and (each[..., 3] == 200).all() for each in results)
     photo = stylize_picture(tiny_model, Picture(scene(0)), both, controls=controls)
     assert np.abs(results[1][..., :3].astype(int) - photo.to_array()).mean() < 3
     deep = scene(0).astype(np.uint16) * 257
-    (result,) = stylize_frames(tiny_model, [deep], style(tiny_model))
+    (result,) = paint_frames(tiny_model, [deep], style(tiny_model))
     assert result.dtype == np.uint16
-    (unit,) = stylize_frames(tiny_model, [scene(0).astype(np.float32) / 255], style(tiny_model))
+    (unit,) = paint_frames(tiny_model, [scene(0).astype(np.float32) / 255], style(tiny_model))
     assert unit.dtype == np.float32 and np.abs(unit * 65535 - result).max() < 300
 
 
@@ -123,17 +124,17 @@ def test_masks_may_move_with_the_frames(tiny_model: Model) -> None:
     halves[0, :, :32] = halves[1, :, 32:] = 255
     still = [scene(0)] * 3
     masks = tuple(encode_image(Picture(np.dstack([half] * 3)), "png") for half in halves)
-    fixed = stylize_frames(tiny_model, still, both, controls=Controls(masks=masks, feather=0))
-    given = stylize_frames(tiny_model, still, both, masks=[halves] * 3)
+    fixed = paint_frames(tiny_model, still, both, controls=Controls(masks=masks, feather=0))
+    given = paint_frames(tiny_model, still, both, masks=[halves] * 3)
     assert max(map(differ, given, fixed)) < 0.1
     moved = [np.roll(halves[:1], 8 * i, 2) for i in range(3)]
     for mask, result in zip(
-        moved, stylize_frames(tiny_model, still, both.split()[0], masks=moved), strict=True
+        moved, paint_frames(tiny_model, still, both.split()[0], masks=moved), strict=True
     ):
         assert differ(result[mask[0] == 0], scene(0)[mask[0] == 0]) < 0.1
         assert differ(result[mask[0] > 0], scene(0)[mask[0] > 0]) > 2
     with pytest.raises(MaskError, match="expected masks"):
-        list(stylize_frames(tiny_model, still, both, masks=[halves] * 2))
+        list(paint_frames(tiny_model, still, both, masks=[halves] * 2))
 
 
 def test_frames_are_read_as_they_are_needed_and_must_be_of_one_shape(
@@ -148,13 +149,13 @@ def test_frames_are_read_as_they_are_needed_and_must_be_of_one_shape(
             read += 1
             yield scene(0)
 
-    results = stylize_frames(tiny_model, endless(), style(tiny_model))
+    results = paint_frames(tiny_model, endless(), style(tiny_model))
     for _ in range(20):
         next(results)
     results.close()  # type: ignore[attr-defined]
     assert read < 50
     with pytest.raises(ValueError, match="differ in shape"):
-        list(stylize_frames(tiny_model, [scene(0), scene(0, 80)], style(tiny_model)))
+        list(paint_frames(tiny_model, [scene(0), scene(0, 80)], style(tiny_model)))
 
 
 def test_another_run_goes_on_as_if_there_were_one(
@@ -170,3 +171,13 @@ def test_another_run_goes_on_as_if_there_were_one(
     assert len(ends) == 5
     rest = FilmPainter(tiny_model, plan, stable=True).paint(film[16:], whole[15].state)
     assert all(differ(a.pixels, b.pixels) < 0.2 for a, b in zip(rest, whole[16:], strict=True))
+
+
+def test_the_library_paints_frames_in_one_call(tiny_model: Model) -> None:
+    film, plan = [scene(0)] * 3, {0: scene(8), 0.05: style(tiny_model, 9)}
+    results = list(adain.stylize_frames(film, plan, rate=20, fade=0.0, model=tiny_model))
+    (first,) = paint_frames(tiny_model, film[:1], style(tiny_model, 8))
+    (last,) = paint_frames(tiny_model, film[:1], style(tiny_model, 9))
+    assert differ(results[0], first) < 1 and differ(results[2], last) < 1
+    with pytest.raises(ValueError, match="alpha"):
+        adain.stylize_frames(film, plan, alpha=9.0, model=tiny_model)
