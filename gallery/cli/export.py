@@ -62,6 +62,10 @@ def site(
     logo: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A picture: beside the title, and as icon.")
     ] = None,
+    texts: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The page in another language; see 'export texts'."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a site that is there.")
     ] = False,
@@ -84,10 +88,12 @@ def site(
         choose_paintings,
         export_site,
     )
+    from gallery.use_cases.texts import read_texts
 
     check_folder(folder, overwrite)
     check_runtime()
-    config = SiteConfig(title, _text(intro) if intro else "", logo, previews)
+    other = None if texts is None else read_texts(texts)
+    config = SiteConfig(title, _text(intro) if intro else "", logo, previews, other)
     names = [line for line in map(str.strip, _text(only).splitlines()) if line] if only else []
     gallery = open_gallery(database_url(database))
     groups = [
@@ -108,6 +114,27 @@ def site(
     emit(str(folder))
     if not quiet:
         complain(f"{count} paintings, {size / 1e6:.1f} MB")
+
+
+@app.command("texts")
+def export_texts(
+    file: Annotated[Path, typer.Argument(metavar="OUT", help="A new JSON file.")],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is there.")
+    ] = False,
+) -> None:
+    """Write the texts of the page, to be translated for 'export site --texts'.
+
+    Give the language as 'lang', and a text beside each; those left empty stay English, and {}
+    stands for what differs each time. Prints the file.
+    """
+    from gallery.files import write_file
+    from gallery.use_cases.texts import page_texts
+
+    content = {"lang": "", "texts": dict.fromkeys(page_texts(), "")}
+    text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    write_file(file, text.encode(), overwrite)
+    emit(str(file))
 
 
 def _text(path: Path) -> str:

@@ -19,7 +19,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
@@ -121,12 +121,14 @@ class SiteConfig:
         intro: Markdown that is said below the title.
         logo: A picture file, for the page and as its icon.
         previews: How many paintings have a picture of their own.
+        texts: Those of another language, from `gallery.use_cases.texts.read_texts`.
     """
 
     title: str = "adain"
     intro: str = ""
     logo: Path | None = None
     previews: int = PREVIEWS
+    texts: Mapping[str, Any] | None = None
 
 
 def choose_paintings(
@@ -246,7 +248,10 @@ def export_site(
                 "shard": SHARD,
                 "first": first,
                 "letters": letters,
+                "texts": config.texts is not None,
             }
+            if config.texts is not None:
+                _write_json(made / "texts.json", config.texts)
             _write_json(made / MARK, facts)
             _write_page(made, config, logo is not None)
             if folder.exists():

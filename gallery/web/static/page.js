@@ -1,6 +1,6 @@
 // The page: photo and styles in, painting out.
 
-import { ApiError, isPassing, json, onLocked, request } from "./api.js";
+import { ApiError, isPassing, json, onLocked, request, site } from "./api.js";
 import { Brush, maskName } from "./brush.js";
 import { Cards } from "./cards.js";
 import { changes, Controls, read } from "./controls.js";
@@ -20,6 +20,7 @@ import { readPhoto } from "./photo.js";
 import { Recording } from "./record.js";
 import { Render } from "./render.js";
 import { Saving } from "./saving.js";
+import { translate } from "./texts.js";
 import { Where } from "./where.js";
 
 const byId = (id) => document.getElementById(id);
@@ -583,6 +584,7 @@ onLocked((again) => new Promise((resolve) => {
 
 navigator.serviceWorker?.addEventListener("message", () => notice("room", new Error("This browser has no room to keep the page: without a connection it will not open.")));
 navigator.serviceWorker?.register(new URL("../offline.js", import.meta.url)).catch(() => {}); // It only makes the page open sooner.
+if (site) json("/texts").then((texts) => texts.lang && translate(texts)).catch(() => {}); // English will do.
 connectPhotos();
 connectControls();
 gallery.open();

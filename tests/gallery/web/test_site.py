@@ -29,6 +29,7 @@ from adain.painting.stylize import stylize_picture
 from adain.styles.adapter import Adapter
 from gallery.cli import app
 from gallery.database.gallery import Gallery, make_gallery
+from gallery.errors import OutputError
 from gallery.use_cases.device import has_runtime
 from gallery.use_cases.markdown import to_html
 from gallery.use_cases.previews import example_file
@@ -36,6 +37,7 @@ from gallery.use_cases.references import find_target
 from gallery.use_cases.site import SiteConfig, choose_paintings, export_site
 from gallery.use_cases.site_index import nearest_styles
 from gallery.use_cases.styles import ResolvedStyle, join_styles, picture_style, stored_style
+from gallery.use_cases.texts import read_texts
 from gallery.web.app import create_app
 from gallery.web.settings import ServeConfig
 
@@ -54,6 +56,8 @@ NAMES = ("the-great-wave", "irises", "water-lilies", "impression-sunrise", "sene
 
 INTRO = "# Welcome\n\nA *museum* of <light>, see [more](https://example.org/)."
 
+SAID = {"Mix in {}": "{} beimischen", "Search: irises, monet, storm…": "Suchen"}
+
 PAINT = """async ([photo, masks, parts, values]) => {
   const file = text => new Blob([Uint8Array.from(atob(text), c => c.charCodeAt(0))],
     { type: 'image/png' });
@@ -71,6 +75,9 @@ BROKEN_WORKER = """self.Worker = class extends EventTarget {
 };"""
 
 Pixels = NDArray[np.int_]
+
+Order = tuple[list[str], list[bytes], dict[str, Any]]
+"""Styles, masks and settings."""
 
 
 class Host(SimpleHTTPRequestHandler):
@@ -128,7 +135,9 @@ def site(tmp_path_factory: pytest.TempPathFactory, gallery: Gallery, model: Mode
         pytest.skip("scripts/fetch_runtime was not run")
     folder = tmp_path_factory.mktemp("space") / "museum" / "paint"
     selection = choose_paintings(model, gallery, names=NAMES)
-    export_site(model, selection, folder, SiteConfig("Light & <b>colour</b>", INTRO, STYLE, 3))
+    texts = {"lang": "de", "texts": {"Strokes": "Striche", **SAID}}
+    config = SiteConfig("Light & <b>colour</b>", INTRO, STYLE, 3, texts)
+    export_site(model, selection, folder, config)
     return folder
 
 
@@ -270,7 +279,7 @@ def circle(light: int, dark: int) -> bytes:
 
 PLACES = [circle(0, 255), circle(200, 0)]
 
-ORDERS: list[tuple[list[str], list[bytes], dict[str, Any]]] = [
+ORDERS: list[Order] = [
     (["irises"], [], {}),
     (["irises"], [], {"alpha": 0.05}),
     (["the-great-wave"], [], {"alpha": 0.6, "stroke": 1.41}),
@@ -303,6 +312,10 @@ def test_a_site_is_the_page_of_the_service(page: "Page") -> None:
     assert page.inner_text("h1") == "Light & <b>colour</b>"
     assert page.inner_text(".intro").split("\n")[0] == "Welcome"
     assert "stays here" in page.inner_text("#where-text")
+    assert page.inner_text("label[for=stroke] span") == "Striche"
+    assert page.get_attribute("#words", "placeholder") == "Suchen"
+    label = page.locator(".tile .add").first.get_attribute("aria-label")
+    assert label == "The Great Wave off Kanagawa beimischen"
     assert not page.is_visible("#best") and not page.is_visible("#inside")
     tiles = page.locator(".tile .use")
     assert tiles.count() == 5 and "Wave" in tiles.first.inner_text()  # The one that was learnt.
@@ -344,7 +357,11 @@ def test_a_photo_is_painted_and_saved_by_a_site(page: "Page", tmp_path: Path) ->
 def test_a_site_fits_a_phone_and_axe_finds_nothing(browser: "Browser", url: str) -> None:
     axe = pytest.importorskip("axe_playwright_python")
     script = (Path(axe.__file__).parent / "axe.min.js").read_text("utf-8")
-    phone = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
+    phone: dict[str, Any] = {
+        "viewport": {"width": 390, "height": 780},
+        "has_touch": True,
+        "is_mobile": True,
+    }
     page = open_page(browser, url, **phone)
     settle(page)
     wide = page.evaluate("document.documentElement.scrollWidth")
@@ -403,7 +420,7 @@ def test_a_page_of_the_service_paints_on_the_device(
         page = open_page(browser, url + "/", heard)
         settle(page)
         data = photo()
-        order = (["artist:claude-monet"], [], {"alpha": 0.9})
+        order: Order = (["artist:claude-monet"], [], {"alpha": 0.9})
         service = painted(page, data, *order)
         posts: list[str] = []
         page.on("request", lambda each: posts.append(each.url) if each.method == "POST" else None)
@@ -473,6 +490,21 @@ def test_the_nearest_styles_of_a_site_are_those_of_the_gallery(
     assert [numbers[row] for row in nearest_styles(vectors)[0][:5]] == [
         painting.id for painting, _ in wanted[1:]
     ]
+
+
+def test_texts_of_the_page_are_written_and_read(tmp_path: Path) -> None:
+    file = tmp_path / "texts.json"
+    assert CliRunner().invoke(app, ["export", "texts", str(file)]).exit_code == 0
+    content = json.loads(file.read_text("utf-8"))
+    assert {"Strength", "Painted in the style of {}, in {} ms."} <= content["texts"].keys()
+    content |= {"lang": "de"}
+    content["texts"]["Strength"] = "Stärke"
+    file.write_text(json.dumps(content), "utf-8")
+    assert read_texts(file) == {"lang": "de", "texts": {"Strength": "Stärke"}}
+    content["texts"]["Strength"] = "{} Stärke"
+    file.write_text(json.dumps(content), "utf-8")
+    with pytest.raises(OutputError, match="as many"):
+        read_texts(file)
 
 
 def test_an_intro_holds_no_tags_of_its_own() -> None:

@@ -11,6 +11,7 @@ const ROUTES = [
   [/^$/, () => json({ max_side: MAX_SIDE, max_pixels: MAX_PIXELS, max_body: Infinity, max_styles: 4, formats: ["jpeg", "png"], learns: false, paints_on_device: true })],
   [/^\/example$/, () => file("example.jpg")],
   [/^\/network$/, () => file("network.safetensors")],
+  [/^\/texts$/, async () => ((await read("site.json")).texts ? file("texts.json") : json({ lang: "", texts: {} }))],
   [/^\/artists$/, async () => json({ groups: (await read("groups.json")).artist })],
   [/^\/styles$/, async () => json({ groups: (await read("groups.json")).style })],
   [/^\/paintings$/, list],
