@@ -3,8 +3,8 @@
     index.html  static/     the page of the service, and what runs the network on a device
     network.safetensors     graphs and weights
     site.json  offline.js   title and version; what keeps the site in the browser
-    paintings/  vectors/    facts and style vectors of `SHARD` paintings a file
-    similar/                the nearest of each of them
+    paintings/  similar/    facts of `SHARD` paintings a file, and the nearest of each
+    vectors/                style vectors of `VECTORS` paintings a file
     words/  groups/         which paintings have a word, and belong to an artist or a movement
     previews/  adapters/    a picture for each of the first paintings, and what was learnt of them
 
@@ -50,7 +50,10 @@ PREVIEWS = 2000
 """Paintings with such a picture; the cards of others are painted on the visitor's device."""
 
 SHARD = 300
-"""Paintings whose facts, and whose vectors, are one file: a page reads the first and paints."""
+"""Paintings whose facts are one file: a page reads the first and shows cards."""
+
+VECTORS = 60
+"""Paintings whose style vectors are one file, of 117 kB: to paint in one of them reads it."""
 
 FIRST = "cafe-terrace-at-night"
 """The style that the page opens with, where it is there; else the first one."""
@@ -246,6 +249,7 @@ def export_site(
                 "paintings": len(selection.paintings),
                 "learnt": selection.learnt,
                 "shard": SHARD,
+                "vectors": VECTORS,
                 "first": first,
                 "letters": letters,
                 "texts": config.texts is not None,
@@ -374,9 +378,9 @@ def _write_paintings(
 ) -> None:
     for name in ("paintings", "vectors", "previews", "adapters"):
         (site / name).mkdir()
+    _write_vectors(site / "vectors", model, chosen)
     for number, start in enumerate(range(0, len(chosen), SHARD)):
         shard = chosen[start : start + SHARD]
-        _write_vectors(site / "vectors" / f"{number}.bin", model, shard)
         facts = [_facts(each, start + i < previews) for i, each in enumerate(shard)]
         _write_json(site / "paintings" / f"{number}.json", facts)
         for each in shard[: max(0, previews - start)]:
@@ -395,9 +399,11 @@ def _write_first(site: Path, model: Model, chosen: Sequence[Chosen]) -> str:
     return first.painting.slug
 
 
-def _write_vectors(path: Path, model: Model, shard: Sequence[Chosen]) -> None:
-    vectors = np.concatenate([style_vector(model, each.style.statistics) for each in shard])
-    path.write_bytes(vectors.astype("<f4").tobytes())
+def _write_vectors(folder: Path, model: Model, chosen: Sequence[Chosen]) -> None:
+    for number, start in enumerate(range(0, len(chosen), VECTORS)):
+        shard = [each.style.statistics for each in chosen[start : start + VECTORS]]
+        vectors = np.concatenate([style_vector(model, each) for each in shard])
+        (folder / f"{number}.bin").write_bytes(vectors.astype("<f4").tobytes())
 
 
 def _write_adapter(site: Path, name: str, style: ResolvedStyle) -> None:

@@ -377,7 +377,6 @@ def test_a_site_that_was_seen_works_without_a_network(
     browser: "Browser", url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = open_page(browser, url)
-    settle(page)
     page.evaluate("navigator.serviceWorker.ready.then(() => null)")
     page.reload()  # What the first visit had before the service worker was there is asked for.
     settle(page)

@@ -38,10 +38,11 @@ export async function styleOf(name) {
     return { vector: Float32Array.from(vector), adapter: learnt ? await bytes(`adapters/${group[1]}-${group[2]}.safetensors`) : null };
   }
   const { number, slug, learnt } = await find(name);
-  const { shard } = await read("site.json");
-  const vectors = new Float32Array(await bytes(`vectors/${Math.floor(number / shard)}.bin`));
-  const length = vectors.length / (await part(Math.floor(number / shard))).length;
-  const row = number % shard;
+  const { vectors: count, paintings } = await read("site.json");
+  const first = number - (number % count);
+  const vectors = new Float32Array(await bytes(`vectors/${first / count}.bin`));
+  const length = vectors.length / Math.min(count, paintings - first);
+  const row = number - first;
   return { vector: vectors.slice(row * length, (row + 1) * length), adapter: learnt ? await bytes(`adapters/${slug}.safetensors`) : null };
 }
 
