@@ -35,7 +35,7 @@ MODELS = {DEFAULT_MODEL: SHIPPED_DECODER}
 
 SHA256 = {
     SHIPPED_ENCODER: "cf7f57fbb69cbad1ad60c11e8af578d45251b1064934203c1bd56d63b8a0fbca",
-    SHIPPED_DECODER: "0ce5704ad7be0787a49e239c6a6a994e38ae98e0d0b7f1ab6678d0dae8ef0a0f",
+    SHIPPED_DECODER: "3ee115fb4a8e4a9c56fd229f36decb88be285f319595170f74de78aebcd17cb1",
 }
 """Pinned digests of the shipped files."""
 

@@ -199,7 +199,7 @@ def _wanted(
     model: Model, style: Style, alpha: float, found: Sequence[ColorDistribution | None]
 ) -> list[ColorDistribution]:
     """Return the colours that a result shall have; those found count at less than 1 only."""
-    wanted = [style_colors(each, model.colors) for each in _styles(style)]
+    wanted = [style_colors(each, model.colors).vivid() for each in _styles(style)]
     if alpha >= 1:
         return wanted
     return [blend_colors(before, each, alpha) for before, each in zip(found, wanted, strict=True)]

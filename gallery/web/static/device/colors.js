@@ -6,6 +6,8 @@ import { unit } from './numbers.js';
 const RECOLOR = { ridge: 3e-4, gains: [0.1, 3] };
 const MATCH = { ridge: 1e-5, gains: [0, 3] };
 const LOW = -0.5, HIGH = 1.5;
+const LUMA = [0.299, 0.587, 0.114];
+const VIVID = { most: 0.3, colorful: 0.12 };
 
 /**
  * Return the mean (3) and covariance (9) of pixels, RGB in one row; null of none.
@@ -57,6 +59,22 @@ export function colorTransfer(photo, style) {
   return Float32Array.from(affine(photo, style, RECOLOR));
 }
 
+/** Return the colours of results in a style: more chroma where it is little. */
+function vivid({ mean, covariance }) {
+  const chroma = [0, 1, 2, 3, 4, 5, 6, 7, 8].map(at => (at % 4 ? 0 : 1) - LUMA[at % 3]);
+  const products = covariance.map((each, at) => each + mean[Math.floor(at / 3)] * mean[at % 3]);
+  const spread = product(product(chroma, products), transposed(chroma));
+  const squares = Math.max((spread[0] + spread[4] + spread[8]) / 3, 0);
+  const gain = VIVID.most * Math.max(1 - Math.sqrt(squares) / VIVID.colorful, 0);
+  const change = chroma.map((each, at) => (at % 4 ? 0 : 1) + gain * each);
+  return { mean: [0, 3, 6].map(row => mean.reduce((sum, each, i) => sum + change[row + i] * each, 0)),
+    covariance: product(product(change, covariance), transposed(change)) };
+}
+
+function transposed(matrix) {
+  return [0, 3, 6, 1, 4, 7, 2, 5, 8].map(at => matrix[at]);
+}
+
 /** Return colours between those of a photo, at 0, and of a style, at 1 and beyond. */
 function blend(photo, style, alpha) {
   const share = Math.min(Math.max(alpha, 0), 1);
@@ -77,7 +95,8 @@ export function matchColors(painted, photo, styles, alpha, places = null) {
     const before = alpha >= 1 ? null : measureColors(photo, undefined, places?.[i]);
     const found = measureColors(painted, [LOW, HIGH], places?.[i]);
     if (!found) return null;  // A style that has no place.
-    return affine(found, before ? blend(before, style, alpha) : style, MATCH);
+    const wanted = vivid(style);
+    return affine(found, before ? blend(before, wanted, alpha) : wanted, MATCH);
   });
   for (let at = 0; at < painted.length; at += 3) {
     const red = Math.min(Math.max(painted[at], LOW), HIGH);
