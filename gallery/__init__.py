@@ -31,6 +31,10 @@ def style(
         StyleNotFound: If one is not in the gallery.
         StylesError: If one was not measured by the model, and there is no picture of it.
         ValueError: If there is none, or weights are not finite or do not sum to more than 0.
+
+    Example:
+        >>> painted = adain.stylize("photo.jpg", style("irises"))
+        >>> mixed = style("artist:claude-monet=2", "senecio=1")
     """
     from adain.engine.loading import load_model
     from adain.engine.model import Model

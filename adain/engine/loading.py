@@ -32,6 +32,10 @@ def load_model(
         EngineError: If ONNX Runtime cannot be used.
         TorchMissing: If the model or the device needs torch, which is not installed.
         ValueError: If there is no such device.
+
+    Example:
+        >>> model = load_model("compact", device="cpu")
+        >>> painted = adain.stylize("photo.jpg", "painting.jpg", model=model)
     """
     place = choose_device(device)
     files = find_model(name, encoder)

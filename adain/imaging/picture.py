@@ -43,6 +43,12 @@ class Picture:
         name: What error messages call it.
         facts: What its file says about the photo; never its place.
         change: What is added to the colours, kept small until they are read.
+
+    Example:
+        >>> picture = adain.load_image("photo.jpg")
+        >>> picture.to_array().dtype, picture.to_pil().mode
+        (dtype('uint8'), 'RGB')
+        >>> picture.save("picture.webp")
     """
 
     levels: NDArray[Any]

@@ -77,6 +77,10 @@ def to_image(
     Raises:
         ValueError: If the shapes are others.
         ImageError: If a value is not finite.
+
+    Example:
+        >>> to_image(adain.stylize("photo.jpg", "painting.jpg")).size
+        (60, 45)
     """
     if not isinstance(pixels, Picture):
         if pixels.ndim != 3 or pixels.shape[2] != 3:

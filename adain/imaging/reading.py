@@ -73,6 +73,10 @@ def load_image(
         ImageTooLargeError: If it exceeds a limit.
         ImageError: If it is missing, unreadable, empty, damaged, incomplete, in another format,
             too small or too thin.
+
+    Example:
+        >>> load_image("photo.jpg").shape
+        (45, 60, 3)
     """
     name = picture_name(source, name)
     with _opened(source, limits, name) as (image, data):

@@ -65,6 +65,9 @@ def save_image(
     Raises:
         ImageExistsError: If the file exists and `overwrite` is false.
         ImageError: If it cannot be encoded or written; nothing is left behind then.
+
+    Example:
+        >>> save_image(adain.load_image("photo.jpg"), Path("copy.png"), bits=16)
     """
     name = one_line(name or str(destination))
     exists = f"{name}: exists already; choose another name or allow overwriting"

@@ -81,6 +81,13 @@ def stylize(
         MaskError: If a mask does not fit the photo or the styles.
         WeightsError: If there is no such model.
         ValueError: If a number is out of its range.
+
+    Example:
+        >>> painted = stylize("photo.jpg", "painting.jpg", alpha=0.8)
+        >>> painted.width, painted.height
+        (60, 45)
+        >>> soft = stylize("photo.jpg", "painting.jpg", stroke=2, preserve_color="luminance")
+        >>> soft.save("soft.png", overwrite=True)
     """
     regions = tuple(map(str, style)) if isinstance(style, Mapping) else ()
     controls = Controls(
@@ -144,6 +151,11 @@ def measure_style(
     Raises:
         ImageError: If the painting cannot be read.
         WeightsError: If there is no such model.
+
+    Example:
+        >>> style = measure_style("painting.jpg")
+        >>> [stylize(photo, style).height for photo in ("photo.jpg", "painting.jpg")]
+        [45, 64]
     """
     return measuring.measure_style(loaded_network(model, device), painting, side=side)
 

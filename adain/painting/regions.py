@@ -71,6 +71,10 @@ def find_regions(
         ImageError: If the photo cannot be read.
         ValueError: If there is no such kind.
         WeightsError: If a network is missing or damaged; the package needs to be installed again.
+
+    Example:
+        >>> find_regions("photo.jpg", ["face"])  # There is none.
+        {}
     """
     for kind in kinds:
         if kind not in REGIONS:

@@ -34,6 +34,15 @@ class StyleStatistics:
 
     Raises:
         ValueError: If no picture has such colours.
+
+    Example:
+        >>> style = adain.measure_style("painting.jpg")
+        >>> style.widths
+        {'relu1_1': 16, 'relu2_1': 32, 'relu3_1': 64, 'relu4_1': 128}
+        >>> kept = style.to_vector()  # Two kilobytes; the painting is not needed any more.
+        >>> kept.shape
+        (1, 489)
+        >>> again = StyleStatistics.from_vector(kept, style.widths)
     """
 
     layers: Mapping[str, ChannelStatistics]
@@ -151,6 +160,11 @@ def interpolate_styles(
 
     Raises:
         ValueError: If the counts differ, or the weights are not finite or sum to zero.
+
+    Example:
+        >>> two = [adain.measure_style(file) for file in ("painting.jpg", "photo.jpg")]
+        >>> mixed = interpolate_styles(two, [2, 1])
+        >>> painted = adain.stylize("photo.jpg", mixed)
     """
     if not styles or len(styles) != len(weights):
         raise ValueError(f"expected one weight per style, got {len(weights)} for {len(styles)}")

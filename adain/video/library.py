@@ -60,6 +60,11 @@ def stylize_frames(
         MaskError: If a mask does not fit, or there are fewer than frames.
         WeightsError: If there is no such model.
         ValueError: If frames differ in shape, or a number is out of its range.
+
+    Example:
+        >>> frames = [adain.load_image("photo.jpg").to_array()] * 3
+        >>> [frame.shape for frame in stylize_frames(frames, "painting.jpg")]
+        [(45, 60, 3), (45, 60, 3), (45, 60, 3)]
     """
     check_alpha(alpha)
     network = loaded_network(model, device)
