@@ -582,7 +582,7 @@ onLocked((again) => new Promise((resolve) => {
   dialog.addEventListener("close", () => resolve(byId("key").value), { once: true });
 }));
 
-navigator.serviceWorker?.addEventListener("message", () => notice("room", new Error("This browser has no room to keep the page: without a connection it will not open.")));
+navigator.serviceWorker?.addEventListener("message", ({ data }) => data === "no-room" && notice("room", new Error("This browser has no room to keep the page: without a connection it will not open.")));
 navigator.serviceWorker?.register(new URL("../offline.js", import.meta.url)).catch(() => {}); // It only makes the page open sooner.
 if (site) json("/texts").then((texts) => texts.lang && translate(texts)).catch(() => {}); // English will do.
 connectPhotos();

@@ -27,10 +27,14 @@ export class Where {
     return this.#device !== null && byId("on-device").checked;
   }
 
-  /** A picture is painted and shown: now the device may be tried. */
+  /** A picture is painted and shown: now the device may be tried, and a site be kept. */
   async rest(photo) {
-    if (this.#measured || site || byId("where").hidden) return;
+    if (this.#measured || (!site && byId("where").hidden)) return;
     this.#measured = true;
+    if (site) {
+      this.#keep();
+      return;
+    }
     // The computer of the service itself is faster as the service.
     if (recalled() || isHere() || navigator.connection?.saveData) return;
     await new Promise((resolve) => setTimeout(resolve, LATER));
@@ -82,6 +86,13 @@ export class Where {
     const device = await this.#made();
     paintWith(device, alone);
     await device.open();
+  }
+
+  // What came before the service worker was there is kept now, so that one visit is enough.
+  async #keep() {
+    const kept = await navigator.serviceWorker?.ready;
+    const seen = performance.getEntriesByType("resource").map(({ name }) => name);
+    kept?.active.postMessage([...seen, ...this.#device.seen, location.pathname].filter((name) => !name.startsWith("blob:")));
   }
 
   async #ready() {

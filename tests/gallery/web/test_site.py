@@ -377,14 +377,15 @@ def test_a_site_that_was_seen_works_without_a_network(
     browser: "Browser", url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = open_page(browser, url)
-    page.evaluate("navigator.serviceWorker.ready.then(() => null)")
-    page.reload()  # What the first visit had before the service worker was there is asked for.
+    page.evaluate("""navigator.serviceWorker.addEventListener('message',
+        ({ data }) => { document.body.dataset.told = data; })""")
     settle(page)
-    assert page.evaluate("crossOriginIsolated")  # So that threads may be used.
+    wait_until(page, "document.body.dataset.told === 'kept'")
     monkeypatch.setattr(Host, "down", True)
     page.context.set_offline(True)
     page.reload()
     settle(page)
+    assert page.evaluate("crossOriginIsolated")  # So that threads may be used.
     page.context.close()
 
 

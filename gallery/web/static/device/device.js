@@ -18,6 +18,7 @@ export class Device {
   #keys = new WeakMap();
   #last = Promise.resolve();
   isOpen = false;
+  seen = []; // Addresses of what it was made of.
 
   /**
    * @param network returns the network, a file that `Engine` reads
@@ -58,7 +59,8 @@ export class Device {
       this.close(new DeviceError('failed', 'the browser has stopped it'));
     });
     const network = await this.network();
-    await this.#ask({ kind: 'open', network, threads: this.threads }, START);
+    const { seen } = await this.#ask({ kind: 'open', network, threads: this.threads }, START);
+    this.seen = seen;
     this.isOpen = true;
   }
 

@@ -19,7 +19,7 @@ fetched.catch(() => {});  // Who asks for it is told.
 const ANSWERS = {
   async open({ network, threads }) {
     engine = await open(network, threads);
-    return {};
+    return { seen: performance.getEntriesByType('resource').map(({ name }) => name) };
   },
 
   /** Paint a photo; see `paint`. Without a format its pixels are the answer. */

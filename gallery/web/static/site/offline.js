@@ -15,6 +15,21 @@ self.addEventListener('fetch', event => {
   event.respondWith(answer(request).then(isolated));
 });
 
+// What a page has fetched before this was there.
+self.addEventListener('message', event => event.waitUntil(keepSeen(event.data)));
+
+async function keepSeen(addresses) {
+  const cache = await caches.open(KEPT).catch(() => null);
+  const here = addresses.map(each => new URL(each, self.registration.scope))
+    .filter(each => each.href.startsWith(self.registration.scope));
+  for (const { href } of cache ? here : []) {
+    if (await cache.match(href)) continue;
+    const response = await fetch(href).catch(() => null);
+    if (response?.ok) await keep(cache, new Request(href), response);
+  }
+  for (const page of await self.clients.matchAll()) page.postMessage('kept');
+}
+
 /** What lasts is named with the version of the site, and asked for once; the rest is asked anew. */
 async function answer(request) {
   const cache = await caches.open(KEPT).catch(() => null);  // Private windows may have none.
