@@ -1,5 +1,6 @@
 """Faces and people in films: followed steadily, and forgotten at cuts."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,12 @@ def test_a_face_is_followed_between_the_frames_that_are_looked_at(
 ) -> None:
     looks: list[int] = []
     look = Sighting.of
-    monkeypatch.setattr(Sighting, "of", lambda *given: (looks.append(1), look(*given))[1])
+
+    def counted(photo: Picture, kinds: set[str]) -> Sighting:
+        looks.append(1)
+        return look(photo, kinds)
+
+    monkeypatch.setattr(Sighting, "of", counted)
     follower = Follower(KEPT)
     sightings = follower.follow(film[:8], times(8), True) + follower.follow(
         film[8:], [8 / 25 + time for time in times(6)], False
@@ -153,6 +159,14 @@ def test_a_film_goes_on_with_the_faces_that_it_had(
     rest = list(FilmPainter(tiny_model, direction, controls).paint(shown[8:], state))
     for first, second in zip(whole[8:], rest, strict=True):
         assert np.abs(first.pixels.astype(int) - second.pixels).max() <= 1
+
+
+def test_who_is_not_asked_for_is_not_looked_for(
+    tiny_model: Model, style: StyleStatistics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "adain.video.following", None)
+    frames = [np.full((32, 32, 3), 100, np.uint8)]
+    assert len(list(paint_frames(tiny_model, frames, style))) == 1
 
 
 def test_a_film_without_faces_says_so(tiny_model: Model, style: StyleStatistics) -> None:

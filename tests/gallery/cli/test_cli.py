@@ -19,7 +19,7 @@ from shipping import ship
 from typer.testing import CliRunner, Result
 
 from adain.config import DEFAULT_MODEL, Controls
-from adain.engine import loading
+from adain.engine import loading, people
 from adain.engine.model import Model
 from adain.imaging.picture import Picture
 from adain.network import weights
@@ -239,6 +239,17 @@ def test_a_face_that_is_not_there_is_a_note_and_the_photo_is_painted(run: Run) -
     assert run("stylize", "b.jpg", "--style", "irises", "--keep", "face", "-q").stderr == ""
 
 
+def test_what_finds_people_is_needed_only_where_it_is_asked_for(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "ASSETS", tmp_path / "nowhere")
+    people._session.cache_clear()
+    result = run("stylize", "a.png", "--style", "irises", "--keep", "face", "-o", "x.png")
+    assert result.exit_code not in (0, 2) and not Path("x.png").exists()
+    assert_one_line(result, "faces.onnx: cannot be read from the package; reinstall it")
+    assert run("stylize", "a.png", "--style", "irises", "-o", "x.png").exit_code == 0
+
+
 def test_parts_of_a_photo_take_styles_of_their_own(run: Run, folder: Path) -> None:
     two = ("--style", "irises@person", "--style", "senecio@background")
     result = run("stylize", "a.png", *two)
@@ -246,7 +257,7 @@ def test_parts_of_a_photo_take_styles_of_their_own(run: Run, folder: Path) -> No
     assert result.stdout == "a.irises+senecio.png\n"
     run("stylize", "a.png", "--style", "senecio", "-o", "whole.png")
     with Image.open("a.irises+senecio.png") as first, Image.open("whole.png") as second:
-        assert np.abs(np.subtract(first, second, dtype=int)).max() <= 1
+        assert np.abs(np.asarray(first, int) - np.asarray(second, int)).max() <= 1
         recipe = first.text["adain"] if "adain" in first.text else str(first.text)  # type: ignore[attr-defined]
     assert "person" in recipe
     result = run("stylize", "a.png", "--style", "irises@sky")
