@@ -6,8 +6,6 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import psutil
-
 from adain.engine.torch_extra import require_torch
 
 CPUS = Path("/sys/devices/system/cpu")
@@ -65,6 +63,8 @@ def _accelerated() -> bool:
 def cores() -> int:
     """Return how many cores of the CPU this process may use; two threads of one count once."""
     if not hasattr(os, "sched_getaffinity"):
+        import psutil
+
         return psutil.cpu_count(logical=False) or os.cpu_count() or 1
     return len({_sharing(processor) for processor in os.sched_getaffinity(0)})
 
@@ -127,11 +127,13 @@ def free_memory(device: str) -> int:
         # What torch holds for reuse is free, too.
         reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0] + reserved)
-    return min([psutil.virtual_memory().available, *_free_in_containers()])
+    return min([_available(), *_free_in_containers()])
 
 
 def resident_memory() -> int:
     """Return the bytes of memory that this process uses now."""
+    import psutil
+
     return int(psutil.Process().memory_info().rss)
 
 
@@ -140,6 +142,17 @@ def is_out_of_memory(error: Exception) -> bool:
     # Allocators raise plain errors of many classes; only the text tells.
     text = str(error).lower()
     return isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text
+
+
+def _available() -> int:
+    """Return the bytes that the system has available."""
+    try:
+        facts = Path("/proc/meminfo").read_text()
+        return 1024 * int(facts.partition("MemAvailable:")[2].split()[0])
+    except (OSError, IndexError):  # Another system; psutil takes a while to import.
+        import psutil
+
+        return psutil.virtual_memory().available
 
 
 def _free_in_containers() -> list[int]:

@@ -1,7 +1,7 @@
 """ONNX Runtime: the engine that everyone has, on the CPU."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, reduce
 from pathlib import Path
 from threading import Lock
@@ -41,14 +41,21 @@ class OnnxEngine:
     device = "cpu"
     tile_bytes = 220  # Up to 146 was measured, and gaps that each thread leaves.
 
-    def __init__(self, weights: ModelWeights, threads: int | None = None) -> None:
-        self._weights, self._threads = weights, threads or cores()
+    def __init__(
+        self,
+        weights: ModelWeights,
+        threads: int | None = None,
+        base: "OnnxEngine | None" = None,
+    ) -> None:
+        self._weights, self._threads, self._base = weights, threads or cores(), base
         self._runtime = import_onnxruntime()
         self._encoder_stages = encoder_stages(weights.convolutions)
         self._decoder_stages = decoder_stages(weights.table)
-        self._sessions: dict[str, Any] = {}
+        self._sessions: dict[str, Future[Any]] = {}
         self._lock = Lock()
-        self._base: OnnxEngine | None = None
+        if base is None:
+            # While the first picture is decoded.
+            self._make_sessions(f"encode{stage.depth}" for stage in self._encoder_stages)
 
     @staticmethod
     def runs(weights: ModelWeights) -> bool:
@@ -58,9 +65,7 @@ class OnnxEngine:
 
     def with_decoder(self, weights: ModelWeights) -> "OnnxEngine":
         """See `Engine`."""
-        engine = OnnxEngine(weights, self._threads)
-        engine._base = self._base or self
-        return engine
+        return OnnxEngine(weights, self._threads, self._base or self)
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
@@ -129,6 +134,7 @@ class OnnxEngine:
         """See `Engine`."""
         kind = "decode" if all(share.shape == (1, 1, 1) for share in shares) else "blend"
         height, width = features[0].shape[2:]
+        self._make_sessions(f"{kind}{stage.depth}" for stage in self._decoder_stages)
         painted: Array | None = None
         for stage in self._decoder_stages:
             i = stage.depth - 1
@@ -177,10 +183,15 @@ class OnnxEngine:
         """Return what runs a graph; made when it is first asked for."""
         if self._base is not None and name.startswith("encode"):
             return self._base._session(name)
+        self._make_sessions([name])
+        return self._sessions[name].result()
+
+    def _make_sessions(self, names: Iterable[str]) -> None:
+        """Begin to make what runs graphs, as many at a time as there are threads."""
         with self._lock:
-            if name not in self._sessions:
-                self._sessions[name] = self._make_session(name)
-            return self._sessions[name]
+            for name in names:
+                if name not in self._sessions:
+                    self._sessions[name] = self._pool.submit(self._make_session, name)
 
     def _make_session(self, name: str) -> Any:
         runtime, path = self._runtime, _graph(self._weights, name)

@@ -63,11 +63,13 @@ def gather_matched(
         bottom, right = top + tile.shape[0], left + tile.shape[1]
         tile = tile.clip(LOW, HIGH)
         _count(moments, tile, None if weights is None else weights(top, bottom, left, right))
-        tile = (tile - LOW) / (HIGH - LOW)
+        tile -= LOW
+        tile /= HIGH - LOW
         levels[top:bottom, left:right] = to_levels(tile, levels.dtype)
     matches = color_matches([sum(parts[1:], parts[0]) for parts in moments], wanted)
     for top, bottom in row_ranges(*size):
-        raw = LOW + (HIGH - LOW) * to_unit(levels[top:bottom])
+        raw = (HIGH - LOW) * to_unit(levels[top:bottom])
+        raw += LOW
         places = None if shares is None else shares(top, bottom, 0, size[1])
         levels[top:bottom] = to_levels(_matched(raw, matches, places), levels.dtype)
     return levels
@@ -159,12 +161,16 @@ def _match(moments: ColorMoments, wanted: ColorDistribution) -> Match:
 
 
 def _matched(raw: Pixels, matches: Sequence[Match], places: Pixels | None) -> Pixels:
-    """Return pixels in [0, 1]; with places `(K, h, w)` each style changes its share of them."""
+    """Return pixels in [0, 1], in `raw` perhaps.
+
+    With places `(K, h, w)` each style changes its share of them.
+    """
     if places is None or not matches:
         for matrix, shift in matches:
-            raw = raw @ matrix.T + shift
-        return raw.clip(0, 1)
+            raw = raw @ matrix.T
+            raw += shift
+        return raw.clip(0, 1, out=raw)
     matched = raw.copy()
     for (matrix, shift), share in zip(matches, places, strict=True):
         matched += share[..., None] * (raw @ matrix.T + shift - raw)
-    return matched.clip(0, 1)
+    return matched.clip(0, 1, out=matched)

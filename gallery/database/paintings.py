@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from anyascii import anyascii
-
 from gallery.database.dates import Years, read_years
 from gallery.errors import ManifestError
 
@@ -136,6 +134,8 @@ def slugify(text: str) -> str:
     """
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     if not re.search("[A-Za-z0-9]", plain):
+        from anyascii import anyascii  # Most names do without its tables.
+
         plain = anyascii(text)
     return "-".join(re.findall(r"[a-z0-9]+", plain.lower()))
 
