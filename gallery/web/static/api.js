@@ -84,13 +84,15 @@ export function order({ photo, parts, masks = [], ...values }) {
   return { query, body };
 }
 
-// What paints in place of the service: a device, and whether it does so alone.
+// What paints in place of the service: a device, and whether it does so alone; else `failed` is told when it fails.
 let painter = null;
 let isAlone = false;
+let deviceFailed = () => {};
 
-export function paintWith(device, alone = false) {
+export function paintWith(device, { alone = false, failed = () => {} } = {}) {
   painter = device;
   isAlone = alone;
+  deviceFailed = failed;
 }
 
 // Whether pictures are painted on this device.
@@ -111,8 +113,8 @@ export async function stylize({ signal, print = false, example = false, ...setti
     } catch (error) {
       if (error.name === "AbortError") throw error;
       if (isAlone) throw new ApiError(error.code ?? "failed", error.message);
-      if (error.code === "no-webassembly") paintWith(null);
-      // The service can.
+      // The service can. What asked it for a style in vain asks again, and is told.
+      if (!(error instanceof ApiError) && error.code !== "beyond-device") deviceFailed(new ApiError(error.code ?? "failed", error.message));
     }
   }
   const { query, body } = order({ format: "jpeg", quality: 90, ...settings });

@@ -16,7 +16,7 @@ const TEXTS = {
   "no-webassembly": "This browser cannot run the network: WebAssembly is switched off, as in Lockdown Mode. Allow it for this page, or use another browser.",
   "beyond-device": "Strokes this fine are too much for this device. Take coarser ones, or a smaller photo.",
   damaged: "What this browser has kept of the page is damaged, and so is what was fetched anew. Reload the page; if that does not help, its files were not copied whole.",
-  failed: "The browser stopped painting. Choose a painting to start it again.",
+  failed: site ? "The browser stopped painting. Choose a painting to start it again." : "This device cannot go on painting; the service does.",
   "torch-missing": "This service cannot paint in best quality: PyTorch is not installed there.",
 };
 

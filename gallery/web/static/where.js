@@ -1,7 +1,7 @@
 // Where pictures are painted: by the service, or on this device. A site of plain files has no service.
 // At a service the device is measured once, beside what the visitor does, and used by itself where it is fast enough.
 
-import { json, paintWith, request, site, styleOf } from "./api.js";
+import { ApiError, json, paintWith, request, serviceLimits, site, styleOf } from "./api.js";
 import { DRAFT_SIDE } from "./requests.js";
 
 const byId = (id) => document.getElementById(id);
@@ -9,6 +9,7 @@ const KNOWN = "adain-device"; // {on, milliseconds}
 const FAST = 400; // Milliseconds of a draft up to which the device is fast enough.
 const LATER = 4000; // Milliseconds after the first picture in which nothing is measured.
 const TRIES = 3;
+const FINEST = -1; // Strokes of half the size: finer ones take more memory than phones give a page.
 
 export class Where {
   #device = null;
@@ -19,8 +20,12 @@ export class Where {
     Object.assign(this, { changed, say, failed });
     byId("on-device").addEventListener("change", ({ target }) => this.#choose(target.checked));
     this.#tell();
-    if (site) this.#start(true).catch(() => {}); // Whoever asks for a picture is told.
-    else this.#offer();
+    if (site) {
+      byId("stroke").min = FINEST;
+      this.#start(true).catch(() => {}); // Whoever asks for a picture is told.
+    } else {
+      this.#offer();
+    }
   }
 
   get isDevice() {
@@ -59,7 +64,7 @@ export class Where {
   }
 
   async #offer() {
-    const { paints_on_device: can } = await json("").catch(() => ({}));
+    const { paints_on_device: can } = await serviceLimits().catch(() => ({}));
     byId("where").hidden = !can;
     if (can && recalled()?.on) this.#choose(true);
   }
@@ -72,8 +77,7 @@ export class Where {
       try {
         await this.#start(false);
       } catch (error) {
-        byId("on-device").checked = false;
-        this.failed(error);
+        this.#give(error);
       }
     } else {
       paintWith(null);
@@ -84,7 +88,7 @@ export class Where {
 
   async #start(alone) {
     const device = await this.#made();
-    paintWith(device, alone);
+    paintWith(device, { alone, failed: (error) => this.#give(error) });
     await device.open();
   }
 
@@ -105,6 +109,14 @@ export class Where {
     if (this.#device) return this.#device;
     const { Device } = await import("./device/device.js");
     return (this.#device ??= new Device({ network: async () => (await request("/network")).arrayBuffer(), style: styleOf, version: site }));
+  }
+
+  // It failed: the service paints again.
+  #give(error) {
+    paintWith(null);
+    byId("on-device").checked = false;
+    this.failed(error instanceof ApiError ? error : new ApiError(error.code ?? "failed", error.message));
+    this.#tell();
   }
 
   #tell() {

@@ -435,8 +435,14 @@ def test_a_page_of_the_service_paints_on_the_device(
         page.reload()
         settle(page)
         assert page.is_checked("#on-device") and len(posts) == 2  # It is remembered.
+        assert not heard
+        page.add_init_script(BROKEN_WORKER)
+        page.reload()  # A device that fails leaves it to the service.
+        wait_until(page, "!document.getElementById('notice').hidden")
+        assert "the service does" in page.inner_text("#notice-text")
+        settle(page)
+        assert not page.is_checked("#on-device")
         page.context.close()
-    assert not heard
 
 
 @pytest.mark.slow

@@ -6,7 +6,8 @@ import { mixture } from './mixing.js';
 import { BeyondDevice, measure, paint } from './painting.js';
 import { readTensors } from './tensors.js';
 
-const KEPT = 4;  // Photos whose pixels are kept.
+const KEPT = 4;     // Photos whose pixels are kept,
+const SMALL = 2e6;  // if they have no more.
 const MODULE = '../runtime/ort-wasm-simd-threaded';
 
 const at = path => new URL(path + self.location.search, import.meta.url).href;
@@ -131,7 +132,7 @@ async function kept({ key, blob, pixels }) {
   if (pixels) return pixels;
   const known = photos.get(key) ?? await decoded(blob);
   photos.delete(key);
-  photos.set(key, known);
+  if (known.width * known.height <= SMALL) photos.set(key, known);
   if (photos.size > KEPT) photos.delete(photos.keys().next().value);
   return known;
 }
