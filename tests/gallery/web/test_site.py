@@ -393,12 +393,15 @@ def test_a_site_that_was_seen_works_without_a_network(
 def test_what_goes_wrong_on_a_device_is_said_in_plain_words(
     browser: "Browser", url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def said(damaged: str, words: str, setup: str = "") -> None:
+    def said(damaged: str, words: str, setup: str = "", room: int = 0) -> None:
         monkeypatch.setattr(Host, "damaged", damaged)
-        context = browser.new_context(service_workers="block")
+        context = browser.new_context(service_workers="allow" if room else "block")
         if setup:
             context.add_init_script(setup)
         page = context.new_page()
+        if room:
+            limit = {"origin": url.rpartition("/museum")[0], "quotaSize": room}
+            context.new_cdp_session(page).send("Storage.overrideQuotaForOrigin", limit)
         page.goto(url)
         wait_until(page, "!document.getElementById('notice').hidden")
         assert words in page.inner_text("#notice-text")
@@ -407,6 +410,7 @@ def test_what_goes_wrong_on_a_device_is_said_in_plain_words(
     said("packed", "is damaged")
     said("network.safetensors", "is damaged")
     said("nothing", "stopped painting", BROKEN_WORKER)
+    said("nothing", "no room", room=20_000)
 
 
 @pytest.mark.slow
