@@ -2,9 +2,9 @@
 
 const byId = (id) => document.getElementById(id);
 const COLORS = ["none", "luminance", "linear", "histogram"];
-// Beyond these faces break into blocks and dark colours turn into others.
-const MAX_ALPHA = 1.2;
-const MAX_STROKE = Math.round(100 * 2 ** 0.5) / 100;
+// Beyond these faces break into blocks or look like hammered metal, and dark colours turn into others.
+const ALPHA = [0, 1.2];
+const STROKE = [0.5, Math.round(100 * 2 ** 0.5) / 100];
 export const PLAIN = { alpha: 1, stroke: 1, preserve_color: "none", photorealistic: false, keep: "none" };
 
 export class Controls {
@@ -59,14 +59,14 @@ export function changes(values) {
 
 // What a link says; whatever is wrong in it is left plain, and what goes too far goes as far as it may.
 export function read(query) {
-  const number = (name, low, high) => {
-    const value = Number(query.get(name) ?? NaN);
-    return value >= low ? Math.min(value, high) : PLAIN[name];
+  const number = (name, [low, high]) => {
+    const value = Number(query.get(name) || NaN);
+    return Number.isNaN(value) ? PLAIN[name] : Math.max(low, Math.min(value, high));
   };
   const colors = query.get("preserve_color");
   return {
-    alpha: number("alpha", 0, MAX_ALPHA),
-    stroke: number("stroke", 0.25, MAX_STROKE),
+    alpha: number("alpha", ALPHA),
+    stroke: number("stroke", STROKE),
     preserve_color: COLORS.includes(colors) ? colors : "none",
     photorealistic: query.get("photorealistic") === "true",
     keep: query.get("keep") === "face" ? "face" : "none",

@@ -736,10 +736,12 @@ def test_a_link_restores_the_settings(
     settle(page)
     assert page.locator(".part .name").all_inner_texts() == ["Irises", "Claude Monet"]
     assert page.input_value("#alpha") == "0.45"
-    page = open_page(f"{url}#style=no-such-painting&alpha=oops", quiet=False)
+    page = open_page(f"{url}#style=no-such-painting&alpha=oops&stroke=0.1", quiet=False)
     page.set_input_files("#file", photo)
     settle(page)
     assert page.locator(".part").count() == 1
+    values = [page.input_value(f"#{name}") for name in ("alpha", "stroke")]
+    assert values == ["1", "-1"]  # As far as looks right.
 
 
 def test_titles_are_only_ever_text(url: str, open_page: Callable[..., "Page"]) -> None:
