@@ -125,8 +125,10 @@ function isPlain({ parts, masks = [], alpha = 1, stroke = 1, preserve_color = "n
   return parts.length === 1 && !masks.length && alpha === 1 && stroke === 1 && preserve_color === "none" && !photorealistic;
 }
 
-function needsService({ keep = "none" }) {
-  return keep !== "none";
+const ON_DEVICE = ["photo", "parts", "masks", "alpha", "stroke", "preserve_color", "photorealistic", "keep", "max_side", "format", "quality"];
+
+function needsService({ keep = "none", ...settings }) {
+  return keep !== "none" || Object.keys(settings).some((name) => !ON_DEVICE.includes(name));
 }
 
 // The vector of what a name stands for, and what was learnt of it: {vector, adapter}.
