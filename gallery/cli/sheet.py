@@ -11,6 +11,7 @@ from gallery.cli import options
 from gallery.cli.exits import usage
 from gallery.cli.streams import emit, progress
 from gallery.config import StylizeConfig, database_url
+from gallery.errors import StyleNotFound
 
 if TYPE_CHECKING:
     from gallery.database.gallery import Gallery
@@ -71,7 +72,7 @@ def sheet(
     picture = load_image(photo)
     gallery = open_gallery(database_url(database))
     network = options.load_network(model, device)
-    paintings: list[Painting] = gallery.page(search, limit=limit) if search else []
+    paintings: list[Painting] = []
     others = []
     for name in style or ():
         found = _paintings(gallery, name, limit)
@@ -80,8 +81,12 @@ def sheet(
             with usage():
                 references = parse_references([name])
             others.append(find_style(references, lambda: gallery).resolve(network))
-    if not style and not search:
+    if search:  # Behind those that were named, where not all have room.
+        paintings += gallery.page(search, limit=limit)
+    elif not style:
         paintings = learnt_styles(gallery, network.base, limit)
+    if not paintings and not others:
+        raise StyleNotFound(f"no painting has the words {search!r}; 'adain gallery list' names all")
     paintings = list({each.id: each for each in paintings}.values())[: max(0, limit - len(others))]
     with progress(len(paintings) + len(others), quiet, "painting") as advance:
         drawn = draw_style_sheet(network, gallery, picture, paintings, others, advance)

@@ -24,7 +24,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from adain.config import Controls, settings_of
+from adain.config import FACE, Controls, settings_of
 from adain.engine.device import cores, release_memory, resident_memory
 from adain.engine.model import Model
 from adain.errors import ImageError, ImageExistsError
@@ -456,24 +456,35 @@ class BatchWorker:
         notes = result_notes(photo, style, config)
         learnt = [each.digest for each in style.statistics.adapters if each is not None]
         way = {"adapter": "+".join(learnt)} if learnt else {}
-        # What was learnt stands for renders, at a part of their cost.
         if config.quality == "best" or (config.quality == "auto" and not learnt):
-            result, reason = self._refine(photo, style, number)
+            result, reason = self._refine(photo, style, number, notice)
             return result, notes, way | reason
+        controls = config.controls
+        # Not judged by the gate, which takes strokes that were learnt for speckle; faces are.
+        if config.quality == "auto" and (damage := self._damage(photo, style)):
+            controls, way = replace(controls, keep=FACE), way | {"reason": damage}
         result = stylize_picture(
             self._model,
             photo,
             style.statistics,
             alpha=config.alpha,
             max_side=config.max_side,
-            controls=config.controls,
+            controls=controls,
             memory=self._memory,
             notice=notice,
         )
         return result, notes, way
 
+    def _damage(self, photo: Picture, style: ResolvedStyle) -> str:
+        """Return which faces would be damaged; empty if none, or if they are kept anyway."""
+        from gallery.use_cases.refine import damaged_faces
+
+        if self._plan.config.controls.kept is not None:
+            return ""
+        return damaged_faces(self._model, photo, style.statistics)
+
     def _refine(
-        self, photo: Picture, style: ResolvedStyle, number: int
+        self, photo: Picture, style: ResolvedStyle, number: int, notice: Callable[[str], None]
     ) -> tuple[Picture, dict[str, Any]]:
         """Return a photo as well as it needs, and how and why it was made so."""
         from gallery.use_cases.refine import stylize_refined
@@ -488,6 +499,7 @@ class BatchWorker:
                 judged=config.quality == "auto",
                 max_side=config.max_side,
                 controls=config.controls,
+                notice=notice,
             )
         return refined.picture, {"way": refined.way, "reason": refined.reason}
 

@@ -63,7 +63,8 @@ def draw_style_sheet(
         on_style()
 
     for each in paintings:
-        paint(stored_style(model, gallery, each), (each.slug, f"{each.title}, {each.artist}"))
+        caption = ", ".join(filter(None, (each.title, each.artist)))
+        paint(stored_style(model, gallery, each), (each.slug, caption))
     for style in others:
         paint(style, (style.slug,))
     return make_sheet([Section(photo.name, cells, COLUMNS)], COLUMNS * (CELL + 24))

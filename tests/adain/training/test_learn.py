@@ -117,6 +117,29 @@ def test_where_the_loss_is_not_finite_the_last_good_state_stays(
     assert adapter == whole
 
 
+def test_nothing_is_learnt_where_not_even_the_first_step_is_finite(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = learning._losses
+
+    def broken(*arguments: Any) -> dict[str, Tensor]:
+        return {"loss": losses(*arguments)["loss"] * float("nan")}
+
+    monkeypatch.setattr(learning, "_losses", broken)
+    with pytest.raises(WeightsError, match="from the first step"):
+        teach(network)
+
+
+def test_it_stops_where_nothing_improves_any_more(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "PATIENCE", 3)
+    still = replace(CONFIG, steps=1000, learning_rate=1e-9)
+    adapter, _ = teach(network, still)
+    assert adapter.facts["ended"] == "settled" and adapter.facts["steps"] < 30
+    assert teach(network, replace(CONFIG, steps=2))[0].facts["ended"] == "done"
+
+
 def test_a_start_of_another_decoder_is_refused(network: Network) -> None:
     with pytest.raises(WeightsError, match="was learnt for"):
         teach(network, start=Adapter("0123456789abcdef", {}))

@@ -16,6 +16,7 @@ from gallery.cli import app
 from gallery.cli.learn import read_time
 from gallery.config import database_url
 from gallery.database.gallery import Gallery, make_gallery
+from gallery.use_cases.learn import outcome
 
 QUICK = ["--steps", "1", "-q"]
 
@@ -175,10 +176,12 @@ def test_damage_is_found_and_removed(painting: Path) -> None:
 
 
 def test_a_folder_is_one_hand(tmp_path: Path) -> None:
-    for i in range(2):
-        draw(tmp_path / "mosaics" / f"{i}.png", 80 + i, 80)
+    draw(tmp_path / "mosaics" / "small.png", 32, 40)
+    (tmp_path / "mosaics" / "clear.png").write_bytes(picture(80, 80, "RGBA"))
     (tmp_path / "mosaics" / "text.png").write_text("no picture")
-    learnt = run("learn", tmp_path / "mosaics", *QUICK)
+    draw(tmp_path / "photos" / "large.png", 1100, 300)
+    ways = ["--photos", tmp_path / "photos", "--strength", 2, "--stroke", 0.5, "--seed", 3]
+    learnt = run("learn", tmp_path / "mosaics", *QUICK, *ways)
     assert (learnt.exit_code, learnt.stdout) == (0, "style:mosaics\n")
     assert "text.png" in learnt.stderr
     assert gallery().find_group("style", "mosaics").paintings == 2
@@ -200,6 +203,15 @@ def test_what_belongs_to_another_decoder_is_named_and_not_used(
         assert out.read_bytes() == (tmp_path / "before.png").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("ended", "said"),
+    [("done", "3 steps, 2 s"), ("settled", "improved any more"), ("not finite", "not finite")],
+)
+def test_it_is_said_how_it_ended(ended: str, said: str) -> None:
+    facts = {"steps": 3, "seconds": 1.6, "ended": ended}
+    assert said in outcome(Adapter("0123456789abcdef", {}, facts))
+
+
 def test_times_are_read() -> None:
     assert [read_time(text) for text in (None, "90", "90s", "1.5m", "1h")] == [
         None, 90, 90, 90, 3600,
@@ -214,5 +226,10 @@ def test_a_sheet_shows_a_photo_in_the_styles_that_were_learnt(
     assert drawn.exit_code == 0, drawn.output
     assert json.loads(drawn.stdout)["styles"] == ["irises", "mosaic"]
     assert load_image(sheet).width > 1000
+    few = ["--style", painting, "--search", "starry", "--limit", 2, "-o", sheet, "--overwrite"]
+    drawn = run("sheet", photo, *few, "--json")
+    assert json.loads(drawn.stdout)["styles"] == ["starry-night", "mosaic"]
+    none = run("sheet", photo, "--search", "xyzzy", "-o", tmp_path / "none.png")
+    assert none.exit_code == 5 and "xyzzy" in none.stderr
     again = run("sheet", photo, "--style", "irises", "-o", sheet)
     assert again.exit_code == 4 and "--overwrite" in again.stderr
