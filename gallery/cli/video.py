@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adain.config import Controls
+from adain.config import Controls, PictureFile
 from gallery.cli import options
 from gallery.cli.exits import ExitCode, usage
 from gallery.cli.fields import spread
@@ -127,6 +127,19 @@ def video(
             metavar="N", help="Frames at the same time; by default one for each core, at most 8."
         ),
     ] = None,
+    shared: Annotated[
+        bool,
+        typer.Option(
+            "--shared",
+            help="Share the scenes with other runs of this command; the last one joins them.",
+        ),
+    ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Share them on a Ray cluster; 'local' is this machine."
+        ),
+    ] = None,
     memory: options.Memory = None,
     database: options.Database = None,
     as_json: options.JsonObject = False,
@@ -151,10 +164,10 @@ def video(
             raise ValueError(f"styles that change need one style at a time; leave {where} out")
 
     from adain.engine.device import cores
-    from gallery.use_cases.film_masks import MaskedFilm, is_film
+    from gallery.use_cases.film_masks import is_film
     from gallery.use_cases.film_pipes import PipedFilm, pipe_film
-    from gallery.use_cases.film_process import ApartFilm
     from gallery.use_cases.film_reading import Film
+    from gallery.use_cases.film_scenes import FilmOrder, FilmSource, paint_on_ray, paint_scenes
     from gallery.use_cases.film_writing import Target
     from gallery.use_cases.video import VideoConfig, expected_frames, paint_film
 
@@ -166,16 +179,23 @@ def video(
             _refuse_output(source, target, config.overwrite)
         elif codec or as_json:
             raise ValueError("standard output takes raw frames alone; leave --codec and --json out")
+        if (shared or ray) and (target is None or str(source) == "-" or film_config.every > 1):
+            raise ValueError(
+                "runs share films in files: leave -, --preview N or --shared, --ray out"
+            )
     found = [(at, _find_style(texts, database, config)) for at, texts in (first, *later)]
+    controls, moving = config.controls, tuple[PictureFile, ...]()
+    if any(map(is_film, controls.masks)):
+        controls, moving = replace(controls, masks=()), controls.masks
+    given = FilmSource(
+        source, Fraction(rate).limit_denominator(1001), config.max_side, moving, len(first[1]),
+        controls.feather,
+    )  # fmt: skip
     film: Film
     if str(source) == "-":
-        film = PipedFilm(sys.stdin.buffer, config.max_side)
+        film = given.masked(PipedFilm(sys.stdin.buffer, config.max_side))
     else:
-        film = ApartFilm(source, Fraction(rate).limit_denominator(1001), config.max_side)
-    controls = config.controls
-    if any(map(is_film, controls.masks)):
-        film = MaskedFilm(film, controls.masks, len(first[1]), controls.feather)
-        controls = replace(controls, masks=())
+        film = given.open()
     network = options.load_network(config.model, config.device, 1 if jobs > 1 else None)
     with usage():
         direction = _direction(network, found, strengths, fade)
@@ -190,6 +210,14 @@ def video(
         if target is None:
             report = pipe_film(
                 network, film, sys.stdout.buffer, direction, controls, film_config, advance
+            )
+        elif shared or ray:
+            order = FilmOrder(given, target, direction, controls, film_config, recipe)
+            names = (config.model, config.device)
+            report = (
+                paint_on_ray(ray, network, names, order, advance)
+                if ray
+                else paint_scenes(network, order, advance)
             )
         else:
             report = paint_film(
@@ -211,7 +239,7 @@ def _tell(report: "Report") -> None:
         complain(note)
     painted = report.frames - report.resumed
     before = f", {report.resumed} frames by an earlier run" if report.resumed else ""
-    if report.seconds:
+    if report.seconds and report.width:
         complain(
             f"{report.frames} frames of {report.width}x{report.height}, "
             f"{painted / report.seconds:.1f} a second{before}"

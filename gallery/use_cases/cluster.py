@@ -41,6 +41,36 @@ class RayWorker:
         return {"step": pickle.dumps(step)}
 
 
+def connect(address: str) -> Any:
+    """Return Ray, connected to a cluster.
+
+    Raises:
+        ClusterError: If it is not installed, or the cluster cannot be reached.
+    """
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Read when it is imported.
+    try:
+        import ray
+    except ImportError as error:
+        raise ClusterError("Ray is not installed; run: pip install 'adain[ray]'") from error
+    root = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    try:
+        with _no_standard_error():
+            ray.init(
+                address=address,
+                include_dashboard=False if address == LOCAL else None,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                ignore_reinit_error=True,
+                # Beside other programs, workers of the usual niceness 15 hardly come to run.
+                _system_config={"worker_niceness": 0} if address == LOCAL else None,
+                runtime_env={"env_vars": {"PYTHONPATH": path}} if address == LOCAL else None,
+            )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ClusterError(f"{address}: no Ray cluster here ({error})") from error
+    return ray
+
+
 class RayRunner:
     """Carries out jobs on Ray.
 
@@ -49,34 +79,15 @@ class RayRunner:
     """
 
     def __init__(self, plan: BatchPlan, address: str = LOCAL) -> None:
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Read when it is imported.
-        try:
-            import ray
-            from ray.data import DataContext
-        except ImportError as error:
-            raise ClusterError("Ray is not installed; run: pip install 'adain[ray]'") from error
+        ray = connect(address)
+        from ray.data import DataContext
+
         self._plan = plan
-        root = str(Path(__file__).parents[2])
-        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-        try:
-            with _no_standard_error():
-                ray.init(
-                    address=address,
-                    include_dashboard=False if address == LOCAL else None,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    ignore_reinit_error=True,
-                    # Beside other programs, workers of the usual niceness 15 hardly come to run.
-                    _system_config={"worker_niceness": 0} if address == LOCAL else None,
-                    runtime_env={"env_vars": {"PYTHONPATH": path}} if address == LOCAL else None,
-                )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise ClusterError(f"{address}: no Ray cluster here ({error})") from error
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        resources: dict[str, float] = ray.cluster_resources()
         gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
         on_gpu = plan.config.device.startswith("cuda") or (plan.config.device == "auto" and gpus)
         # Actors that hold every core leave none to the readers, which then wait for ever: one for

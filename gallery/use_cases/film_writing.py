@@ -346,6 +346,7 @@ class Joining:
             with av.open(str(segment)) as container:
                 for packet in container.demux(video=0):
                     if packet.pts is not None:
+                        packet.dts = packet.pts  # None is shown out of turn.
                         yield packet
 
     def _chapters(self, source: Any, output: Any, begin: Fraction) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -168,10 +168,19 @@ def paint_film(
         with journal.claim("film") as ours:
             if not ours:
                 raise OutputError(f"{target.path}: another run is making it; wait for its end")
-            parts = _Parts(target, _digest(model, film, direction, config, recipe))
+            parts = Parts(target, target.parts, film_digest(model, film, direction, config, recipe))
+            run = FilmRun(model, film, target, direction, controls, config, parts, show)
+            painted = run.paint(advance)
+            if not painted.frames:
+                raise FilmError(f"{film.path}: has no frames in that part of it")
             title = str(recipe.get("title", ""))
-            run = _Run(model, film, target, direction, controls, config, parts, title, join, show)
-            report, finished = run.paint(advance), True
+            lost = join_film(film, target, config, painted.segments, title, join)
+            notes = (*painted.notes, *lost)
+            width, height = painted.size
+            report = Report(
+                painted.frames, painted.resumed, width, height, 0.0, notes, painted.incomplete
+            )
+            finished = True
     finally:
         journal.close()
         if ours and (finished or not any(target.parts.glob("*.npz"))):
@@ -179,20 +188,72 @@ def paint_film(
     return replace(report, seconds=round(time.perf_counter() - began, 3))
 
 
+def join_film(
+    film: Film,
+    target: Target,
+    config: VideoConfig,
+    segments: Sequence[Path],
+    title: str,
+    join: Callable[[Joining, bool], list[str]] = Joining.write,
+) -> list[str]:
+    """Write a film from its segments; return what of the source could not be kept."""
+    if target.pattern is not None:
+        return []
+    source = film.sound if config.every == 1 else None
+    joining = Joining(target, segments, film.facts, source, config.start, config.end, title)
+    return join(joining, config.overwrite)
+
+
 @dataclass(frozen=True)
-class _Run:
+class PaintedPart:
+    """What a run has painted of a film.
+
+    Attributes:
+        segments: Files, in their order.
+        frames: Frames in them.
+        resumed: Frames of these that an earlier run had made.
+        size: Width and height in pixels.
+        notes: What a person should know.
+        incomplete: Whether the source was damaged or ended early.
+    """
+
+    segments: tuple[Path, ...]
+    frames: int
+    resumed: int
+    size: tuple[int, int]
+    notes: tuple[str, ...]
+    incomplete: bool
+
+
+@dataclass(frozen=True)
+class FilmRun:
+    """A run that paints a part of a film into a folder of segments.
+
+    Attributes:
+        parts: The folder.
+        show: Given each result.
+        origin: Seconds of the source at which the result begins; by default that of the part.
+        first: Frames of the result before this part.
+    """
+
     model: Model
     film: Film
     target: Target
     direction: Direction
     controls: Controls
     config: VideoConfig
-    parts: "_Parts"
-    title: str
-    join: Callable[[Joining, bool], list[str]]
-    show: Callable[[NDArray[Any]], None]
+    parts: "Parts"
+    show: Callable[[NDArray[Any]], None] = lambda pixels: None
+    origin: float | None = None
+    first: int = 0
 
-    def paint(self, advance: Callable[[int], None]) -> Report:
+    def paint(self, advance: Callable[[int], None]) -> PaintedPart:
+        """Paint what is left to paint.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        origin = self.config.start if self.origin is None else self.origin
         done = self.parts.find(self.direction)
         advance(done.frames)
         resumed = done.frames
@@ -204,9 +265,9 @@ class _Run:
         try:
             for painted in self._painted(done, missing.append):
                 if segment is None:
-                    segment = self.parts.segment(number, at, self.film)
+                    segment = self.parts.segment(number, self.first + at, self.film)
                     opened = time.perf_counter()
-                segment.add(painted.pixels, painted.time - self.config.start)
+                segment.add(painted.pixels, painted.time - origin)
                 at, size = at + 1, painted.pixels.shape[:2]
                 self.show(painted.pixels)
                 advance(1)
@@ -223,12 +284,11 @@ class _Run:
         finally:
             if segment is not None:
                 segment.abandon()
-        if at == 0:
-            raise FilmError(f"{self.film.path}: has no frames in that part of it")
         notes, incomplete = self._damage()
-        notes += missing
-        notes += self._join(number)
-        return Report(at, resumed, size[1], size[0], 0.0, tuple(notes), incomplete)
+        segments = tuple(self.parts.file(each) for each in range(number))
+        return PaintedPart(
+            segments, at, resumed, (size[1], size[0]), (*notes, *missing), incomplete
+        )
 
     def _painted(self, done: "_Done", notice: Callable[[str], None]) -> Iterator[Painted]:
         painter = FilmPainter(
@@ -273,22 +333,6 @@ class _Run:
                 )
         return notes, bool(notes)
 
-    def _join(self, count: int) -> list[str]:
-        if self.target.pattern is not None:
-            return []
-        config, facts = self.config, self.film.facts
-        source = self.film.sound if config.every == 1 else None
-        joining = Joining(
-            self.target,
-            [self.parts.file(number) for number in range(count)],
-            facts,
-            source,
-            config.start,
-            config.end,
-            self.title,
-        )
-        return self.join(joining, config.overwrite)
-
 
 @dataclass(frozen=True)
 class _Done:
@@ -300,11 +344,11 @@ class _Done:
     state: State | None = None
 
 
-class _Parts:
-    """The folder of segments beside a film."""
+class Parts:
+    """A folder of segments, which is emptied if they are of something else."""
 
-    def __init__(self, target: Target, digest: str) -> None:
-        self._target, self._folder = target, target.parts
+    def __init__(self, target: Target, folder: Path, digest: str) -> None:
+        self._target, self._folder = target, folder
         note = self._folder / "recipe.json"
         same = False
         with suppress(OSError, ValueError):
@@ -349,7 +393,7 @@ class _Parts:
                 return done
 
 
-def _digest(
+def film_digest(
     model: Model, film: Film, direction: Direction, config: VideoConfig, recipe: dict[str, Any]
 ) -> str:
     """Identify what a film depends on."""

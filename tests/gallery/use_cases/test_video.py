@@ -3,6 +3,7 @@
 import signal
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from adain.painting.tiling import measure_pixels
 from adain.video import frames as frames_module
 from adain.video.direction import Direction
 from gallery.errors import FilmError, OutputError
-from gallery.use_cases import film_reading
+from gallery.use_cases import film_reading, film_scenes
 from gallery.use_cases.film_masks import MaskedFilm, is_film
 from gallery.use_cases.film_reading import MovieFilm, open_film
+from gallery.use_cases.film_scenes import FilmOrder, FilmSource, find_scenes, paint_scenes
 from gallery.use_cases.film_writing import Target
 from gallery.use_cases.video import Report, VideoConfig, expected_frames, paint_film
 
@@ -373,3 +375,42 @@ def test_masks_may_be_films(tiny_model: Model, tmp_path: Path) -> None:
         with Image.open(tmp_path / "out" / f"frame_{number:06d}.png") as image:
             changed = np.abs(np.asarray(image).astype(int) - drawn(number)).max(-1) > 3
         assert not changed[:, edge:].any() and (edge == 0 or changed[:, :edge].mean() > 0.5)
+
+
+def test_runs_share_scenes(
+    tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(film_scenes, "LEAST_SECONDS", 0.0)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(36):
+        pixels = drawn(number) if number % 24 < 12 else 255 - drawn(3 * number)[::-1]
+        Image.fromarray(pixels).save(folder / f"{number:03d}.png")
+    style = measure_pixels(tiny_model, drawn(7)[..., ::-1].astype(np.float32) / np.float32(255))
+    config = VideoConfig(start=0.2)
+    plan = Direction(((0.0, style), (0.5, style)), ((0.0, 1.0), (1.0, 0.5)))
+
+    def order(name: str) -> FilmOrder:
+        target = Target.parse(f"{tmp_path}/{name}")
+        return FilmOrder(FilmSource(folder), target, plan, Controls(), config, {})
+
+    film = open_film(folder)
+    assert [each.first for each in find_scenes(film, config)] == [0, 7, 19]
+    whole = Target.parse(f"{tmp_path}/whole/")
+    paint_film(tiny_model, film, whole, plan, Controls(), config, {}, lambda count: None)
+    told: list[int] = []
+    helper = paint_scenes(tiny_model, order("shared/"), told.append, join=False)
+    assert (helper.frames, sum(told)) == (31, 31)
+    (tmp_path / "shared.parts" / "scene-00001" / "done.json").unlink()  # As if it had died.
+    report = paint_scenes(tiny_model, order("shared/"), lambda count: None)
+    assert (report.frames, report.resumed, report.width) == (31, 19, 64)
+    assert not (tmp_path / "shared.parts").exists()
+    for path in (tmp_path / "whole").iterdir():
+        with Image.open(path) as one, Image.open(tmp_path / "shared" / path.name) as other:
+            np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+    paint_scenes(tiny_model, order("b.mkv"), lambda count: None)
+    assert times_of(tmp_path / "b.mkv") == pytest.approx([i / 25 for i in range(31)], abs=1e-3)
+    with pytest.raises(FilmError, match="no frames in that part"):
+        late = replace(order("c.mkv"), config=VideoConfig(start=9))
+        paint_scenes(tiny_model, late, lambda count: None)
+    assert not list(tmp_path.glob("c.mkv*"))
