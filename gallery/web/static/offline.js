@@ -4,7 +4,7 @@
 const KEPT = "adain-page";
 const FILES = ["/", ...[
   "api.js", "brush.js", "cards.js", "controls.js", "details.js", "film.js", "gallery.js", "icon-192.png", "icon-512.png", "icon-maskable.png",
-  "icon.svg", "inside.js", "jobbox.js", "learn.js", "live.js", "manifest.webmanifest", "many.js", "mix.js", "notices.js", "page.js", "people.js", "photo.js",
+  "icon.svg", "inside.js", "jobbox.js", "learn.js", "live.js", "manifest.webmanifest", "many.js", "mix.js", "notices.js", "page.js", "people.js", "photo.js", "record.js",
   "render.js", "requests.js", "saving.js", "style.css", "texts.js", "viewer.js", "where.js", "zip.js",
 ].map((name) => `/static/${name}`)];
 

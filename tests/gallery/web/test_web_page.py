@@ -552,7 +552,7 @@ def test_faces_are_kept(url: str, open_page: Callable[..., "Page"]) -> None:
     head = np.s_[int(0.2 * height) : int(0.45 * height), int(0.35 * width) : int(0.6 * width)]
     kept = stage(page)
     assert change(shown[head], kept[head]) > 3
-    page.wait_for_function("document.getElementById('faces-found').textContent === '1 face found'")
+    wait_until(page, "document.getElementById('faces-found').textContent === '1 face found'")
     page.hover("#faces")
     assert page.is_visible("#found")
     tint = page.evaluate("""(() => {
@@ -568,9 +568,7 @@ def test_faces_are_kept(url: str, open_page: Callable[..., "Page"]) -> None:
     settle(page)
     assert page.is_checked("#faces")
     page.set_input_files("#file", ASSETS / "photos" / "coffee.jpg")
-    page.wait_for_function(
-        "document.getElementById('faces-found').textContent.startsWith('No face')"
-    )
+    wait_until(page, "document.getElementById('faces-found').textContent.startsWith('No face')")
     page.uncheck("#faces")
     assert page.text_content("#faces-found") == ""
 
