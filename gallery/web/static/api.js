@@ -144,6 +144,11 @@ export function styleOf(name) {
   return styles.get(name);
 }
 
+// Asks for it again, as for a painting that was learnt just now.
+export function forgetStyle(name) {
+  styles.delete(name);
+}
+
 async function readStyle(name) {
   const { readTensors } = await import("./device/tensors.js");
   if (site) {

@@ -1,6 +1,6 @@
 // "Learn this painting": a job of the service that takes minutes; then one pass paints in the painting's own strokes.
 
-import { addPainting, ApiError, json, request, startLearning } from "./api.js";
+import { addPainting, ApiError, forgetStyle, json, request, startLearning } from "./api.js";
 import { JobBox } from "./jobbox.js";
 
 const RATE = "adain-learn-rate"; // Milliseconds a step took the last time.
@@ -69,6 +69,7 @@ export class Learn {
       localStorage.setItem(RATE, String(Math.round(took / job.steps)));
     }
     this.#box.part("state").textContent = "Done. It is painted in its own strokes from now on.";
+    forgetStyle(job.slug);
     try {
       this.learnt(await json(`/paintings/${encodeURIComponent(job.slug)}`), job.style);
     } catch (error) {

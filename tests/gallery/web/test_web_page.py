@@ -1271,6 +1271,10 @@ def test_the_picture_is_the_largest_thing_and_the_mixture_is_in_view(
         box = page.locator(name).bounding_box()
         assert box and box["y"] >= 0 and box["y"] + box["height"] <= 900, name
         areas[name] = box["width"] * box["height"]
+    for menu in ("#download", "#share"):
+        page.click(f"{menu} summary")
+        box = page.locator(f"{menu} .sheet").bounding_box()
+        assert box and box["y"] >= 0 and box["y"] + box["height"] <= 900, menu
     assert areas["#after"] > 400_000 and areas["#after"] == max(areas.values())
 
 
