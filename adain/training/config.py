@@ -48,6 +48,11 @@ class TrainingConfig:
 ENCODER_TRAINING = TrainingConfig(crop=96, learning_rate=5e-3, matrix_learning_rate=2e-2)
 """Other defaults for distilling the encoder."""
 
+CLARITY_TRAINING = TrainingConfig(
+    steps=500, batch_size=4, crop=224, learning_rate=1.5e-3, matrix_learning_rate=2e-3
+)
+"""Other defaults for clarity."""
+
 
 @dataclass(frozen=True)
 class DecoderLosses:

@@ -176,12 +176,16 @@ class DecoderTraining(Objective):
         with torch.autocast(photos.device.type, enabled=False):
             return recolor_as(photos, color_moments(paintings).distribution())
 
-    def _decode(self, features: dict[str, Tensor], style: dict[str, FeatureStatistics]) -> Tensor:
+    def _decode(
+        self,
+        features: dict[str, Tensor],
+        style: dict[str, FeatureStatistics],
+        decoder: Decoder | None = None,
+    ) -> Tensor:
+        decoder = decoder or self.decoder
         with torch.no_grad():
-            normalization = normalization_maps(features, style, max_gain=self.decoder.max_gain)
-        image: Tensor = self.decoder(
-            features, normalization, self.decoder.maps(style_vector(style))
-        )
+            normalization = normalization_maps(features, style, max_gain=decoder.max_gain)
+        image: Tensor = decoder(features, normalization, decoder.maps(style_vector(style)))
         return image
 
     def _embed_content(self, photos: Tensor) -> Tensor:

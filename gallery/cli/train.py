@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adain.engine.torch_extra import require_torch
-from adain.training.config import ENCODER_TRAINING, DecoderLosses, TrainingConfig
+from adain.training.config import (
+    CLARITY_TRAINING,
+    ENCODER_TRAINING,
+    DecoderLosses,
+    TrainingConfig,
+)
 from gallery.cli.exits import usage
 from gallery.cli.fields import spread
 from gallery.files import make_folder
@@ -132,6 +137,41 @@ def decoder(
         return DecoderTraining(loaded, *crops, initial, losses)
 
     _train(objective, train_pictures, config, output, resume, device)
+
+
+@app.command()
+@spread()
+def clarity(
+    photos: Source,
+    paintings: Source,
+    output: RunFolder,
+    start: Annotated[Path, typer.Option(help="Decoder file to train further.")],
+    config: TrainingConfig = CLARITY_TRAINING,
+    every: Every = 100,
+    resume: Resume = False,
+    device: DeviceName = "auto",
+) -> None:
+    """Teach a decoder bolder textures, calm flats and clear contours, at no cost in the pass.
+
+    Leaves the same files as `adain train decoder`, of which it is the last part.
+
+    Example: adain train clarity --photos photos/ --paintings paintings/ --start decoder.safetensors
+    -o runs/clear
+    """
+    require_torch("training")
+    from adain.network.loading import load_decoder, load_encoder
+    from adain.training.clarity import ClarityTraining
+    from adain.training.data import center_crops, find_pictures
+
+    config = replace(config, checkpoint_every=every, evaluate_every=every)
+    held_out = _validation(photos)[:12], _validation(paintings)[:12]
+
+    def objective() -> "Objective":
+        crops = (center_crops(held_out[0], 256), center_crops(held_out[1], 256))
+        return ClarityTraining(load_encoder(None), *crops, load_decoder(start)[0])
+
+    pictures = find_pictures(photos), find_pictures(paintings)
+    _train(objective, pictures, config, output, resume, device)
 
 
 def _validation(source: Path) -> tuple[Path, ...]:

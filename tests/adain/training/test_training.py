@@ -15,6 +15,7 @@ from adain.errors import WeightsError
 from adain.network.decoder import StyleModulation
 from adain.network.encoder import Encoder
 from adain.network.loading import load_decoder, load_encoder
+from adain.training.clarity import ClarityTraining
 from adain.training.config import TrainingConfig
 from adain.training.decoder import DecoderTraining, initial_decoder
 from adain.training.encoder import EncoderDistillation, load_teacher
@@ -51,6 +52,12 @@ def decoder_objective(encoder: Encoder) -> DecoderTraining:
     return DecoderTraining(encoder, pictures, pictures.flip(0), initial_decoder(TABLE))
 
 
+def clarity_objective(encoder: Encoder) -> DecoderTraining:
+    torch.manual_seed(0)
+    pictures = Noise(9)[0][0]
+    return ClarityTraining(encoder, pictures, pictures.flip(0), initial_decoder(TABLE))
+
+
 def modulated_objective(encoder: Encoder) -> DecoderTraining:
     torch.manual_seed(0)
     pictures = Noise(9)[0][0]
@@ -73,7 +80,10 @@ def run(objective: Objective, folder: Path, **options: object) -> list[TrainingS
     return steps
 
 
-@pytest.mark.parametrize("make", [decoder_objective, modulated_objective, encoder_objective])
+OBJECTIVES = [decoder_objective, modulated_objective, clarity_objective, encoder_objective]
+
+
+@pytest.mark.parametrize("make", OBJECTIVES)
 def test_training_lowers_the_loss(make, tiny_encoder: Encoder, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     losses: list[float] = []
     config = replace(CONFIG, steps=60, learning_rate=1e-2)
@@ -243,6 +253,7 @@ import torch.distributed as dist
 from adain.network.encoder import Encoder, EncoderConfig
 from adain.training.decoder import DecoderTraining, initial_decoder
 from adain.training.loop import train
+from adain.training.clarity import ClarityTraining
 from adain.training.config import TrainingConfig
 
 dist.init_process_group("gloo")
