@@ -97,3 +97,13 @@ def test_colours_that_no_picture_has_are_refused(place: int, value: float, words
 def test_vectors_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"shape \(N, 9\)"):
         ColorDistribution.from_vector(np.zeros(shape))
+
+
+@given(levels=LEVELS)
+def test_a_palette_has_the_mean_and_covariance_of_the_colors(levels: NDArray[np.uint8]) -> None:
+    colors = colors_of(levels // 4 + 96)  # Far from what [0, 1] cuts off.
+    palette = colors.palette()[0]
+    assert palette.shape == (8, 3) and 0 <= palette.min() <= palette.max() <= 1
+    np.testing.assert_allclose(palette.mean(0), colors.mean[0], atol=1e-6)
+    np.testing.assert_allclose(np.cov(palette.T, bias=True), colors.covariance[0], atol=1e-6)
+    assert (np.diff(palette @ (0.2126, 0.7152, 0.0722)) >= -1e-12).all()

@@ -1,5 +1,6 @@
 """Learning a painting as a job of the web service."""
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,6 +16,7 @@ from adain.engine.loading import load_model
 from gallery.config import database_url
 from gallery.database.gallery import Gallery, make_gallery
 from gallery.web.app import create_app
+from gallery.web.keys import add_key, load_keys
 from gallery.web.settings import ServeConfig
 
 
@@ -83,3 +85,19 @@ def test_one_is_learnt_at_a_time_and_can_be_cancelled(service: tuple[str, Galler
     place = root + first.headers["Location"].removeprefix("/api/v1")
     assert requests.delete(place).json()["state"] == "cancelled"
     assert not any(each.name == "melancholy" for each in gallery.adapters())
+
+
+def test_the_service_says_who_may_teach_it(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    keys = {scope: add_key(file, scope, scope) for scope in ("stylize", "admin")}
+    with (
+        closing(make_gallery(database_url(f"{tmp_path}/gallery.db"))) as gallery,
+        running(create_app(ServeConfig(), load_model(), gallery, keys=load_keys(file))) as (url, _),
+    ):
+        for scope, key in keys.items():
+            known = requests.get(f"{url}/api/v1", headers={"X-API-Key": key}).json()
+            assert known["learns"] == (scope == "admin")
+        colors = requests.get(f"{url}/api/v1/paintings/irises", headers={"X-API-Key": key}).json()
+    assert len(colors["colors"]) == 8 and all(
+        re.fullmatch("#[0-9a-f]{6}", each) for each in colors["colors"]
+    )
