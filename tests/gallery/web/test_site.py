@@ -481,6 +481,25 @@ def test_a_site_holds_what_was_chosen(site: Path) -> None:
     assert "wasm-unsafe-eval" in page and '"/static/' not in page
 
 
+def test_the_command_writes_what_a_list_names(tmp_path: Path) -> None:
+    if not has_runtime():
+        pytest.skip("scripts/fetch_runtime was not run")
+    names, out = tmp_path / "names.txt", tmp_path / "site"
+    names.write_text("senecio\n\nirises\n", "utf-8")
+    arguments = ["export", "site", str(out), "--list", str(names), "--previews", "1", "--json"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["paintings"] == 2
+    assert {each.name for each in (out / "previews").iterdir()} <= {"senecio.jpg", "irises.jpg"}
+    assert len([*(out / "previews").iterdir()]) == 1
+    names.write_text("nobody painted this", "utf-8")
+    result = CliRunner().invoke(app, [*arguments, "--overwrite"])
+    assert result.exit_code and "nobody painted this" in result.stderr
+    assert (out / "index.html").is_file()  # What is there stays.
+    result = CliRunner().invoke(app, [*arguments, "--overwrite", "--intro", str(tmp_path)])
+    assert result.exit_code and "cannot be read as text" in result.stderr
+
+
 def test_a_site_takes_the_place_of_a_site_alone(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("mine")
     result = CliRunner().invoke(app, ["export", "site", str(tmp_path), "--overwrite"])
