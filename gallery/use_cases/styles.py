@@ -268,7 +268,8 @@ def _noted(style: ResolvedStyle, model: Model, bases: Iterable[str]) -> Resolved
         return style
     note = (
         f"{style.slug}: was learnt for decoder {', '.join(others)}, not for {model.base}, which "
-        "paints here; painted without, 'adain learn' learns it anew"
+        "paints here, and is painted without; 'adain learn' learns it anew, 'adain gallery import' "
+        "brings what ships"
     )
     return replace(style, note=note)
 
