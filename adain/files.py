@@ -5,7 +5,6 @@ weights, checkpoints, keys, previews, databases. So it stands beside the rooms, 
 """
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -35,7 +34,7 @@ def new_file(
     if parents and not destination.parent.exists():
         destination.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile, which creates files that only their owner can read.
-    temporary = destination.with_name(f".adain-{secrets.token_hex(8)}.tmp")
+    temporary = destination.with_name(f".adain-{os.urandom(8).hex()}.tmp")
     try:
         with open(temporary, "xb", opener=partial(os.open, mode=mode)) as file:
             yield file

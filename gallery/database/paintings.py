@@ -4,10 +4,12 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gallery.database.dates import Years, read_years
 from gallery.errors import ManifestError
+
+if TYPE_CHECKING:
+    from gallery.database.dates import Years
 
 MAX_TEXT = 300
 """Longer titles and names are cut: people read them in tables."""
@@ -193,8 +195,10 @@ def _years(
     return first, made.last
 
 
-def _span(values: Mapping[str, Any], key: str, report: Callable[[ManifestError], None]) -> Years:
+def _span(values: Mapping[str, Any], key: str, report: Callable[[ManifestError], None]) -> "Years":
     """Read a year, or a date as catalogues write it."""
+    from gallery.database.dates import Years, read_years  # Names are looked up without dates.
+
     value = values.get(key)
     if value is None or value == "":
         return Years()
