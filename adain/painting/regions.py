@@ -21,10 +21,11 @@ from adain.imaging.picture import Picture, row_ranges, to_levels
 from adain.imaging.resizing import resize_to, scale_image
 from adain.painting.sources import PictureSource, read_picture
 
-FACE_SIDES = {640: 0.012, 320: 0.4}
+FACE_SIDES = {640: 0.012, 1024: 0.012, 320: 0.4}
 """Longest sides at which faces are looked for, and how high a face is at least against each.
 
-The second is for faces that fill the photo, and only where the first shows none.
+The second is for small faces in large photos, the third for those that fill the photo; each is
+looked at only where the ones before show none.
 """
 
 HEAD = (0.74, 0.68)
@@ -88,7 +89,12 @@ def find_regions(
 def find_faces(photo: Picture) -> list[Face]:
     """Return the faces of a photo in its pixels, the surest first."""
     longest = max(photo.width, photo.height)
+    usual = next(iter(FACE_SIDES))
     for side, least in FACE_SIDES.items():
+        if side > usual:
+            if longest <= usual:
+                continue  # Enlarged still more, it would not show more.
+            side = min(side, longest)
         seen = detect_faces(scale_image(photo, side).pixels)
         faces = [face.scaled(longest / side) for face in seen if face.box[3] >= least * side]
         if faces:

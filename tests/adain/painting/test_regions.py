@@ -136,6 +136,33 @@ def test_each_part_of_a_photo_takes_its_style(portrait: Picture) -> None:
         adain.stylize(portrait, {"sky": red})
 
 
+def test_no_border_of_the_mask_is_seen(portrait: Picture) -> None:
+    painting = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
+    painting = np.asarray(Image.fromarray(painting).resize((256, 256), Image.Resampling.BICUBIC))
+    mask = find_regions(portrait, ["face"])["face"]
+    down, along = np.gradient(mask)
+    slope = np.hypot(down, along)
+    rim = (mask > 0.05) & (mask < 0.95) & (slope > 0.01)
+    assert rim.sum() > 300
+
+    def across(picture: Picture) -> float:
+        """Return the mean slope of the brightness across the rim of the mask."""
+        rows, columns = np.gradient(picture.pixels.mean(2))
+        return float((np.abs(rows * down + columns * along)[rim] / slope[rim]).mean())
+
+    plain, kept = (adain.stylize(portrait, painting, keep=keep) for keep in ("none", "face"))
+    assert across(kept) < 1.2 * max(across(plain), across(portrait))
+
+
+def test_small_faces_are_found_in_large_photos(portrait: Picture) -> None:
+    (face,) = find_faces(portrait)
+    small = scale_image(portrait, round(320 * 22 / face.box[3])).pixels
+    canvas = np.full((1000, 1000, 3), 0.5, np.float32)
+    canvas[: len(small), : small.shape[1]] = small
+    (found,) = find_faces(Picture(canvas))
+    assert found.box[3] == pytest.approx(22, abs=4)
+
+
 def test_what_is_not_there_changes_nothing() -> None:
     painting = Image.effect_noise((64, 64), 80).convert("RGB")
     notes: list[str] = []
