@@ -123,7 +123,7 @@ def export_texts(
         bool, typer.Option("--overwrite", help="Replace a file that is there.")
     ] = False,
 ) -> None:
-    """Write the texts of the page, to be translated for 'export site --texts'.
+    """Write the texts of the page, to be translated for a site.
 
     Give the language as 'lang', and a text beside each; those left empty stay English, and {}
     stands for what differs each time. Prints the file.

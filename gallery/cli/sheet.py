@@ -9,13 +9,16 @@ import typer
 from adain.errors import ImageExistsError
 from gallery.cli import options
 from gallery.cli.exits import usage
-from gallery.cli.streams import emit, progress
+from gallery.cli.streams import complain, emit, progress
 from gallery.config import StylizeConfig, database_url
 from gallery.errors import StyleNotFound
 
 if TYPE_CHECKING:
     from gallery.database.gallery import Gallery
     from gallery.database.paintings import Painting
+
+FEW = 24
+"""Paintings on a sheet where none was learnt; a gallery begins with those that all know."""
 
 EXAMPLES = """\b
 Examples:
@@ -31,7 +34,8 @@ def sheet(
         list[str] | None,
         typer.Option(
             metavar="STYLE",
-            help="A picture or a painting; artist:NAME and style:NAME: each painting of them. "
+            help="A picture, a folder of them or a painting; artist:NAME and style:NAME: each "
+            "painting of them. "
             "By default all that were learnt.",
         ),
     ] = None,
@@ -66,7 +70,8 @@ def sheet(
     from adain.imaging.writing import save_image
     from gallery.database.gallery import open_gallery
     from gallery.use_cases.references import parse_references
-    from gallery.use_cases.style_sheet import draw_style_sheet, learnt_styles
+    from gallery.use_cases.style_lists import expand_styles
+    from gallery.use_cases.style_sheet import draw_style_sheet
     from gallery.use_cases.styles import find_style
 
     picture = load_image(photo)
@@ -74,7 +79,7 @@ def sheet(
     network = options.load_network(model, device)
     paintings: list[Painting] = []
     others = []
-    for name in style or ():
+    for name in expand_styles(style or ()):
         found = _paintings(gallery, name, limit)
         paintings += found
         if not found:
@@ -84,7 +89,11 @@ def sheet(
     if search:  # Behind those that were named, where not all have room.
         paintings += gallery.page(search, limit=limit)
     elif not style:
-        paintings = learnt_styles(gallery, network.base, limit)
+        paintings = gallery.page(limit=limit, learnt_for=network.base)
+        if not paintings:
+            paintings = gallery.page(limit=min(limit, FEW))
+            if not quiet:
+                complain("nothing was learnt for this model; these are the first of the gallery")
     if not paintings and not others:
         raise StyleNotFound(f"no painting has the words {search!r}; 'adain gallery list' names all")
     paintings = list({each.id: each for each in paintings}.values())[: max(0, limit - len(others))]

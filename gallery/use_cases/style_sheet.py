@@ -10,7 +10,6 @@ from adain.imaging.resizing import resize_image
 from adain.painting.stylize import stylize_picture
 from gallery.database.gallery import Gallery
 from gallery.database.paintings import Painting
-from gallery.errors import StylesError
 from gallery.use_cases.sheets import Cell, Section, make_sheet
 from gallery.use_cases.styles import ResolvedStyle, stored_style
 
@@ -18,21 +17,6 @@ CELL = 448
 """Longest side of a picture on the sheet, in pixels."""
 
 COLUMNS = 4
-
-
-def learnt_styles(gallery: Gallery, base: str, limit: int) -> list[Painting]:
-    """Return the first paintings that were learnt for a decoder.
-
-    Raises:
-        StylesError: If there is none.
-    """
-    found = gallery.page(limit=limit, learnt_for=base)
-    if not found:
-        raise StylesError(
-            "no painting of the gallery was learnt; name the styles with --style, or 'adain learn' "
-            "some"
-        )
-    return found
 
 
 def draw_style_sheet(
