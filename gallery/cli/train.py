@@ -151,9 +151,10 @@ def clarity(
     resume: Resume = False,
     device: DeviceName = "auto",
 ) -> None:
-    """Teach a decoder bolder textures, calm flats and clear contours, at no cost in the pass.
+    """Teach a decoder bold textures, calm flats, clear contours.
 
-    Leaves the same files as `adain train decoder`, of which it is the last part.
+    A pass costs what it did. Leaves the same files as `adain train decoder`, of which it is the
+    last part.
 
     Example: adain train clarity --photos photos/ --paintings paintings/ --start decoder.safetensors
     -o runs/clear
