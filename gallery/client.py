@@ -217,6 +217,15 @@ class Client:
             raise ServiceError(f"{self._url}: the job {job.state}: {job.detail}", job.code, 0)
         return self._ask("GET", job.result).content
 
+    def find_regions(self, photo: bytes, part: str = "face") -> bytes:
+        """Return where a part of a photo is: `face`, `person` or `background`.
+
+        Returns:
+            A grey PNG file of the photo's shape: white is there, as masks take it.
+        """
+        query = {"part": part}
+        return self._ask("POST", f"{ROOT}/regions", params=query, data=photo).content
+
     def add_painting(self, picture: bytes, title: str, **facts: Any) -> PaintingDocument:
         """Add a painting to the gallery; needs a key of an administrator.
 

@@ -191,6 +191,8 @@ def test_what_was_found_is_shown(url: str) -> None:
     mask = pixels(answer.content)
     height, width = pixels(photo).shape[:2]
     assert mask.shape[:2] == (height, width)
+    with Client(url.removesuffix("/api/v1")) as client:
+        assert client.find_regions(photo) == answer.content
     assert mask[int(0.3 * height), int(0.45 * width)].min() > 250 > 5 > mask[0, 0].max()
     background = pixels(requests.post(f"{url}/regions?part=background", data=photo).content)
     subject = pixels(requests.post(f"{url}/regions?part=subject", data=photo).content)
