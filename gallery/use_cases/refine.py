@@ -85,6 +85,8 @@ def stylize_refined(
     measure, reason = None, "asked for"
     if judged and paintings is None:
         reason = "no picture of the style is at hand to render with"
+    elif paintings is None:
+        reason += "; no picture of the style is at hand, without which one pass may look better"
     elif judged:
         measure = measure_photo(model, photo, style)
         verdict = decide(measure, gate)

@@ -177,6 +177,7 @@ def test_best_asks_no_gate_and_works_with_statistics_alone(tiny_model: Model) ->
     for painting in (waves(phase=2) ** 2, None):
         result = refined(tiny_model, photo, painting, ANY, judged=False)
         assert (result.way, result.measure) == ("render", None)
+        assert ("one pass may look better" in result.reason) == (painting is None)
         assert result.picture.pixels.shape == photo.pixels.shape
 
 
