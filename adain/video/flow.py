@@ -32,10 +32,10 @@ STRAY = 0.7
 
 STRAY_SHARE = 0.05
 
-DIFFERENT = 0.045
+DIFFERENT = 0.06
 """Difference of colours, of [0, 1], over a few pixels, at which trust has fallen to 1/e."""
 
-PEN_UP = 0.25
+PEN_UP = 0.3
 """Difference of the painted colours at which trust has fallen to 1/e: it has another idea there."""
 
 SOFT = 3
