@@ -10,10 +10,11 @@ export class People {
   #photo = null;
   #hiding = 0;
 
+  #label = byId("faces").closest("label");
+
   constructor() {
-    const label = byId("faces").closest("label");
-    for (const name of ["pointerenter", "focusin"]) label.addEventListener(name, () => this.#show(true));
-    for (const name of ["pointerleave", "focusout"]) label.addEventListener(name, () => this.#show(false));
+    for (const name of ["pointerenter", "focusin"]) this.#label.addEventListener(name, () => this.#show(true));
+    for (const name of ["pointerleave", "focusout"]) this.#label.addEventListener(name, () => this.#show(false));
   }
 
   // Looks for the faces of a photo; null is one of which none are kept.
@@ -33,7 +34,7 @@ export class People {
       byId("faces-found").textContent = faces > 1 ? `${faces} faces found` : faces ? "1 face found" : "No face found, nothing is kept";
       if (!faces) return;
       this.#show(true);
-      this.#hiding = setTimeout(() => this.#show(false), SHOWN);
+      this.#hiding = setTimeout(() => this.#show(this.#label.matches(":hover")), SHOWN);
     } catch {
       if (photo === this.#photo) this.#photo = null; // The next look may do.
     }
