@@ -28,7 +28,7 @@ DecoderTable = tuple[tuple[Any, ...], ...]
 
 
 DECODER_TABLE: DecoderTable = (
-    ("start", "relu4_1", 0.63),
+    ("start", "relu4_1", 0.2625),
     ("conv", 128, 64),
     ("upsample", "bilinear"),
     ("add", "relu3_1", 128, 64),
