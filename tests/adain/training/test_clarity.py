@@ -4,7 +4,7 @@ from adain.config import STYLE_LAYERS
 from adain.network.decoder import Decoder
 from adain.network.encoder import Encoder
 from adain.network.statistics import layer_statistics, normalization_maps, style_vector
-from adain.training.clarity import BOLDNESS, clear, embolden
+from adain.training.clarity import STRENGTHS, clear, temper
 from adain.training.decoder import initial_decoder
 
 TABLE = (
@@ -31,22 +31,22 @@ def test_contours_of_the_photo_are_drawn() -> None:
     assert after > 1.2 * before
 
 
-def test_bolder_weights_do_what_bolder_normalization_would(tiny_encoder: Encoder) -> None:
+def test_other_weights_do_what_less_normalization_would(tiny_encoder: Encoder) -> None:
     torch.manual_seed(0)
     decoder: Decoder = initial_decoder(TABLE).eval()
     photo, painting = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)
     features = tiny_encoder(photo, STYLE_LAYERS)
     style = layer_statistics(tiny_encoder(painting, STYLE_LAYERS))
     maps = normalization_maps(features, style)
-    bolder = {
-        layer: (1 + BOLDNESS[layer] * (scale - 1), BOLDNESS[layer] * shift)
+    tempered = {
+        layer: (1 + STRENGTHS[layer] * (scale - 1), STRENGTHS[layer] * shift)
         if layer in ("relu3_1", "relu4_1")  # relu2_1 is projected without the photo's own.
         else (scale, shift)
         for layer, (scale, shift) in maps.items()
     }
     with torch.no_grad():
-        wanted = decoder(features, bolder, decoder.maps(style_vector(style)))
-        embolden(decoder, tiny_encoder)
+        wanted = decoder(features, tempered, decoder.maps(style_vector(style)))
+        temper(decoder, tiny_encoder)
         found = decoder(features, maps, decoder.maps(style_vector(style)))
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
-    assert decoder.table[0][2] == decoder.start_strength == 0.72
+    assert decoder.table[0][2] == decoder.start_strength == 0.3
