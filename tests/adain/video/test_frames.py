@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -180,7 +181,8 @@ def test_another_run_goes_on_as_if_there_were_one(
 
 
 def test_the_library_paints_frames_in_one_call(tiny_model: Model) -> None:
-    film, plan = [scene(0)] * 3, {0: scene(8), 0.05: style(tiny_model, 9)}
+    film = [scene(0)] * 3
+    plan: dict[float, Any] = {0: scene(8), 0.05: style(tiny_model, 9)}
     results = list(adain.stylize_frames(film, plan, rate=20, fade=0.0, model=tiny_model))
     (first,) = paint_frames(tiny_model, film[:1], style(tiny_model, 8))
     (last,) = paint_frames(tiny_model, film[:1], style(tiny_model, 9))

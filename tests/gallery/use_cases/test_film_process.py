@@ -1,5 +1,6 @@
 """Films in a process of their own: the same frames, and one line when it hangs or dies."""
 
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ def test_a_film_is_the_same_apart_and_a_dead_or_slow_decoder_is_told(tmp_path: P
     assert film.damage == same.damage
     frames = film.frames()
     next(frames)
+    assert isinstance(frames, Generator)
     frames.close()  # Nothing is left of its process.
     (tmp_path / "b.mp4").write_text("text")
     with pytest.raises(FilmError, match="not a film"):

@@ -308,7 +308,9 @@ def with_subtitles(film: Path, result: Path) -> Path:
         )  # fmt: skip
         packets = [(each, made[each.stream.index]) for each in one.demux() if each.dts is not None]
         packets += [(each, made[-1]) for each in other.demux() if each.dts is not None]
-        for packet, stream in sorted(packets, key=lambda each: each[0].dts * each[0].time_base):
+        for packet, stream in sorted(
+            packets, key=lambda each: float(each[0].time_base * (each[0].dts or 0))
+        ):
             packet.stream = stream
             to.mux(packet)
     return result
