@@ -37,7 +37,8 @@ export async function request(path, options = {}) {
   }
   if (answer.ok) return answer;
   if (answer.status === 401 && askForKey) {
-    sessionStorage.setItem(KEY, await askForKey(key !== null));
+    // Another request may have asked meanwhile: then that key is tried, before one is asked for again.
+    if (sessionStorage.getItem(KEY) === key) sessionStorage.setItem(KEY, await askForKey(key !== null));
     return request(path, options);
   }
   const problem = await answer.json().catch(() => ({}));
