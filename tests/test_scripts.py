@@ -322,7 +322,7 @@ def test_a_peer_that_is_not_installed_is_left_out(
     benchmark.main(["--parts", "imports", "--peer", "no-such-program", "--loads", "0"])
     text = capsys.readouterr().out
     assert "- peer: left out, no-such-program is not installed" in text
-    assert "| `import adain` |  | 0 | 500 ms | 1 MiB |  |" in text
+    assert "| `import adain` |  | 0 | 500 ms |  | 1 MiB |  |" in text
 
 
 def test_a_command_that_fails_ends_the_benchmark_in_one_line(benchmark: ModuleType) -> None:

@@ -13,6 +13,7 @@ from gallery.database.paintings import MAX_TEXT, MAX_YEAR, Painting, read_facts
 from gallery.database.queries import Vector
 from gallery.errors import ManifestError
 from gallery.ingest.hashes import perceptual_hash, pixel_digest
+from gallery.use_cases.palettes import stored_palette
 from gallery.web.documents import ROOT, PaintingDocument, Slug, painting_document
 from gallery.web.parameters import NAME
 from gallery.web.problems import Problem, documented
@@ -63,7 +64,8 @@ def create_paintings_api(state: AppState) -> APIRouter:
         measured, vector = await state.run(request, partial(measure, painting, upload.photo))
         store = partial(gallery.add, [measured], vector, model.fingerprint)
         ((stored, new),) = await state.read(store)
-        document = painting_document(stored)
+        colors = await state.read(partial(stored_palette, model, gallery, stored))
+        document = painting_document(stored, colors=colors)
         headers = {"Location": f"{ROOT}/paintings/{document.id}", "Cache-Control": "no-store"}
         text = document.model_dump_json()
         return Response(text, 201 if new else 200, headers, "application/json")

@@ -298,8 +298,8 @@ def test_colours_sizes_and_formats_work_with_best(run: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--alpha", "0.5"), "--alpha works with one pass only"),
-        (("--alpha", "a.png"), "--alpha works with one pass only"),
+        (("--alpha", "0.5"), "--strength works with one pass only"),
+        (("--alpha", "a.png"), "--strength works with one pass only"),
         (("--mask", "a.png"), "--mask works"),
         (("--stroke", "2"), "--stroke works"),
         (("--style-size", "256"), "--style-size works"),
@@ -409,4 +409,4 @@ def test_the_gate_agrees_with_the_judgements_as_documented(
     options = ["--judgements", str(SCRIPTS / "gate_judgements.csv"), "-o", str(tmp_path)]
     script.main(["--data", str(shared_data / "data"), *options, "--json"])
     facts = json.loads(capsys.readouterr().out)
-    assert facts["all"]["agreement"] == pytest.approx(40 / 60, abs=0.02)
+    assert facts["all"]["agreement"] == pytest.approx(34 / 60, abs=0.02)

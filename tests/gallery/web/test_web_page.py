@@ -1222,7 +1222,7 @@ def test_a_painting_is_learnt_on_the_page(
         assert page.inner_text("#learn-loss-text").startswith("Loss: from ")
         assert page.locator("#learn-picture").is_visible()
         page.wait_for_selector(".tile .learnt")
-        assert page.locator(".part .name").inner_text() == "storm"  # It is in the gallery now.
+        page.wait_for_selector(".part .name:text-is('storm')")  # It is in the gallery now.
         settle(page)
         assert page.url.endswith("#style=storm")
 
