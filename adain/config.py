@@ -277,7 +277,7 @@ class Repainting:
 
     alpha: float = setting(
         1.0,
-        "Strength: 0 keeps the photo, 1 is the full style.",
+        "Strength: 0 keeps the photo, 1 is the full style; from -1 to 3.",
         -1,
         high=3,
         metavar="A",

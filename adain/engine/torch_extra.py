@@ -15,4 +15,5 @@ def require_torch(what: str) -> None:
     try:
         import torch  # noqa: F401
     except ImportError as error:
-        raise TorchMissing(f"{what} needs PyTorch; run: pip install 'adain[torch]'") from error
+        command = "pip install 'adain[torch]', in a clone '.[torch]'"
+        raise TorchMissing(f"{what} needs PyTorch; run: {command}") from error

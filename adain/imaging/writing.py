@@ -70,7 +70,7 @@ def save_image(
         >>> save_image(adain.load_image("photo.jpg"), Path("copy.png"), bits=16)
     """
     name = one_line(name or str(destination))
-    exists = f"{name}: exists already; choose another name or allow overwriting"
+    exists = f"{name}: exists already; choose another name, or give overwrite=True"
     if not overwrite and os.path.lexists(destination):
         raise ImageExistsError(exists)
     # Replacing a device such as /dev/null would remove it.

@@ -1,5 +1,6 @@
 """The library in two calls: `adain.stylize` and `adain.measure_style`."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import cast
 from adain.config import DEFAULT_MODEL, STYLE_SIDE, Controls, PictureFile, Repainting, check_alpha
 from adain.engine.loading import load_model
 from adain.engine.model import Model
+from adain.errors import ImageError
+from adain.files import one_line
 from adain.imaging.picture import Picture
 from adain.imaging.writing import encode_image
 from adain.painting import measuring
@@ -157,6 +160,9 @@ def measure_style(
         >>> [stylize(photo, style).height for photo in ("photo.jpg", "painting.jpg")]
         [45, 64]
     """
+    if isinstance(painting, str) and not (Path(painting).suffix or os.path.lexists(painting)):
+        name = one_line(painting)
+        raise ImageError(f"{name}: no such file; one of the gallery: gallery.style({name!r})")
     return measuring.measure_style(loaded_network(model, device), painting, side=side)
 
 

@@ -59,7 +59,7 @@ def list_paintings(
     as_json: Json = False,
     database: Database = None,
 ) -> None:
-    """List paintings; a star marks those that were learnt.
+    """List paintings, and which were learnt.
 
     Prints number, slug, title, artist, years and movements.
     """
@@ -95,6 +95,8 @@ def show(name: Name, as_json: Json = False, database: Database = None) -> None:
         emit(json.dumps(values, ensure_ascii=False))
         return
     values["phash"] = f"{values['phash'] % 2**64:016x}"
+    for digest in ("sha256", "pixel_sha256", "phash"):  # People look for the title first.
+        values[digest] = values.pop(digest)
     lines = {key: ", ".join(v) if isinstance(v, tuple) else v for key, v in values.items()}
     if learnt:
         lines["learnt"] = f"{learnt[-1].steps} steps, {learnt[-1].size / 1024:.0f} kB"
@@ -511,8 +513,8 @@ def _print_page(
     group = _find_group(gallery, artist, style)
     paintings = gallery.page(words, group, after, limit + 1)
     learnt = gallery.learnt()
-    # In a table, a star.
-    marks = [{"learnt": p.id in learnt if as_json else "*" * (p.id in learnt)} for p in paintings]
+    known = [painting.id in learnt for painting in paintings]
+    marks = [{"learnt": each if as_json else "learnt" * each} for each in known]
     _print_paintings(paintings[:limit], as_json, marks[:limit])
     if words and not paintings and not after:
         closest = gallery.close_words(words)

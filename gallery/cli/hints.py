@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
 
+import typer
+
 from gallery.cli.streams import complain
 
 DEFAULT_STYLE = "irises"
@@ -49,18 +51,22 @@ def as_command(arguments: Sequence[str], commands: Collection[str], context: Any
         arguments = _with_every_style(arguments, context)
     if first in commands:
         return list(arguments)
-    if os.path.isdir(first):
-        folder = shlex.quote(first)
-        context.fail(
-            f"{first} is a folder; to paint its photos: "
-            f"adain batch {folder} painted/ --style {DEFAULT_STYLE}"
-        )
+    refuse_folders([first])
     if os.path.isfile(first) or _is_named_as_picture(first):
         return as_command(["stylize", *_with_style(arguments)], commands, context)
     if first in MEANT:
         meant = " or ".join(f"'adain {command}'" for command in MEANT[first].split("|"))
         context.fail(f"No such command {first!r}. Did you mean {meant}?")
     return list(arguments)
+
+
+def refuse_folders(photos: Sequence[str]) -> None:
+    """Raise an error of usage where a folder stands for a photo: `batch` paints those."""
+    if folder := next(filter(os.path.isdir, photos), None):
+        raise typer.BadParameter(
+            f"{folder} is a folder; to paint its photos: "
+            f"adain batch {shlex.quote(folder)} painted/ --style {DEFAULT_STYLE}"
+        )
 
 
 def _with_style(arguments: Sequence[str]) -> list[str]:

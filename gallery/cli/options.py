@@ -186,12 +186,13 @@ def parse_alpha(text: str) -> tuple[float, Path | None]:
     Raises:
         ValueError: If it is neither.
     """
+    number = text.removesuffix("%")
     try:
-        return float(text), None
+        return float(number) / (1 if number == text else 100), None
     except ValueError:
         if Path(text).is_file():
             return 1.0, Path(text)
-    raise ValueError(f"strength must be a number or a picture file, got {text!r}")
+    raise ValueError(f"strength must be a number, as 0.7 or 70%, or a picture file, got {text!r}")
 
 
 def refuse_existing(file: Path, overwrite: bool) -> None:

@@ -121,8 +121,7 @@ def _stylize(
     if output.path is None:
         emit(data)
     else:
-        if output.in_folder:
-            make_folder(output.path.parent)
+        make_folder(output.path.parent)
         write_file(output.path, data, config.overwrite)
     seconds = round(time.perf_counter() - start, 3)
     return {"photo": output.photo, "output": str(output.path), "seconds": seconds}

@@ -17,6 +17,7 @@ from adain.errors import ImageExistsError
 from gallery.cli import options
 from gallery.cli.exits import usage
 from gallery.cli.fields import spread
+from gallery.cli.hints import refuse_folders
 from gallery.cli.photos import paint_each
 from gallery.cli.streams import complain, emit
 from gallery.config import StylizeConfig, database_url
@@ -105,6 +106,7 @@ def stylize(
         config = options.complete_config(config, look, alpha, mask, memory)
         config = options.with_regions(config, style)
         options.refuse_seed(seed, style == [options.RANDOM])
+    refuse_folders(photos)
     if [*style, *photos].count("-") > 1:
         raise typer.BadParameter("'-' can be one photo or one style, not both")
     mixtures = _mixtures(style, each)
@@ -359,8 +361,7 @@ def _write(result: "Picture", output: "Output", config: StylizeConfig, notes: "N
         data = encode_image(result, output.format, config.jpeg_quality, config.bits, notes)
         emit(data)
         return
-    if output.in_folder:
-        make_folder(output.path.parent)
+    make_folder(output.path.parent)
     save_image(
         result,
         output.path,

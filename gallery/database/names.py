@@ -46,6 +46,12 @@ TELLING = 0.6
 MISSPELT = 0.7
 """Evidence that a word is taken for another."""
 
+NAMED = 0.45
+"""Share of the words, by their evidence, that must be of an artist to suggest him."""
+
+NONE_LIKELY = "those that come with it are by painters who died in 1955 or before. "
+"""Why works that are asked for first, such as Picasso's, are not there."""
+
 MAX_WORDS = 12
 
 FAMOUS = "famous"
@@ -83,8 +89,9 @@ def find_painting(session: Session, name: str) -> Painting:
             f"{name!r:.80} fits several paintings; choose one, such as {', '.join(slugs)}, "
             f"or {_either(groups)}"
         )
+    likely = _question(_suggestions(session, words)) or NONE_LIKELY
     raise StyleNotFound(
-        f"no painting named {name!r:.80} in the gallery; {_question(_suggestions(session, words))}"
+        f"no painting named {name!r:.80} in the gallery; {likely}"
         "'adain gallery list' lists all, and any picture file does as a style"
     )
 
@@ -174,15 +181,25 @@ def _like(words: Iterable[str], groups: Mapping[str, Group]) -> list[Group]:
 def close_words(session: Session, search: str, count: int = SUGGESTED) -> list[str]:
     """Return words of paintings that resemble those of a search that are found nowhere."""
     words = fold(search)[:MAX_WORDS]
-    close = (match for _, matches in _misspelt(session, words) for match in matches)
+    known = {word for row in _likely(session, words) for word in row.words.split()}
+    unknown = [word for word in words if not any(each.startswith(word) for each in known)]
+    close = (match for word in unknown for match in _close(word, known))
     return list(dict.fromkeys(close))[:count]
 
 
-def _misspelt(session: Session, words: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """Return the words that no painting has, with those of paintings that resemble them."""
-    known = {word for row in _likely(session, words) for word in row.words.split()}
-    unknown = [word for word in words if not any(each.startswith(word) for each in known)]
-    return [(word, _close(word, known)) for word in unknown]
+def _readings(session: Session, words: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return what each word may mean, with the evidence: itself, one that it nearly is, or two."""
+    known: dict[str, str] = {}
+    for row in _likely(session, words):
+        before = ""
+        for word in slugify(f"{row.title} {row.artist.name if row.artist else ''}").split("-"):
+            known[word] = word
+            known.setdefault(before + word, f"{before} {word}")  # As in "vangogh".
+            before = word
+    return {
+        word: {known[close]: MISSPELT for close in _close(word, known)} | {word: 1.0}
+        for word in words
+    }
 
 
 def _close(word: str, known: Iterable[str]) -> list[str]:
@@ -199,34 +216,38 @@ def _suggestions(session: Session, words: Sequence[str]) -> list[str]:
     """
     words = [word for word in words if word not in COMMON][:MAX_WORDS]
     count = session.scalar(select(func.count(PaintingRow.id))) or 0
-    read_as = dict(_misspelt(session, words))
     told, total = defaultdict[str, float](float), 0.0
     rows: dict[str, PaintingRow] = {}
-    for word in dict.fromkeys(words):
-        found = {
-            row.slug: row
-            for meant in read_as.get(word, [word])[:1]
-            for row in session.scalars(rows_with_words(session, [meant]).limit(COMPARED))
-        }
-        weight = math.log1p(count / max(len(found), 1))
+    readings = _readings(session, words)
+    for meanings in readings.values():
+        evidence: dict[str, float] = {}
+        for meant, share in sorted(meanings.items(), key=lambda item: item[1]):
+            query = rows_with_words(session, meant.split()).limit(COMPARED)
+            found = {row.slug: row for row in session.scalars(query)}
+            evidence |= dict.fromkeys(found, share)
+            rows |= found
+        weight = math.log1p(count / max(len(evidence), 1))
         total += weight
-        for slug in found:
-            told[slug] += weight * (MISSPELT if word in read_as else 1)
-        rows |= found
+        for slug, share in evidence.items():
+            told[slug] += weight * share
     telling = [slug for slug in told if told[slug] >= TELLING * total]
     paintings = sorted(telling, key=lambda slug: (-told[slug], _fame(rows[slug]), slug))
-    meant_words = [meant for word in words for meant in read_as.get(word, [word])[:1]]
-    return [*_artists_with(session, meant_words), *paintings][:SUGGESTED]
+    return [*_artists_with(session, readings), *paintings][:SUGGESTED]
 
 
-def _artists_with(session: Session, words: Sequence[str]) -> list[str]:
-    """Return the artists who alone have one of the words in their names."""
+def _artists_with(session: Session, readings: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return the artists who alone have a word of their names, if enough of what is read is it."""
     of_word = defaultdict[str, set[str]](set)
     for slug in session.scalars(select(ArtistRow.slug)):
         for word in slug.split("-"):
             of_word[word].add(slug)
-    found = (slug for word in words if len(of_word[word]) == 1 for slug in of_word[word])
-    return [f"'artist:{slug}'" for slug in dict.fromkeys(found)][:SUGGESTED]
+    told = defaultdict[str, float](float)
+    for meanings in readings.values():
+        for meant, share in meanings.items():
+            for word in meant.split():
+                if len(of_word[word]) == 1:
+                    told[min(of_word[word])] += share / len(readings)
+    return [f"'artist:{slug}'" for slug, share in told.items() if share >= NAMED][:SUGGESTED]
 
 
 def _likely(session: Session, words: Sequence[str]) -> list[PaintingRow]:

@@ -27,13 +27,11 @@ class Output:
         photo: Path of the photo, or `-`.
         path: The file to write; None is standard output.
         format: A format that `adain.imaging.writing.encode_image` knows.
-        in_folder: Whether a folder was asked for, which may have to be made.
     """
 
     photo: str
     path: Path | None
     format: str
-    in_folder: bool = False
 
 
 def plan_outputs(
@@ -157,7 +155,7 @@ def _in_folder(
     # What is no suffix of a picture is a part of the name.
     stem = path.stem if path.suffix.lower() in SUFFIXES else path.name
     name = _shortened(stem, f".{style}.{chosen}")
-    return Output(photo, (folder or path.parent) / name, chosen, folder is not None)
+    return Output(photo, (folder or path.parent) / name, chosen)
 
 
 def _shortened(stem: str, end: str) -> str:

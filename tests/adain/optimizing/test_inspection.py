@@ -254,4 +254,4 @@ def test_without_torch_one_line_says_what_to_do(
     monkeypatch.setitem(sys.modules, "torch", None)
     result = run("a.jpg", *QUICK)
     assert result.exit_code == 4
-    assert result.stderr == "adain: inspecting needs PyTorch; run: pip install 'adain[torch]'\n"
+    assert result.stderr.startswith("adain: inspecting needs PyTorch; run: pip install")

@@ -121,6 +121,8 @@ def test_a_picture_can_be_the_style(run: Run) -> None:
 
 
 def test_several_photos_go_into_a_folder_that_is_made(run: Run, folder: Path) -> None:
+    assert run("stylize", "a.png", "--style", "paul klee", "-o", "one/a.png").exit_code == 0
+    assert files(folder / "one") == {"a.png"}
     result = run("stylize", "a.png", "b.jpg", "--style", "paul klee", "-o", "new/folder")
     assert result.exit_code == 0
     assert result.stdout == "new/folder/a.senecio.png\nnew/folder/b.senecio.jpg\n"
@@ -504,7 +506,7 @@ def test_contradictions_and_wrong_values_are_usage_errors(run: Run, folder: Path
         (["--alpha", "nan"], "strength must be from -1 to 3, got nan"),
         (["--alpha", "inf"], "strength"),
         (["--alpha", "3.1"], "strength"),
-        (["--alpha", "gone.png"], "strength must be a number or a picture file, got 'gone.png'"),
+        (["--alpha", "gone.png"], "or 70%, or a picture file, got 'gone.png'"),
         (["--stroke", "9"], "stroke must be 0 or from 0.125 to 8, got 9"),
         (["--stroke", "nan"], "stroke"),
         (["--feather", "-1"], "feather must be from 0 to 1000, got -1"),

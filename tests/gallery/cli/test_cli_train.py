@@ -129,7 +129,7 @@ def test_without_torch_one_line_says_what_to_do(
     teacher = ["--teacher", "t.safetensors"] if what == "encoder" else []
     result = CliRunner().invoke(app, ["train", what, *folders, *teacher])
     assert result.exit_code == 4
-    assert result.stderr == "adain: training needs PyTorch; run: pip install 'adain[torch]'\n"
+    assert result.stderr.startswith("adain: training needs PyTorch; run: pip install")
     assert not (tmp_path / "run").exists()
 
 

@@ -86,9 +86,8 @@ def test_all_but_the_import_of_models_works_without_torch(tmp_path: Path) -> Non
     assert "none.pth: cannot be read" in run("import", "vgg19", "none.pth").stderr
     done = run("import", "other", "a.pth", "b.pth")
     assert done.returncode == 4
-    assert done.stderr == (
-        "adain: importing a model needs PyTorch; run: pip install 'adain[torch]'\n"
-    )
+    command = "pip install 'adain[torch]', in a clone '.[torch]'"
+    assert done.stderr == f"adain: importing a model needs PyTorch; run: {command}\n"
 
 
 def test_import_replaces_nothing_unasked(models: Path, tmp_path: Path) -> None:

@@ -40,9 +40,10 @@ def test_a_photo_that_is_missing_is_what_is_wrong(run: Run) -> None:
 
 def test_a_folder_alone_leads_to_batch(run: Run) -> None:
     Path("my photos").mkdir()
-    result = run("my photos")
-    assert result.exit_code == 2
-    assert f"adain batch 'my photos' painted/ --style {DEFAULT_STYLE}" in result.stderr
+    for words in (["my photos"], ["stylize", "photo.jpg", "my photos", "--style", "senecio"]):
+        result = run(*words)
+        assert result.exit_code == 2
+        assert f"adain batch 'my photos' painted/ --style {DEFAULT_STYLE}" in result.stderr
 
 
 def test_a_missing_style_names_three_paintings(run: Run) -> None:
@@ -134,8 +135,8 @@ def test_a_server_that_is_no_address_has_a_line_of_its_own(
 def test_strength_is_alpha(run: Run, command: str) -> None:
     assert "--strength, --alpha" in run(command, "--help").stdout
     wrong = run(command, "photo.jpg", "out.mp4"[: 7 * (command != "stylize")] or "photo.jpg",
-                "--style", "irises", "--strength", "9")  # fmt: skip
-    assert "strength must be from -1 to 3" in wrong.stderr and "alpha" not in wrong.stderr
+                "--style", "irises", "--strength", "900%")  # fmt: skip
+    assert "strength must be from -1 to 3, got 9" in wrong.stderr and "alpha" not in wrong.stderr
 
 
 def test_a_photo_is_painted_with_that_strength(run: Run) -> None:

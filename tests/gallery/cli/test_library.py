@@ -132,6 +132,11 @@ def test_errors_say_what_is_wrong(
         adain.stylize(photo, "painting.jpg", **options)
 
 
+def test_the_name_of_a_painting_leads_to_the_gallery() -> None:
+    with pytest.raises(adain.ImageError, match=r"no such file; .*gallery\.style\('irises'\)"):
+        adain.stylize("photo.jpg", "irises")
+
+
 def test_two_styles_need_masks() -> None:
     with pytest.raises(ValueError, match="one for each region"):
         adain.stylize("photo.jpg", ["painting.jpg", "painting.jpg"])

@@ -112,6 +112,8 @@ def test_a_colon_parts_artist_and_title(gallery: Gallery) -> None:
         ("gogh skull", "did you mean 'artist:vincent-van-gogh'?"),
         ("the water lilys", "did you mean water-lilies?"),
         ("terrace nihgt", "did you mean cafe-terrace?"),
+        ("waterlilies", "did you mean water-lilies?"),
+        ("vangogh", "did you mean 'artist:vincent-van-gogh'"),
     ],
 )
 def test_a_miss_suggests_paintings_and_artists_with_the_same_words(
@@ -131,6 +133,7 @@ def test_nothing_is_suggested_where_no_word_is_the_same(gallery: Gallery, name: 
     with pytest.raises(StyleNotFound) as caught:
         gallery.find(name)
     assert "did you mean" not in str(caught.value)
+    assert "painters who died in 1955 or before" in str(caught.value)
 
 
 def test_the_name_of_an_artist_or_a_movement_leads_to_all_of_it(gallery: Gallery) -> None:

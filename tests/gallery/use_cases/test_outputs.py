@@ -44,7 +44,6 @@ def test_a_slash_or_a_folder_that_exists_makes_a_folder(tmp_path: Path, photos: 
         assert [output.path for output in outputs] == [
             Path(out) / f"{Path(photo).stem}.x.jpg" for photo in photos
         ]
-        assert all(output.in_folder for output in outputs)
 
 
 def test_several_photos_make_a_folder_even_without_a_slash(tmp_path: Path) -> None:

