@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from gallery.cli import COMMANDS, SECTIONS, app
 from gallery.cli.hints import DEFAULT_STYLE, EXAMPLE_STYLES, MEANT
+from gallery.cli.options import parse_alpha
 from gallery.database.gallery import Gallery, shipped_adapters, starter_gallery
 
 Run = Callable[..., Result]
@@ -135,8 +136,9 @@ def test_a_server_that_is_no_address_has_a_line_of_its_own(
 def test_strength_is_alpha(run: Run, command: str) -> None:
     assert "--strength, --alpha" in run(command, "--help").stdout
     wrong = run(command, "photo.jpg", "out.mp4"[: 7 * (command != "stylize")] or "photo.jpg",
-                "--style", "irises", "--strength", "900%")  # fmt: skip
-    assert "strength must be from -1 to 3, got 9" in wrong.stderr and "alpha" not in wrong.stderr
+                "--style", "irises", "--strength", "9")  # fmt: skip
+    assert "strength must be from -1 to 3" in wrong.stderr and "alpha" not in wrong.stderr
+    assert parse_alpha("70%") == parse_alpha("0.7") == (0.7, None)
 
 
 def test_a_photo_is_painted_with_that_strength(run: Run) -> None:
