@@ -95,6 +95,13 @@ export function paintWith(device, { alone = false, failed = () => {} } = {}) {
   deviceFailed = failed;
 }
 
+// A visitor who wants pictures painted on the device sends none before that is ready, or has failed.
+let decided = Promise.resolve();
+
+export function paintAfter(decision) {
+  decided = decision.catch(() => {});
+}
+
 // Whether pictures are painted on this device.
 export function paintsHere() {
   return painter !== null;
@@ -107,6 +114,7 @@ export async function stylize({ signal, print = false, example = false, ...setti
     const painted = await (await catalogue()).painted(settings.parts[0].style);
     if (painted) return painted;
   }
+  await decided;
   if (painter && (isAlone || (!print && !needsService(settings)))) {
     try {
       return new Response((await painter.stylize({ signal, flatten: isAlone, ...settings })).blob);

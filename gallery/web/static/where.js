@@ -1,7 +1,7 @@
 // Where pictures are painted: by the service, or on this device. A site of plain files has no service.
 // At a service the device is measured once, beside what the visitor does, and used by itself where it is fast enough.
 
-import { ApiError, json, paintWith, request, serviceLimits, site, styleOf } from "./api.js";
+import { ApiError, json, paintAfter, paintWith, request, serviceLimits, site, styleOf } from "./api.js";
 import { DRAFT_SIDE } from "./requests.js";
 
 const byId = (id) => document.getElementById(id);
@@ -24,7 +24,8 @@ export class Where {
       byId("stroke").min = FINEST;
       this.#start(true).catch(() => {}); // Whoever asks for a picture is told.
     } else {
-      this.#offer();
+      const offered = this.#offer();
+      if (recalled()?.on) paintAfter(offered);
     }
   }
 
@@ -66,7 +67,7 @@ export class Where {
   async #offer() {
     const { paints_on_device: can } = await serviceLimits().catch(() => ({}));
     byId("where").hidden = !can;
-    if (can && recalled()?.on) this.#choose(true);
+    if (can && recalled()?.on) await this.#choose(true);
   }
 
   async #choose(on) {
