@@ -150,8 +150,13 @@ def structural_similarity(image: Tensor, target: Tensor) -> Tensor:
     Raises:
         ValueError: If the shapes differ or a side is too small.
     """
+    return similarity_map(image, target).mean(dim=(1, 2))
+
+
+def similarity_map(image: Tensor, target: Tensor) -> Tensor:
+    """Return the structural similarity around each position, `(N, H - 10, W - 10)`, at most 1."""
     luminance, structure = _similarity(image, target)
-    return (luminance * structure).mean(dim=(1, 2))
+    return luminance * structure
 
 
 def coarse_similarity(image: Tensor, target: Tensor) -> Tensor:

@@ -104,7 +104,7 @@ def clear(results: Tensor, photos: Tensor) -> Tensor:
         photos: The same shape, RGB in [0, 1].
     """
     guide = luma(photos)
-    contours = (_blur(_slope(_blur(guide, 1.2)), 1.5) / CONTOUR_SLOPE).clamp(0, 1)
+    contours = find_contours(guide, CONTOUR_SLOPE)
     calm = _guided(results, guide)
     y = calm + (DETAIL + (1 - DETAIL) * 0.6 * contours) * (results - calm)
     sharp = (CONTOUR * contours + FLAT) * (y - _blur(y, 1.2)) + WIDE * contours * (y - _blur(y, 3))
@@ -113,6 +113,11 @@ def clear(results: Tensor, photos: Tensor) -> Tensor:
     lines = (fine + coarse).clamp(-2.5, 2.5)
     lines = torch.where(lines > 0, LIGHT * lines, lines)
     return y + DRAWING * luma(y).std(dim=(1, 2, 3), keepdim=True) * lines
+
+
+def find_contours(guide: Tensor, slope: float) -> Tensor:
+    """Return where luminance `(N, 1, H, W)` has contours, from 0 to 1, reached at this slope."""
+    return (_blur(_slope(_blur(guide, 1.2)), 1.5) / slope).clamp(0, 1)
 
 
 def _local_contrast(guide: Tensor, sigma: float, noise: float) -> Tensor:

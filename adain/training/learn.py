@@ -28,7 +28,7 @@ from adain.network.losses import (
     wasserstein_loss,
 )
 from adain.network.moments import Moments, blend_moments, measure_moments
-from adain.network.pixel_losses import total_variation_loss
+from adain.network.pixel_losses import luma, total_variation_loss
 from adain.network.statistics import (
     FeatureStatistics,
     color_moments,
@@ -37,16 +37,23 @@ from adain.network.statistics import (
     recolor_as,
     style_vector,
 )
-from adain.quality.metrics import structural_similarity
+from adain.quality.metrics import WINDOW, similarity_map
 from adain.styles.adapter import PROJECTION_RANK, RANK, Adapter, decoder_digest
 from adain.styles.colors import ColorDistribution
 from adain.styles.statistics import EPS
+from adain.training.clarity import find_contours
 from adain.training.config import Learning
 
 LEARNING = Learning()
 
 STYLE_SHARES = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.2, "relu4_1": 1.5, "relu5_1": 1.0}
 """Weight of each layer in the style loss: strokes and shapes matter more than grain."""
+
+CONTOUR_SLOPE, CONTOUR_WIDTH = 0.03, 5
+"""Slope of a photo's luminance that is a contour, and its width in pixels."""
+
+MARGIN = WINDOW // 2
+"""Pixels of the border that structural similarity does not see."""
 
 WARM_UP, COOL_DOWN = 0.05, 0.4
 """Shares of the steps in which the learning rate rises, and falls."""
@@ -338,6 +345,7 @@ def _losses(
             maps = normalization_maps(features, target.style, max_gain=decoder.max_gain)
             content = encoder.embed(encoder(photos, ("relu4_1",)))["relu4_1"]
             modulation = decoder.maps(style_vector(target.style))
+            plain = decoder(features, maps, modulation)
         result = functional_call(decoder, dict(weights), (features, maps, modulation))
     result = result.float()
     with torch.autocast(photos.device.type, torch.bfloat16, enabled=mixed):
@@ -356,7 +364,7 @@ def _losses(
             for layer, distribution in target.distributions.items()
         )
         / len(target.distributions),
-        "structure": 1 - structural_similarity(result, photos).mean(),
+        "contours": contour_loss(result, plain.float(), photos),
         "tv": total_variation_loss(result, guide=photos),
     }
     loss = total(
@@ -366,6 +374,23 @@ def _losses(
         for name, value in terms.items()
     )
     return {"loss": loss, **terms}
+
+
+def contour_loss(result: Tensor, plain: Tensor, photos: Tensor) -> Tensor:
+    """Return how far a result is from the plain pass at the contours of the photo, in [0, 2].
+
+    What is painted stays clear there; anywhere else strokes are free. Structural dissimilarity.
+
+    Args:
+        result: Shape `(N, 3, H, W)`, RGB in [0, 1]; and so are the others.
+        plain: What the base makes of the photos.
+        photos: They say where contours are.
+    """
+    with torch.no_grad():
+        contours = find_contours(luma(photos), CONTOUR_SLOPE)
+        near = F.max_pool2d(contours, CONTOUR_WIDTH, 1, CONTOUR_WIDTH // 2)
+        share = near[:, 0, MARGIN:-MARGIN, MARGIN:-MARGIN]
+    return (share * (1 - similarity_map(result, plain))).sum() / share.sum().clamp_min(1)
 
 
 def _style_term(values: Tensor, target: FeatureStatistics) -> Tensor:

@@ -14,7 +14,7 @@ from adain.network.loading import Network, load_network
 from adain.styles.adapter import Adapter
 from adain.training import learn as learning
 from adain.training.config import Learning
-from adain.training.learn import Step, learn, learn_target
+from adain.training.learn import Step, contour_loss, learn, learn_target
 
 CONFIG = Learning(steps=12, batch_size=2, crop=64)
 
@@ -65,6 +65,18 @@ def test_what_is_learnt_paints_nearer_to_the_painting(network: Network, model: M
     assert adapter.base == model.base and adapter.facts["steps"] == 30
     assert len(adapter.to_bytes()) <= 64_000
     assert adapter.merged(model.weights.decoder).keys() == model.weights.decoder.keys()
+
+
+def test_contours_stay_those_of_the_plain_pass_and_flats_are_free() -> None:
+    photo = torch.full((1, 3, 64, 64), 0.2)
+    photo[..., 32:] = 0.8
+    noise = 0.2 * torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    far, near = noise.clone(), noise.clone()
+    far[..., 20:44] = near[..., :20] = near[..., 44:] = 0
+    plain = 1 - photo  # Other colours than the photo's have the same contours.
+    assert contour_loss(plain, plain, photo) < 1e-6
+    assert contour_loss(plain + far, plain, photo) < 0.1 * contour_loss(plain + near, plain, photo)
+    assert contour_loss(noise, plain[..., :1].expand(1, 3, 64, 64), torch.zeros(1, 3, 64, 64)) == 0
 
 
 def test_the_same_seed_learns_the_same(network: Network) -> None:
