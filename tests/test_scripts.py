@@ -534,6 +534,10 @@ def test_the_evaluation_takes_other_programs(
         evaluate(evaluation, tmp_path / "x", "--data", data, *model_options, "--peer", failing)
 
 
+def pairs_of(key: dict[str, dict[str, dict[str, str]]]) -> set[str]:
+    return {facts["pair"] for facts in key["viewer-1"].values()}
+
+
 def test_a_blind_trial_counts_what_the_viewers_preferred(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -569,6 +573,19 @@ def test_a_blind_trial_counts_what_the_viewers_preferred(
     assert "the photo itself preferred in 1 of 1" in score
     assert "in 38 of 40 choices (95%, interval 76% to 99%, by pair: proven)" in score
     assert f"MicroAST preferred by all in pairs {worst}" in score
+    figures = ["pair,photo,painting,row,milliseconds,style_loss,ssim"]
+    for pair in range(24):  # What was chosen is always the sharper one, and half the time nearer.
+        far = (pair + 1) % 2 + 1
+        for row, loss, ssim in (("ours-alpha-1", far, 0.2), ("MicroAST", 1.5, 0.4)):
+            figures.append(f"{pair},a.jpg,b.jpg,{row},9,{loss},{ssim}")
+    (tmp_path / "evaluation.csv").write_text("\n".join(figures) + "\n")
+    script.main([str(tmp_path), "--score", "--keep", str(tmp_path / "kept.csv")])
+    score = capsys.readouterr().out
+    assert "ssim: 95% (76% to 99%); ours-alpha-1 has the lower one in 100%" in score
+    nearer = sum(int(each) % 2 == (each != worst) for each in pairs_of(key))
+    assert f"style_loss: {nearer / 20:.0%} (" in score
+    kept = (tmp_path / "kept.csv").read_text().splitlines()
+    assert len(kept) == 41 and kept[1].startswith("a.jpg,b.jpg,")
     with pytest.raises(SystemExit, match="holds a trial"):
         script.main([str(tmp_path)])
     with pytest.raises(SystemExit, match="run evaluate --full"):
