@@ -127,7 +127,7 @@ def batch(
     """Repaint a folder of photos.
 
     Prints the paths of the results that are new. A run that was stopped goes on where it was,
-    and two runs on one folder share the work.
+    and two runs on one folder share the work; for that a journal, adain-batch.jsonl, lies there.
     """
     if not style and not styles_from:
         refuse_no_style(ctx)
