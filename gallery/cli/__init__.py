@@ -49,7 +49,7 @@ HELP = f"""Repaint photos in the style of any painting.
 
 \b
   adain photo.jpg                                  paint it like {DEFAULT_STYLE}
-  adain stylize photo.jpg --style 'starry night'   choose the painting
+  adain stylize photo.jpg --style 'great wave'     choose the painting
   adain serve                                      do it on a page in the browser
 """
 

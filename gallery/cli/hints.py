@@ -10,10 +10,10 @@ import typer
 
 from gallery.cli.streams import complain
 
-DEFAULT_STYLE = "irises"
-"""A painting whose strokes and colours are seen on any photo."""
+DEFAULT_STYLE = "starry-night"
+"""A painting whose strokes are seen on any photo; viewers prefer what was learnt of it."""
 
-EXAMPLE_STYLES = ("irises", "'starry night'", "the-great-wave")
+EXAMPLE_STYLES = ("starry-night", "the-great-wave", "'the scream'")
 """Of those that were learnt: they show at once what it can do."""
 
 MANY_STYLES = ("stylize", "batch", "sheet")
