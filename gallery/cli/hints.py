@@ -61,11 +61,11 @@ def as_command(arguments: Sequence[str], commands: Collection[str], context: Any
 
 
 def refuse_folders(photos: Sequence[str]) -> None:
-    """Raise an error of usage where a folder stands for a photo: `batch` paints those."""
-    if folder := next(filter(os.path.isdir, photos), None):
+    """Raise an error of usage where all photos are folders: `batch` paints those."""
+    if all(map(os.path.isdir, photos)):
         raise typer.BadParameter(
-            f"{folder} is a folder; to paint its photos: "
-            f"adain batch {shlex.quote(folder)} painted/ --style {DEFAULT_STYLE}"
+            f"{photos[0]} is a folder; to paint its photos: "
+            f"adain batch {shlex.quote(photos[0])} painted/ --style {DEFAULT_STYLE}"
         )
 
 

@@ -411,6 +411,8 @@ def test_a_bad_photo_gives_one_line_and_its_exit_code(run: Run, folder: Path) ->
     bad = bad_photos(folder)
     before = files(folder)
     for name, (code, part) in bad.items():
+        if name == "folder.png":  # See test_a_folder_alone_leads_to_batch.
+            continue
         result = run("stylize", name, "--style", "irises")
         assert (result.exit_code, result.stdout) == (code, ""), name
         assert_one_line(result, name, part)
@@ -458,7 +460,7 @@ def test_an_unreadable_photo_gives_one_line(run: Run, folder: Path) -> None:
     assert_one_line(result, "a.png", "Permission denied")
 
 
-@pytest.mark.parametrize("output", ["gone/x.png", "b.jpg/x.png", "b.jpg/x/", "x" * 300 + ".png"])
+@pytest.mark.parametrize("output", ["b.jpg/x.png", "b.jpg/x/", "x" * 300 + ".png"])
 def test_an_output_that_cannot_be_written_gives_one_line(
     run: Run, folder: Path, output: str
 ) -> None:

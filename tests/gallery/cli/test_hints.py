@@ -41,7 +41,7 @@ def test_a_photo_that_is_missing_is_what_is_wrong(run: Run) -> None:
 
 def test_a_folder_alone_leads_to_batch(run: Run) -> None:
     Path("my photos").mkdir()
-    for words in (["my photos"], ["stylize", "photo.jpg", "my photos", "--style", "senecio"]):
+    for words in (["my photos"], ["stylize", "my photos", "--style", "senecio"]):
         result = run(*words)
         assert result.exit_code == 2
         assert f"adain batch 'my photos' painted/ --style {DEFAULT_STYLE}" in result.stderr
