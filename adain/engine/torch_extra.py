@@ -2,6 +2,9 @@
 
 from adain.errors import TorchMissing
 
+INSTALL = "pip install 'adain[torch]', in a clone '.[torch]'"
+"""The command that brings it."""
+
 
 def require_torch(what: str) -> None:
     """Make sure that torch can be imported.
@@ -15,5 +18,4 @@ def require_torch(what: str) -> None:
     try:
         import torch  # noqa: F401
     except ImportError as error:
-        command = "pip install 'adain[torch]', in a clone '.[torch]'"
-        raise TorchMissing(f"{what} needs PyTorch; run: {command}") from error
+        raise TorchMissing(f"{what} needs PyTorch; run: {INSTALL}") from error

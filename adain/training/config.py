@@ -121,7 +121,7 @@ class Learning:
         style_weight: Distance of channel statistics to the painting's, embedded.
         covariance_weight: Distance of all features together to the painting's.
         contours_weight: Structural dissimilarity to the plain pass at the contours of the photo;
-            without it subjects melt, and viewers preferred the plain pass.
+            without it subjects melt.
         tv_weight: Total variation where the photo is flat.
     """
 

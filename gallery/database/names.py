@@ -5,6 +5,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -191,11 +192,10 @@ def _readings(session: Session, words: Sequence[str]) -> dict[str, dict[str, flo
     """Return what each word may mean, with the evidence: itself, one that it nearly is, or two."""
     known: dict[str, str] = {}
     for row in _likely(session, words):
-        before = ""
-        for word in slugify(f"{row.title} {row.artist.name if row.artist else ''}").split("-"):
-            known[word] = word
-            known.setdefault(before + word, f"{before} {word}")  # As in "vangogh".
-            before = word
+        found = row.words.split()
+        known |= zip(found, found, strict=True)
+        for first, second in pairwise(found):  # As in "vangogh".
+            known.setdefault(first + second, f"{first} {second}")
     return {
         word: {known[close]: MISSPELT for close in _close(word, known)} | {word: 1.0}
         for word in words
@@ -245,7 +245,7 @@ def _artists_with(session: Session, readings: Mapping[str, Mapping[str, float]])
     for meanings in readings.values():
         for meant, share in meanings.items():
             for word in meant.split():
-                if len(of_word[word]) == 1:
+                if len(word) > 1 and len(of_word[word]) == 1:  # Initials name nobody.
                     told[min(of_word[word])] += share / len(readings)
     return [f"'artist:{slug}'" for slug, share in told.items() if share >= NAMED][:SUGGESTED]
 

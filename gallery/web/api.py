@@ -21,10 +21,10 @@ from adain.imaging.writing import encode_image
 from gallery.database.paintings import Painting
 from gallery.database.queries import Group
 from gallery.use_cases.device import paints_on_devices
-from gallery.use_cases.palettes import stored_palette
+from gallery.use_cases.palettes import palette
 from gallery.use_cases.previews import example_file, kept_preview, preview_file, render_preview
 from gallery.use_cases.references import MAX_STYLES
-from gallery.use_cases.styles import ResolvedStyle, stored_style
+from gallery.use_cases.styles import ResolvedStyle, stored_style, unpack_vectors
 from gallery.web.documents import (
     ROOT,
     FilmLimits,
@@ -181,8 +181,7 @@ def _add_paintings(api: APIRouter, state: AppState) -> None:
         def query() -> PaintingDocument:
             found = gallery.find(slug)
             learnt = found.id in gallery.learnt(state.model.base)
-            colors = stored_palette(state.model, gallery, found)
-            return painting_document(found, learnt, colors=colors)
+            return painting_document(found, learnt, colors=_palette(state, found))
 
         return _cached(request, await state.read(query))
 
@@ -209,6 +208,12 @@ def _add_paintings(api: APIRouter, state: AppState) -> None:
             return PaintingsDocument(next=None, paintings=documents)
 
         return _cached(request, await state.read(query))
+
+
+def _palette(state: AppState, painting: Painting) -> list[str]:
+    """Return colours of a painting for a page; none where they were not measured."""
+    vector = state.gallery.vector(painting, state.model.fingerprint)
+    return [] if vector is None else palette(unpack_vectors(state.model, vector).colors)
 
 
 def _add_groups(api: APIRouter, state: AppState) -> None:

@@ -13,7 +13,8 @@ from gallery.database.paintings import MAX_TEXT, MAX_YEAR, Painting, read_facts
 from gallery.database.queries import Vector
 from gallery.errors import ManifestError
 from gallery.ingest.hashes import perceptual_hash, pixel_digest
-from gallery.use_cases.palettes import stored_palette
+from gallery.use_cases.palettes import palette
+from gallery.use_cases.styles import unpack_vectors
 from gallery.web.documents import ROOT, PaintingDocument, Slug, painting_document
 from gallery.web.parameters import NAME
 from gallery.web.problems import Problem, documented
@@ -64,7 +65,7 @@ def create_paintings_api(state: AppState) -> APIRouter:
         measured, vector = await state.run(request, partial(measure, painting, upload.photo))
         store = partial(gallery.add, [measured], vector, model.fingerprint)
         ((stored, new),) = await state.read(store)
-        colors = await state.read(partial(stored_palette, model, gallery, stored))
+        colors = palette(unpack_vectors(model, vector).colors)
         document = painting_document(stored, colors=colors)
         headers = {"Location": f"{ROOT}/paintings/{document.id}", "Cache-Control": "no-store"}
         text = document.model_dump_json()
