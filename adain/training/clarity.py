@@ -67,11 +67,13 @@ class ClarityTraining(DecoderTraining):
             features = self.encoder(self._recolor(photos, paintings), STYLE_LAYERS)
             wanted = clear(self._decode(features, style, self.before).float(), photos)
         result = self._decode(features, style).float()
-        losses = {
-            "pixels": F.l1_loss(result, wanted),
-            "slopes": total(F.l1_loss(result.diff(dim=d), wanted.diff(dim=d)) for d in (2, 3)),
-        }
-        return {"loss": total(losses.values()), **losses}
+        return {"loss": pixel_loss(result, wanted)}
+
+
+def pixel_loss(images: Tensor, wanted: Tensor) -> Tensor:
+    """Return how far pictures `(N, 3, H, W)` are from others, in colours and in slopes."""
+    slopes = total(F.l1_loss(images.diff(dim=d), wanted.diff(dim=d)) for d in (2, 3))
+    return F.l1_loss(images, wanted) + slopes
 
 
 @torch.no_grad()
@@ -107,7 +109,7 @@ def clear(results: Tensor, photos: Tensor) -> Tensor:
     contours = find_contours(guide, CONTOUR_SLOPE)
     calm = _guided(results, guide)
     y = calm + (DETAIL + (1 - DETAIL) * 0.6 * contours) * (results - calm)
-    sharp = (CONTOUR * contours + FLAT) * (y - _blur(y, 1.2)) + WIDE * contours * (y - _blur(y, 3))
+    sharp = (CONTOUR * contours + FLAT) * (y - blur(y, 1.2)) + WIDE * contours * (y - blur(y, 3))
     y = y + sharp
     fine, coarse = (_local_contrast(guide, *each) for each in DRAWN)
     lines = (fine + coarse).clamp(-2.5, 2.5)
@@ -117,13 +119,13 @@ def clear(results: Tensor, photos: Tensor) -> Tensor:
 
 def find_contours(guide: Tensor, slope: float) -> Tensor:
     """Return where luminance `(N, 1, H, W)` has contours, from 0 to 1, reached at this slope."""
-    return (_blur(_slope(_blur(guide, 1.2)), 1.5) / slope).clamp(0, 1)
+    return (blur(_slope(blur(guide, 1.2)), 1.5) / slope).clamp(0, 1)
 
 
 def _local_contrast(guide: Tensor, sigma: float, noise: float) -> Tensor:
     """Return how far each position is from its surroundings, by what is usual around it."""
-    away = guide - _blur(guide, sigma)
-    return away / (_blur(away.square(), 2 * sigma).sqrt() + noise)
+    away = guide - blur(guide, sigma)
+    return away / (blur(away.square(), 2 * sigma).sqrt() + noise)
 
 
 def _guided(image: Tensor, guide: Tensor) -> Tensor:
@@ -146,7 +148,8 @@ def _slope(image: Tensor) -> Tensor:
     return (across.square() + down.square()).sqrt()
 
 
-def _blur(image: Tensor, sigma: float) -> Tensor:
+def blur(image: Tensor, sigma: float) -> Tensor:
+    """Return pictures `(N, C, H, W)` blurred by a Gaussian of `sigma` pixels."""
     radius, channels = int(3 * sigma + 0.5), image.shape[1]
     offsets = torch.arange(-radius, radius + 1, device=image.device)
     window = torch.exp(-offsets.square() / (2 * sigma**2))

@@ -125,7 +125,7 @@ class Learning:
         tv_weight: Total variation where the photo is flat.
     """
 
-    steps: int = setting(120, "Most steps; about one a second on two cores.", 1, high=100_000)
+    steps: int = setting(150, "Most steps; about one a second on two cores.", 1, high=100_000)
     seconds: float | None = None
     strength: float = setting(1.0, "How far to go towards the painting.", 0.1, high=10)
     stroke: float = setting(1.0, "Size of the strokes to learn: 2 doubles it.", 0.25, high=4)

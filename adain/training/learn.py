@@ -41,7 +41,7 @@ from adain.quality.metrics import WINDOW, similarity_map
 from adain.styles.adapter import PROJECTION_RANK, RANK, Adapter, decoder_digest
 from adain.styles.colors import ColorDistribution
 from adain.styles.statistics import EPS
-from adain.training.clarity import find_contours
+from adain.training.clarity import blur, find_contours, pixel_loss
 from adain.training.config import Learning
 
 LEARNING = Learning()
@@ -55,8 +55,17 @@ CONTOUR_SLOPE, CONTOUR_WIDTH = 0.03, 5
 MARGIN = WINDOW // 2
 """Pixels of the border that structural similarity does not see."""
 
+PAINTING = 0.7
+"""Share of the steps that go towards the painting; the others make fine detail clear again."""
+
 WARM_UP, COOL_DOWN = 0.05, 0.4
-"""Shares of the steps in which the learning rate rises, and falls."""
+"""Shares of the steps of each part in which the learning rate rises, and falls."""
+
+FALLING = PAINTING * (1 - COOL_DOWN)
+"""Share of the steps from which the rate falls first."""
+
+DETAIL = 1.5
+"""Standard deviation in pixels of the blur that fine detail does not pass."""
 
 FIRST_CHECKPOINT, CHECKPOINT_EVERY = 5, 20
 """Steps, about as many seconds."""
@@ -215,6 +224,9 @@ def learn(
 ) -> Adapter:
     """Fine-tune a decoder for a painting.
 
+    Losses on features teach strokes and colours, but leave a mesh of single pixels and weak
+    contours; so the last steps teach it to paint the fine detail of the plain pass in them.
+
     Args:
         encoder: Frozen, with heads for losses.
         decoder: Frozen; its weights are the base.
@@ -245,6 +257,7 @@ def learn(
     optimizer = torch.optim.Adam(low_rank.parameters(), config.learning_rate, betas=(0.9, 0.99))
     schedule = _Schedule(config)
     done, before, losses = _so_far(start)
+    painted: dict[str, Tensor] | None = None
     ended = ""
 
     def learnt() -> Adapter:
@@ -253,9 +266,14 @@ def learn(
         return Adapter(digest, low_rank.to_arrays(), facts)
 
     while (share := schedule.share(done)) < 1:
-        optimizer.param_groups[0]["lr"] = config.learning_rate * _rate(share)
+        part = share / PAINTING if share < PAINTING else (share - PAINTING) / (1 - PAINTING)
+        optimizer.param_groups[0]["lr"] = config.learning_rate * _rate(part)
         weights = low_rank.merged(base)
-        terms = _losses(encoder, decoder, weights, target, photos(done), config, mixed)
+        if share < PAINTING:
+            terms = _losses(encoder, decoder, weights, target, photos(done), config, mixed)
+        else:
+            painted = painted or {name: value.detach() for name, value in weights.items()}
+            terms = _detail(encoder, decoder, weights, painted, target, photos(done), mixed)
         optimizer.zero_grad()
         terms["loss"].backward()
         norm = nn.utils.clip_grad_norm_(low_rank.parameters(), config.gradient_clip)
@@ -263,9 +281,12 @@ def learn(
             ended = "not finite"  # What was learnt before is good.
             break
         optimizer.step()
-        losses = {name: float(value.detach()) for name, value in terms.items()}
         done += 1
-        schedule.watch(done, losses["loss"])
+        if painted is None:
+            losses = {name: float(value.detach()) for name, value in terms.items()}
+            schedule.watch(done, losses["loss"])
+        else:
+            losses["detail"] = float(terms["loss"].detach())
         on_step(Step(done, min(1.0, schedule.share(done)), losses))
         if done % CHECKPOINT_EVERY == FIRST_CHECKPOINT:
             on_checkpoint(learnt())
@@ -308,8 +329,8 @@ class _Schedule:
         self._loss = loss if math.isnan(self._loss) else 0.95 * self._loss + 0.05 * loss
         if self._loss < 0.998 * self._best:
             self._best, self._best_step = self._loss, done
-        elif done - self._best_step > PATIENCE and self.share(done) < 1 - COOL_DOWN:
-            self._steps = round(done / (1 - COOL_DOWN))
+        elif done - self._best_step > PATIENCE and self.share(done) < FALLING:
+            self._steps = round(done / FALLING)
             self.is_settled = True
 
 
@@ -319,7 +340,7 @@ def decoder_arrays(decoder: Decoder) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def _rate(share: float) -> float:
-    """Return the part of the peak learning rate at a share of the run."""
+    """Return the part of the peak learning rate at a share of a part of the run."""
     if share < WARM_UP:
         return (share + 0.01) / (WARM_UP + 0.01)
     if share < 1 - COOL_DOWN:
@@ -338,15 +359,12 @@ def _losses(
 ) -> dict[str, Tensor]:
     """Return the terms of the loss of crops, and their weighted sum."""
     photos = photos.contiguous(memory_format=torch.channels_last)
-    recolored = recolor_as(photos, target.colors)
     with torch.autocast(photos.device.type, torch.bfloat16, enabled=mixed):
         with torch.no_grad():
-            features = encoder(recolored, STYLE_LAYERS)
-            maps = normalization_maps(features, target.style, max_gain=decoder.max_gain)
+            seen = _seen(encoder, decoder, target, photos)
             content = encoder.embed(encoder(photos, ("relu4_1",)))["relu4_1"]
-            modulation = decoder.maps(style_vector(target.style))
-            plain = decoder(features, maps, modulation)
-        result = functional_call(decoder, dict(weights), (features, maps, modulation))
+            plain = decoder(*seen)
+        result = functional_call(decoder, dict(weights), seen)
     result = result.float()
     with torch.autocast(photos.device.type, torch.bfloat16, enabled=mixed):
         painted = encoder(result, LOSS_LAYERS)
@@ -374,6 +392,34 @@ def _losses(
         for name, value in terms.items()
     )
     return {"loss": loss, **terms}
+
+
+def _seen(encoder: Encoder, decoder: Decoder, target: Target, photos: Tensor) -> tuple[Any, ...]:
+    """Return what the decoder gets of photos in a style: features, maps and modulation."""
+    features = encoder(recolor_as(photos, target.colors), STYLE_LAYERS)
+    maps = normalization_maps(features, target.style, max_gain=decoder.max_gain)
+    return features, maps, decoder.maps(style_vector(target.style))
+
+
+def _detail(
+    encoder: Encoder,
+    decoder: Decoder,
+    weights: Mapping[str, Tensor],
+    painted: Mapping[str, Tensor],
+    target: Target,
+    photos: Tensor,
+    mixed: bool,
+) -> dict[str, Tensor]:
+    """Return how far crops are from those by `painted` with the fine detail of the plain pass."""
+    photos = photos.contiguous(memory_format=torch.channels_last)
+    with torch.autocast(photos.device.type, torch.bfloat16, enabled=mixed):
+        with torch.no_grad():
+            seen = _seen(encoder, decoder, target, photos)
+            plain = decoder(*seen).float()
+            before = functional_call(decoder, dict(painted), seen).float()
+        result = functional_call(decoder, dict(weights), seen).float()
+    wanted = plain + blur(before - plain, DETAIL)
+    return {"loss": pixel_loss(result, wanted)}
 
 
 def contour_loss(result: Tensor, plain: Tensor, photos: Tensor) -> Tensor:

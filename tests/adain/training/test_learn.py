@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
+import adain
 from adain.engine.loading import load_model
 from adain.engine.model import Model
 from adain.errors import WeightsError
+from adain.imaging.filters import gaussian_blur
 from adain.network.loading import Network, load_network
 from adain.styles.adapter import Adapter
 from adain.training import learn as learning
@@ -77,6 +79,26 @@ def test_contours_stay_those_of_the_plain_pass_and_flats_are_free() -> None:
     assert contour_loss(plain, plain, photo) < 1e-6
     assert contour_loss(plain + far, plain, photo) < 0.1 * contour_loss(plain + near, plain, photo)
     assert contour_loss(noise, plain[..., :1].expand(1, 3, 64, 64), torch.zeros(1, 3, 64, 64)) == 0
+
+
+def test_fine_detail_is_that_of_the_plain_pass(
+    network: Network, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo, painting = photos(0)[0].permute(1, 2, 0).numpy(), stripes()[0].permute(1, 2, 0).numpy()
+    style = adain.measure_style(painting, model=model)
+    plain = adain.stylize(photo, style, model=model).pixels
+
+    def away(adapter: Adapter) -> tuple[float, float]:
+        """Return how far the result is from the plain pass in fine detail, and in the rest."""
+        result = adain.stylize(photo, replace(style, adapters=(adapter,)), model=model).pixels
+        coarse = gaussian_blur(result - plain, learning.DETAIL)
+        return float(abs(result - plain - coarse).mean()), float(abs(coarse).mean())
+
+    config = replace(CONFIG, steps=60)
+    fine, coarse = away(teach(network, config)[0])
+    monkeypatch.setattr(learning, "PAINTING", 1.0)
+    meshed, painted = away(teach(network, config)[0])
+    assert fine < 0.9 * meshed and coarse > 0.7 * painted
 
 
 def test_the_same_seed_learns_the_same(network: Network) -> None:
