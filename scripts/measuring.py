@@ -50,7 +50,8 @@ def no_gallery() -> Iterator[dict[str, str]]:
     """Give the environment of someone who has only the starter gallery."""
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"XDG_DATA_HOME": folder}
-        environment.pop("ADAIN_DATABASE", None)
+        for name in ("ADAIN_DATABASE", "PYTHONDONTWRITEBYTECODE"):  # Users have compiled modules.
+            environment.pop(name, None)
         yield environment
 
 

@@ -13,7 +13,7 @@ from gallery.cli.streams import complain
 DEFAULT_STYLE = "starry-night"
 """A painting whose strokes are seen on any photo; viewers prefer what was learnt of it."""
 
-EXAMPLE_STYLES = ("starry-night", "the-great-wave", "'the scream'")
+EXAMPLE_STYLES = ("starry-night", "sunflowers", "'the scream'")
 """Of those that were learnt: they show at once what it can do."""
 
 MANY_STYLES = ("stylize", "batch", "sheet")
