@@ -64,7 +64,7 @@ WARM_UP, COOL_DOWN = 0.05, 0.4
 FALLING = PAINTING * (1 - COOL_DOWN)
 """Share of the steps from which the rate falls first."""
 
-DETAIL = 1.5
+DETAIL = 0.8
 """Standard deviation in pixels of the blur that fine detail does not pass."""
 
 FIRST_CHECKPOINT, CHECKPOINT_EVERY = 5, 20

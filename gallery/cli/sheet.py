@@ -9,7 +9,7 @@ import typer
 from adain.errors import ImageExistsError
 from gallery.cli import options
 from gallery.cli.exits import usage
-from gallery.cli.streams import complain, emit, progress
+from gallery.cli.streams import emit, progress
 from gallery.config import StylizeConfig, database_url
 from gallery.errors import StyleNotFound
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gallery.database.paintings import Painting
 
 FEW = 24
-"""Paintings on a sheet where none was learnt; a gallery begins with those that all know."""
+"""Paintings on a sheet beside what was learnt; a gallery begins with those that all know."""
 
 EXAMPLES = """\b
 Examples:
@@ -36,7 +36,7 @@ def sheet(
             metavar="STYLE",
             help="A picture, a folder of them or a painting; artist:NAME and style:NAME: each "
             "painting of them. "
-            "By default all that were learnt.",
+            "By default all that were learnt, and the first of the gallery.",
         ),
     ] = None,
     search: Annotated[
@@ -89,11 +89,8 @@ def sheet(
     if search:  # Behind those that were named, where not all have room.
         paintings += gallery.page(search, limit=limit)
     elif not style:
-        paintings = gallery.page(limit=limit, learnt_for=network.base)
-        if not paintings:
-            paintings = gallery.page(limit=min(limit, FEW))
-            if not quiet:
-                complain("nothing was learnt for this model; these are the first of the gallery")
+        learnt = gallery.page(limit=limit, learnt_for=network.base)
+        paintings = learnt + gallery.page(limit=FEW)
     if not paintings and not others:
         raise StyleNotFound(f"no painting has the words {search!r}; 'adain gallery list' names all")
     paintings = list({each.id: each for each in paintings}.values())[: max(0, limit - len(others))]

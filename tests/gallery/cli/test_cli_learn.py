@@ -229,6 +229,9 @@ def test_a_sheet_shows_a_photo_in_the_styles_that_were_learnt(
     few = ["--style", painting, "--search", "starry", "--limit", 2, "-o", sheet, "--overwrite"]
     drawn = run("sheet", photo, *few, "--json")
     assert json.loads(drawn.stdout)["styles"] == ["starry-night", "mosaic"]
+    few = ["--limit", 8, "-o", sheet, "--overwrite", "--json"]
+    first = json.loads(run("sheet", photo, *few).stdout)["styles"]
+    assert len({*first}) == 8 and {"starry-night", "the-scream"} < {*first}
     none = run("sheet", photo, "--search", "xyzzy", "-o", tmp_path / "none.png")
     assert none.exit_code == 5 and "xyzzy" in none.stderr
     again = run("sheet", photo, "--style", "irises", "-o", sheet)
