@@ -112,6 +112,8 @@ class Learning:
         seconds: The run ends after so many, its rate having fallen by then; None for no limit.
         strength: Factor of what pulls towards the painting.
         stroke: Size at which the painting is shown: 2 teaches strokes twice as large.
+        detail: Standard deviation in pixels of a blur; what it does not pass is painted as in the
+            plain pass.
         seed: Decides the first differences and every crop.
         batch_size: Crops of photos in a step.
         crop: Side of a crop in pixels.
@@ -129,6 +131,9 @@ class Learning:
     seconds: float | None = None
     strength: float = setting(1.0, "How far to go towards the painting.", 0.1, high=10)
     stroke: float = setting(1.0, "Size of the strokes to learn: 2 doubles it.", 0.25, high=4)
+    detail: float = setting(
+        1.5, "Pixels; finer detail is that of the plain pass. 0.8 keeps thin strokes.", 0.3, high=8
+    )
     seed: int = setting(0, "Decides the first differences and every crop.")
     batch_size: int = 4
     crop: int = 256

@@ -64,9 +64,6 @@ WARM_UP, COOL_DOWN = 0.05, 0.4
 FALLING = PAINTING * (1 - COOL_DOWN)
 """Share of the steps from which the rate falls first."""
 
-DETAIL = 0.8
-"""Standard deviation in pixels of the blur that fine detail does not pass."""
-
 FIRST_CHECKPOINT, CHECKPOINT_EVERY = 5, 20
 """Steps, about as many seconds."""
 
@@ -273,7 +270,7 @@ def learn(
             terms = _losses(encoder, decoder, weights, target, photos(done), config, mixed)
         else:
             painted = painted or {name: value.detach() for name, value in weights.items()}
-            terms = _detail(encoder, decoder, weights, painted, target, photos(done), mixed)
+            terms = _detail(encoder, decoder, weights, painted, target, photos(done), config, mixed)
         optimizer.zero_grad()
         terms["loss"].backward()
         norm = nn.utils.clip_grad_norm_(low_rank.parameters(), config.gradient_clip)
@@ -408,6 +405,7 @@ def _detail(
     painted: Mapping[str, Tensor],
     target: Target,
     photos: Tensor,
+    config: Learning,
     mixed: bool,
 ) -> dict[str, Tensor]:
     """Return how far crops are from those by `painted` with the fine detail of the plain pass."""
@@ -418,7 +416,7 @@ def _detail(
             plain = decoder(*seen).float()
             before = functional_call(decoder, dict(painted), seen).float()
         result = functional_call(decoder, dict(weights), seen).float()
-    wanted = plain + blur(before - plain, DETAIL)
+    wanted = plain + blur(before - plain, config.detail)
     return {"loss": pixel_loss(result, wanted)}
 
 

@@ -91,7 +91,7 @@ def test_fine_detail_is_that_of_the_plain_pass(
     def away(adapter: Adapter) -> tuple[float, float]:
         """Return how far the result is from the plain pass in fine detail, and in the rest."""
         result = adain.stylize(photo, replace(style, adapters=(adapter,)), model=model).pixels
-        coarse = gaussian_blur(result - plain, learning.DETAIL)
+        coarse = gaussian_blur(result - plain, CONFIG.detail)
         return float(abs(result - plain - coarse).mean()), float(abs(coarse).mean())
 
     config = replace(CONFIG, steps=60)
