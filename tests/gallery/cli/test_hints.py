@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from gallery.cli import COMMANDS, SECTIONS, app
 from gallery.cli.hints import DEFAULT_STYLE, EXAMPLE_STYLES, MEANT
 from gallery.cli.options import parse_alpha
-from gallery.database.gallery import Gallery, shipped_adapters, starter_gallery
+from gallery.database.gallery import shipped_adapters, starter_gallery
 
 Run = Callable[..., Result]
 
@@ -165,19 +165,3 @@ def test_open_shows_the_result(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
     without = run("photo.jpg", "--open", "-o", "other.jpg", "-q")
     assert (without.exit_code, without.stdout) == (0, "other.jpg\n")
     assert without.stderr == "adain: other.jpg: nothing here shows pictures; open it yourself\n"
-
-
-def test_a_sheet_where_nothing_was_learnt_shows_the_first_of_the_gallery(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page = Gallery.page
-    monkeypatch.setattr(
-        Gallery,
-        "page",
-        lambda self, *words, learnt_for=None, **options: (
-            [] if learnt_for else page(self, *words, **options)
-        ),
-    )
-    result = run("sheet", "photo.jpg", "--limit", "2", "--json")
-    assert result.exit_code == 0 and "nothing was learnt" in result.stderr
-    assert '"styles": ["starry-night", "the-scream"]' in result.stdout
