@@ -53,10 +53,9 @@ class OnnxEngine:
         self._decoder_stages = decoder_stages(weights.table)
         self._sessions: dict[str, Future[Any]] = {}
         self._lock = Lock()
-        # While the first picture is decoded.
         if base is None:
+            # While the first picture is decoded.
             self._make_sessions(f"encode{stage.depth}" for stage in self._encoder_stages)
-        self._make_sessions(f"decode{stage.depth}" for stage in self._decoder_stages)
 
     @staticmethod
     def runs(weights: ModelWeights) -> bool:

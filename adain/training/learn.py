@@ -263,14 +263,14 @@ def learn(
         return Adapter(digest, low_rank.to_arrays(), facts)
 
     while (share := schedule.share(done)) < 1:
-        part = share / PAINTING if share < PAINTING else (share - PAINTING) / (1 - PAINTING)
-        optimizer.param_groups[0]["lr"] = config.learning_rate * _rate(part)
+        optimizer.param_groups[0]["lr"] = config.learning_rate * _rate(share)
         weights = low_rank.merged(base)
+        crops = _Crops.of(encoder, decoder, target, photos(done), mixed)
         if share < PAINTING:
-            terms = _losses(encoder, decoder, weights, target, photos(done), config, mixed)
+            terms = _losses(encoder, crops, weights, target, config)
         else:
             painted = painted or {name: value.detach() for name, value in weights.items()}
-            terms = _detail(encoder, decoder, weights, painted, target, photos(done), config, mixed)
+            terms = {"loss": _detail_loss(crops, weights, painted, config.detail)}
         optimizer.zero_grad()
         terms["loss"].backward()
         norm = nn.utils.clip_grad_norm_(low_rank.parameters(), config.gradient_clip)
@@ -283,7 +283,7 @@ def learn(
             losses = {name: float(value.detach()) for name, value in terms.items()}
             schedule.watch(done, losses["loss"])
         else:
-            losses["detail"] = float(terms["loss"].detach())
+            losses = {**losses, "detail": float(terms["loss"].detach())}
         on_step(Step(done, min(1.0, schedule.share(done)), losses))
         if done % CHECKPOINT_EVERY == FIRST_CHECKPOINT:
             on_checkpoint(learnt())
@@ -337,33 +337,65 @@ def decoder_arrays(decoder: Decoder) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def _rate(share: float) -> float:
-    """Return the part of the peak learning rate at a share of a part of the run."""
-    if share < WARM_UP:
-        return (share + 0.01) / (WARM_UP + 0.01)
-    if share < 1 - COOL_DOWN:
+    """Return the part of the peak learning rate at a share of the run: it peaks in each part."""
+    within = share / PAINTING if share < PAINTING else (share - PAINTING) / (1 - PAINTING)
+    if within < WARM_UP:
+        return (within + 0.01) / (WARM_UP + 0.01)
+    if within < 1 - COOL_DOWN:
         return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (share - 1 + COOL_DOWN) / COOL_DOWN))
+    return 0.5 * (1 + math.cos(math.pi * (within - 1 + COOL_DOWN) / COOL_DOWN))
+
+
+@dataclass(frozen=True, eq=False)
+class _Crops:
+    """The crops of a step.
+
+    Attributes:
+        photos: Shape `(N, 3, S, S)`.
+        plain: What the base makes of them.
+        mixed: Whether the network runs in bfloat16.
+    """
+
+    photos: Tensor
+    plain: Tensor
+    mixed: bool
+    _decoder: Decoder
+    _seen: tuple[Any, ...]
+
+    @classmethod
+    @torch.no_grad()
+    def of(
+        cls, encoder: Encoder, decoder: Decoder, target: Target, photos: Tensor, mixed: bool
+    ) -> "_Crops":
+        """Prepare crops of photos for a decoder that paints a style."""
+        photos = photos.contiguous(memory_format=torch.channels_last)
+        recolored = recolor_as(photos, target.colors)
+        with torch.autocast(photos.device.type, torch.bfloat16, enabled=mixed):
+            features = encoder(recolored, STYLE_LAYERS)
+            maps = normalization_maps(features, target.style, max_gain=decoder.max_gain)
+            seen = (features, maps, decoder.maps(style_vector(target.style)))
+            plain = decoder(*seen).float()
+        return cls(photos, plain, mixed, decoder, seen)
+
+    def paint(self, weights: Mapping[str, Tensor]) -> Tensor:
+        """Return what the decoder makes of them with other weights."""
+        with torch.autocast(self.photos.device.type, torch.bfloat16, enabled=self.mixed):
+            painted: Tensor = functional_call(self._decoder, dict(weights), self._seen)
+        return painted.float()
 
 
 def _losses(
     encoder: Encoder,
-    decoder: Decoder,
+    crops: _Crops,
     weights: Mapping[str, Tensor],
     target: Target,
-    photos: Tensor,
     config: Learning,
-    mixed: bool,
 ) -> dict[str, Tensor]:
     """Return the terms of the loss of crops, and their weighted sum."""
-    photos = photos.contiguous(memory_format=torch.channels_last)
-    with torch.autocast(photos.device.type, torch.bfloat16, enabled=mixed):
+    photos, result = crops.photos, crops.paint(weights)
+    with torch.autocast(photos.device.type, torch.bfloat16, enabled=crops.mixed):
         with torch.no_grad():
-            seen = _seen(encoder, decoder, target, photos)
             content = encoder.embed(encoder(photos, ("relu4_1",)))["relu4_1"]
-            plain = decoder(*seen)
-        result = functional_call(decoder, dict(weights), seen)
-    result = result.float()
-    with torch.autocast(photos.device.type, torch.bfloat16, enabled=mixed):
         painted = encoder(result, LOSS_LAYERS)
         thinned = {**painted, "relu1_1": painted["relu1_1"][:, :, ::2, ::2]}
         embedded = encoder.embed(thinned)
@@ -379,7 +411,7 @@ def _losses(
             for layer, distribution in target.distributions.items()
         )
         / len(target.distributions),
-        "contours": contour_loss(result, plain.float(), photos),
+        "contours": contour_loss(result, crops.plain, photos),
         "tv": total_variation_loss(result, guide=photos),
     }
     loss = total(
@@ -391,33 +423,13 @@ def _losses(
     return {"loss": loss, **terms}
 
 
-def _seen(encoder: Encoder, decoder: Decoder, target: Target, photos: Tensor) -> tuple[Any, ...]:
-    """Return what the decoder gets of photos in a style: features, maps and modulation."""
-    features = encoder(recolor_as(photos, target.colors), STYLE_LAYERS)
-    maps = normalization_maps(features, target.style, max_gain=decoder.max_gain)
-    return features, maps, decoder.maps(style_vector(target.style))
-
-
-def _detail(
-    encoder: Encoder,
-    decoder: Decoder,
-    weights: Mapping[str, Tensor],
-    painted: Mapping[str, Tensor],
-    target: Target,
-    photos: Tensor,
-    config: Learning,
-    mixed: bool,
-) -> dict[str, Tensor]:
+def _detail_loss(
+    crops: _Crops, weights: Mapping[str, Tensor], painted: Mapping[str, Tensor], detail: float
+) -> Tensor:
     """Return how far crops are from those by `painted` with the fine detail of the plain pass."""
-    photos = photos.contiguous(memory_format=torch.channels_last)
-    with torch.autocast(photos.device.type, torch.bfloat16, enabled=mixed):
-        with torch.no_grad():
-            seen = _seen(encoder, decoder, target, photos)
-            plain = decoder(*seen).float()
-            before = functional_call(decoder, dict(painted), seen).float()
-        result = functional_call(decoder, dict(weights), seen).float()
-    wanted = plain + blur(before - plain, config.detail)
-    return {"loss": pixel_loss(result, wanted)}
+    with torch.no_grad():
+        wanted = crops.plain + blur(crops.paint(painted) - crops.plain, detail)
+    return pixel_loss(crops.paint(weights), wanted)
 
 
 def contour_loss(result: Tensor, plain: Tensor, photos: Tensor) -> Tensor:

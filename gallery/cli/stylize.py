@@ -121,9 +121,9 @@ def stylize(
         mixtures = [[_draw_style(database, seed)]]
     if config.quality != "fast":
         require_torch(f"--quality {config.quality}")
-    network = options.load_network(config.model, config.device)  # It gets ready meanwhile.
     found = [_find_style(mixture, database, config) for mixture in mixtures]
     planned = _plan(photos, [style.slug for style in found], output, config, as_json)
+    network = options.load_network(config.model, config.device)
     works: dict[Output, _Work] = {}
     for named, outputs in zip(found, planned, strict=True):
         paintings = None if config.quality == "fast" else _load_paintings(named.pictures)
