@@ -1220,7 +1220,7 @@ def test_a_painting_is_learnt_on_the_page(
         learn(2)
         wait_until(page, "document.getElementById('learn-state').textContent.startsWith('Done')")
         assert page.inner_text("#learn-loss-text").startswith("Loss: from ")
-        assert page.locator("#learn-picture").is_visible()
+        page.wait_for_selector("#learn-picture", state="visible")
         page.wait_for_selector(".tile .learnt")
         page.wait_for_selector(".part .name:text-is('storm')")  # It is in the gallery now.
         settle(page)
