@@ -8,9 +8,10 @@ without loss in between, as they need one palette. Pictures are written at once,
 """
 
 import heapq
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
@@ -251,6 +252,8 @@ class Segment:
             context.colorspace, context.color_range = standard, 1
             context.color_primaries = standard if known.primaries == 2 else known.primaries
             context.color_trc = standard if known.transfer == 2 else known.transfer
+        with _politely():
+            stream.codec_context.open()
         self._stream = stream
 
 
@@ -588,6 +591,24 @@ def _titles(metadata: dict[str, str]) -> dict[str, str]:
     """Return what a film says about itself; never its place."""
     kept = ("title", "artist", "album", "date", "copyright", "genre", "description")
     return {name: value for name, value in metadata.items() if name.lower() in kept}
+
+
+@contextmanager
+def _politely() -> Iterator[None]:
+    """Keep threads out of real time: for root, SVT-AV1 takes its own and the caller there.
+
+    They, and every process that is begun by them, would keep all others from running.
+    """
+    threads = Path("/proc/self/task")
+    if not threads.is_dir():  # Not on Linux.
+        yield
+        return
+    policy = os.sched_getscheduler(0)
+    yield
+    for thread in (int(each.name) for each in threads.iterdir()):
+        with suppress(OSError):  # It has ended meanwhile.
+            if os.sched_getscheduler(thread) == os.SCHED_FIFO != policy:
+                os.sched_setscheduler(thread, policy, os.sched_param(0))
 
 
 @contextmanager
