@@ -35,8 +35,9 @@ def paints_on_devices(model: Model) -> bool:
     return has_runtime() and OnnxEngine.runs(model.weights)
 
 
-def network_file(weights: ModelWeights) -> bytes:
+def network_file(model: Model) -> bytes:
     """Return the network: weights, a graph for each stage as bytes, and facts as metadata."""
+    weights = model.weights
     encode = [f"encode{stage.depth}" for stage in encoder_stages(weights.convolutions)]
     stages = decoder_stages(weights.table)
     names = [*encode, *(f"{kind}{each.depth}" for kind in ("decode", "blend") for each in stages)]
@@ -48,6 +49,8 @@ def network_file(weights: ModelWeights) -> bytes:
         "widths": list(weights.widths.values()),
         "maxGain": weights.max_gain,
         "recolors": "colors.weight" in weights.decoder,
+        "reach": model.reach,
+        "encoderReach": model.encoder_reach,
         "encode": encode,
         "decode": [{"depth": each.depth, "adds": each.adds} for each in stages],
     }

@@ -240,7 +240,7 @@ def export_site(
             made = Path(temporary) / "site"
             made.mkdir()
             _write_static(made, config.title, logo)
-            (made / "network.safetensors").write_bytes(network_file(model.weights))
+            (made / "network.safetensors").write_bytes(network_file(model))
             _write_paintings(made, model, selection.paintings, config.previews, on_painting)
             letters = _write_index(made, model, selection)
             first = _write_first(made, model, selection.paintings)

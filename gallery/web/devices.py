@@ -36,7 +36,7 @@ def create_device_api(state: AppState) -> APIRouter:
         if not paints_on_devices(state.model):
             raise Problem("not-found", "no runtime for browsers; scripts/fetch_runtime gets it")
         if not network:
-            network.append(await run_in_threadpool(network_file, state.model.weights))
+            network.append(await run_in_threadpool(network_file, state.model))
         return _file(request, network[0])
 
     @api.get(

@@ -16,6 +16,7 @@ export class StylizeRequests {
   #tries = 0;
   #wake = null;
   #slow = false;
+  #stop = null; // Gives up the full picture that is being painted.
 
   constructor({ painted, working, failed }) {
     this.painted = painted;
@@ -27,6 +28,7 @@ export class StylizeRequests {
     clearTimeout(this.#rest);
     if (moving) this.#rest = setTimeout(() => this.want(settings), REST);
     this.#wish = { settings, moving };
+    this.#stop?.abort();
     this.#run();
   }
 
@@ -63,7 +65,8 @@ export class StylizeRequests {
         const start = performance.now();
         const { parts, values, photo } = settings;
         const copy = !moving ? photo.full : paintsHere() && this.#slow ? photo.card : photo.draft;
-        const answer = await stylize({ photo: copy, parts, ...values, masks: await settings.masks, example: moving && photo.isExample });
+        this.#stop = moving ? null : new AbortController(); // A draft is done before another is.
+        const answer = await stylize({ signal: this.#stop?.signal, photo: copy, parts, ...values, masks: await settings.masks, example: moving && photo.isExample });
         const blob = await answer.blob();
         const milliseconds = performance.now() - start;
         if (copy === photo.draft) this.#slow = milliseconds > SLOW;
@@ -71,6 +74,7 @@ export class StylizeRequests {
         this.#tries = 0;
         this.failed(null);
       } catch (error) {
+        if (error.name === "AbortError") continue;
         this.failed(error);
         // What may pass is tried again, unless there is a newer wish by then; nothing is painted meanwhile.
         if (isPassing(error)) {

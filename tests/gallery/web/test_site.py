@@ -68,6 +68,23 @@ PAINT = """async ([photo, masks, parts, values]) => {
   return btoa(Array.from(bytes, byte => String.fromCharCode(byte)).join(''));
 }"""
 
+GIVEN_UP = """async ([photo, part]) => {
+  const { stylize } = await import(new URL('static/api.js', location.href));
+  const order = { photo: new Blob([Uint8Array.from(atob(photo), c => c.charCodeAt(0))]),
+    parts: [part] };
+  const timed = async work => { const begun = performance.now(); await work(); return performance.now() - begun; };
+  const large = signal => stylize({ ...order, stroke: 0.5, signal });
+  const whole = await timed(() => large());
+  const stop = new AbortController();
+  setTimeout(() => stop.abort(), whole / 10);
+  let error = null;
+  const after = await timed(async () => {
+    await large(stop.signal).catch(found => { error = found.name; });
+    await stylize({ ...order, stroke: 4 });
+  });
+  return { whole, after, error };
+}"""
+
 BROKEN_WORKER = """self.Worker = class extends EventTarget {
   constructor() { super(); setTimeout(() => this.dispatchEvent(new Event('error'))); }
   postMessage() {}
@@ -304,6 +321,27 @@ def test_a_device_paints_as_the_library_does(
     order = (["irises"], [], {"stroke": 4.0})  # The photo is larger than it is painted.
     away = np.abs(painted(page, wide, *order) - expected(model, gallery, wide, *order))
     assert (away > CLOSE).mean() <= FEW
+
+
+@pytest.mark.slow
+def test_a_device_paints_large_pictures_in_tiles_that_do_not_show(
+    page: "Page", gallery: Gallery, model: Model
+) -> None:
+    wide = photo(1101, 733)
+    for order in (
+        (["the-great-wave"], [], {"stroke": 0.5}),
+        (["irises", "the-great-wave"], PLACES, {"stroke": 0.7, "alpha": 0.8}),
+    ):
+        away = np.abs(painted(page, wide, *order) - expected(model, gallery, wide, *order))
+        assert (away > CLOSE).mean() <= FEW and away.max() <= 2 * CLOSE, order[2]
+
+
+@pytest.mark.slow
+def test_a_device_gives_up_between_tiles_what_is_not_wanted_any_more(page: "Page") -> None:
+    data = b64encode(photo(1101, 733)).decode()
+    answer = page.evaluate(GIVEN_UP, [data, {"style": "irises", "weight": 1}])
+    assert answer["error"] == "AbortError"
+    assert answer["after"] < 0.7 * answer["whole"]  # What comes next need not wait for the rest.
 
 
 @pytest.mark.slow

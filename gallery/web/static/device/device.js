@@ -1,7 +1,7 @@
 // The device as an engine: takes the orders that a service takes, and gives the same pictures.
 
 const START = 60_000;    // Milliseconds that starting may take beside the downloads.
-const SILENCE = 120_000; // The same of a picture, while the page is seen.
+const SILENCE = 120_000; // The same of a tile of a picture, while the page is seen.
 
 export class DeviceError extends Error {
   constructor(code, detail) {
@@ -75,7 +75,10 @@ export class Device {
       await this.open();
       return this.#ask({ kind: 'paint', photo: this.#named(photo), parts: found, masks, flatten, format, quality,
         alpha: values.alpha ?? 1, stroke: values.stroke ?? 1, side: values.max_side,
-        colors: values.preserve_color ?? 'none', photorealistic: values.photorealistic === true }, SILENCE);
+        colors: values.preserve_color ?? 'none', photorealistic: values.photorealistic === true }, SILENCE, signal);
+    }).catch(error => {
+      signal?.throwIfAborted();
+      throw error;
     });
     this.#last = turn.catch(() => {});
     return turn;
@@ -100,31 +103,36 @@ export class Device {
     return { key: this.#keys.get(blob), blob };
   }
 
-  #ask(message, patience) {
+  #ask(message, patience, signal) {
     return new Promise((done, failed) => {
       const id = (this.#asked += 1);
-      this.#waiting.set(id, { done, failed });
+      this.#waiting.set(id, { done, failed, silent: 0 });
       this.#watch(id, patience);
+      signal?.addEventListener('abort', () => this.#worker?.postMessage({ kind: 'stop', stop: id }));
       this.#worker.postMessage({ id, ...message });
     });
   }
 
   // A page in the background is slowed down or stopped: only time in view counts.
   #watch(id, patience) {
-    let seen = 0;
     const timer = setInterval(() => {
-      if (!this.#waiting.has(id)) clearInterval(timer);
-      else if (!document.hidden && (seen += 1000) > patience) {
+      const asked = this.#waiting.get(id);
+      if (!asked) clearInterval(timer);
+      else if (!document.hidden && (asked.silent += 1000) > patience) {
         clearInterval(timer);
         this.close(new DeviceError('failed', 'it gave no answer'));
       }
     }, 1000);
   }
 
-  #take({ id, error, code, ...answer }) {
+  #take({ id, error, code, share, ...answer }) {
     const asked = this.#waiting.get(id);
-    this.#waiting.delete(id);
     if (!asked) return;
+    if (share) {
+      asked.silent = 0;
+      return;
+    }
+    this.#waiting.delete(id);
     if (!error) {
       asked.done(answer);
       return;

@@ -1,4 +1,4 @@
-// The network: one ONNX graph for each stage, run by onnxruntime-web on a whole picture.
+// The network: one ONNX graph for each stage, run by onnxruntime-web on a whole tile.
 // As adain/engine/onnx_engine.py, which cuts each stage into bands: here that gains no time.
 
 import { merged } from './tensors.js';
@@ -32,15 +32,17 @@ export class Engine {
   /**
    * Return what each layer keeps, with mean and variance of its channels.
    *
-   * @param tile RGB of a picture whose sides are multiples of 8
+   * @param tile RGB, sides multiples of 8
    * @param colors matrix and shift for each style, 12 numbers
    * @param shares { values, dims }: how far each pixel is recolored for each style
+   * @param core top, bottom, left and right of what is measured
    */
-  async encode(tile, [height, width], colors, shares) {
+  async encode(tile, [height, width], colors, shares, [top, bottom, left, right]) {
     const features = [], means = [], variances = [];
     let passed = this.floats(tile, [height, width, 3]);
     for (const [i, session] of (await this.encoders).entries()) {
-      const given = { rows: ones(height >> i), columns: ones(width >> i) };
+      const given = { rows: range(height >> i, top >> i, bottom >> i),
+        columns: range(width >> i, left >> i, right >> i) };
       const feeds = { pads: this.pads() };
       for (const [name, values] of Object.entries(given)) {
         feeds[name] = this.floats(values, [values.length]);
@@ -128,8 +130,9 @@ export class Engine {
   }
 }
 
-function ones(count) {
-  return new Float32Array(count).fill(1);
+/** Return which positions of a side count. */
+function range(count, from, to) {
+  return new Float32Array(count).fill(1, from, to);
 }
 
 function prefixed(tensors) {

@@ -13,6 +13,7 @@ const MODULE = '../runtime/ort-wasm-simd-threaded';
 const at = path => new URL(path + self.location.search, import.meta.url).href;
 const photos = new Map(), vectors = new Map();
 let engine = null;
+let stopped = null;  // What need not be painted to its end.
 let last = Promise.resolve();
 const fetched = runtime();
 fetched.catch(() => {});  // Who asks for it is told.
@@ -24,7 +25,7 @@ const ANSWERS = {
   },
 
   /** Paint a photo; see `paint`. Without a format its pixels are the answer. */
-  async paint({ photo, parts, masks, flatten, format, quality, ...order }) {
+  async paint({ id, photo, parts, masks, flatten, format, quality, ...order }) {
     const begun = performance.now();
     const styles = [];
     for (const each of parts) styles.push(await style(each));
@@ -33,7 +34,8 @@ const ANSWERS = {
     const seen = await Promise.all((masks ?? []).map(mask => decoded(mask)));
     const pixels = await kept(photo);
     if (pixels.isClear && !flatten) throw new BeyondDevice('the photo is transparent');
-    const picture = await paint(engine, pixels, { ...order, styles: one, masks: seen });
+    const picture = await paint(engine, pixels, { ...order, styles: one, masks: seen },
+      share => told(id, share));
     const milliseconds = performance.now() - begun;
     if (!format) return { picture, milliseconds };
     return { blob: await encoded(picture, format, quality), milliseconds };
@@ -41,6 +43,10 @@ const ANSWERS = {
 };
 
 self.addEventListener('message', ({ data }) => {
+  if (data.kind === 'stop') {
+    stopped = data.stop;
+    return;
+  }
   // The runtime takes one picture at a time.
   last = last.then(async () => {
     try {
@@ -52,6 +58,13 @@ self.addEventListener('message', ({ data }) => {
     }
   });
 });
+
+/** Tell how far a picture is; between the steps messages are read, one of which may stop it. */
+async function told(id, share) {
+  self.postMessage({ id, share });
+  await new Promise(read => setTimeout(read));
+  if (stopped === id) throw trouble('stopped', 'it was given up');
+}
 
 function code(error) {
   if (error instanceof BeyondDevice) return 'beyond-device';
