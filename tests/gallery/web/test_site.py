@@ -72,8 +72,12 @@ GIVEN_UP = """async ([photo, part]) => {
   const { stylize } = await import(new URL('static/api.js', location.href));
   const order = { photo: new Blob([Uint8Array.from(atob(photo), c => c.charCodeAt(0))]),
     parts: [part] };
-  const timed = async work => { const begun = performance.now(); await work(); return performance.now() - begun; };
-  const large = signal => stylize({ ...order, stroke: 0.5, signal });
+  const timed = async work => {
+    const begun = performance.now();
+    await work();
+    return performance.now() - begun;
+  };
+  const large = signal => stylize({ ...order, stroke: 0.6, signal });
   const whole = await timed(() => large());
   const stop = new AbortController();
   setTimeout(() => stop.abort(), whole / 10);
@@ -84,6 +88,8 @@ GIVEN_UP = """async ([photo, part]) => {
   });
   return { whole, after, error };
 }"""
+
+LITTLE_MEMORY = "Object.defineProperty(navigator, 'deviceMemory', { value: 4 });"
 
 BROKEN_WORKER = """self.Worker = class extends EventTarget {
   constructor() { super(); setTimeout(() => this.dispatchEvent(new Event('error'))); }
@@ -217,6 +223,17 @@ def page(browser: "Browser", url: str) -> Iterator["Page"]:
     assert not heard
 
 
+@pytest.fixture(scope="module")
+def phone(browser: "Browser", url: str) -> Iterator["Page"]:
+    """The same page where memory is little, so that pictures are painted by tiles."""
+    opened = open_page(browser, url)
+    opened.add_init_script(LITTLE_MEMORY)
+    opened.reload()
+    settle(opened)
+    yield opened
+    opened.context.close()
+
+
 def settle(page: "Page") -> None:
     wait_until(page, "document.getElementById('stage').dataset.state === 'painted'")
     wait_until(page, "document.getElementById('working').hidden")
@@ -325,21 +342,21 @@ def test_a_device_paints_as_the_library_does(
 
 @pytest.mark.slow
 def test_a_device_paints_large_pictures_in_tiles_that_do_not_show(
-    page: "Page", gallery: Gallery, model: Model
+    phone: "Page", gallery: Gallery, model: Model
 ) -> None:
     wide = photo(1101, 733)
     for order in (
-        (["the-great-wave"], [], {"stroke": 0.5}),
-        (["irises", "the-great-wave"], PLACES, {"stroke": 0.7, "alpha": 0.8}),
+        (["the-great-wave"], [], {"stroke": 0.75}),
+        (["irises", "the-great-wave"], PLACES, {"stroke": 0.75, "alpha": 0.8}),
     ):
-        away = np.abs(painted(page, wide, *order) - expected(model, gallery, wide, *order))
+        away = np.abs(painted(phone, wide, *order) - expected(model, gallery, wide, *order))
         assert (away > CLOSE).mean() <= FEW and away.max() <= 2 * CLOSE, order[2]
 
 
 @pytest.mark.slow
-def test_a_device_gives_up_between_tiles_what_is_not_wanted_any_more(page: "Page") -> None:
+def test_a_device_gives_up_between_tiles_what_is_not_wanted_any_more(phone: "Page") -> None:
     data = b64encode(photo(1101, 733)).decode()
-    answer = page.evaluate(GIVEN_UP, [data, {"style": "irises", "weight": 1}])
+    answer = phone.evaluate(GIVEN_UP, [data, {"style": "irises", "weight": 1}])
     assert answer["error"] == "AbortError"
     assert answer["after"] < 0.7 * answer["whole"]  # What comes next need not wait for the rest.
 

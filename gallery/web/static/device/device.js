@@ -3,6 +3,9 @@
 const START = 60_000;    // Milliseconds that starting may take beside the downloads.
 const SILENCE = 120_000; // The same of a tile of a picture, while the page is seen.
 
+// Most pixels of a tile: a phone has memory for few, and few cost time.
+const TILE = navigator.deviceMemory >= 8 ? 2 ** 22 : 2 ** 20;
+
 export class DeviceError extends Error {
   constructor(code, detail) {
     super(detail);
@@ -59,7 +62,7 @@ export class Device {
       this.close(new DeviceError('failed', 'the browser has stopped it'));
     });
     const network = await this.network();
-    const { seen } = await this.#ask({ kind: 'open', network, threads: this.threads }, START);
+    const { seen } = await this.#ask({ kind: 'open', network, threads: this.threads, tilePixels: TILE }, START);
     this.seen = seen;
     this.isOpen = true;
   }

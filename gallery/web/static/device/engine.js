@@ -11,14 +11,16 @@ export class Engine {
    * @param network what network.json says
    * @param weights tensors of the network, by name
    * @param graphs content of each graph, by name
+   * @param tilePixels most that are painted at a time
    *
    * It paints once `open` is done.
    */
-  constructor(ort, network, weights, graphs) {
+  constructor(ort, network, weights, graphs, tilePixels) {
     this.ort = ort;
     this.network = network;
     this.weights = weights;
     this.graphs = graphs;
+    this.tilePixels = tilePixels;
     this.encoders = null;
     this.decoders = new Map();
   }

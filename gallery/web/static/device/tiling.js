@@ -3,9 +3,8 @@
 
 import { statistics, styleMaps } from './maps.js';
 
-const STRIDE = 8;             // Pixels that a position of the deepest layer stands for.
-const TILE_PIXELS = 2 ** 20;  // Most of a tile: what a phone has memory for.
-const MOST_CUTS = 32;         // Of a side.
+const STRIDE = 8;      // Pixels that a position of the deepest layer stands for.
+const MOST_CUTS = 32;  // Of a side.
 const EVERYWHERE = { values: Float32Array.of(1), dims: [1, 1, 1] };
 
 /**
@@ -18,7 +17,7 @@ const EVERYWHERE = { values: Float32Array.of(1), dims: [1, 1, 1] };
  */
 export async function paintTiles(engine, photo, { styles, alpha }, maps, told) {
   const { network } = engine, { size, places } = photo;
-  const boxes = planTiles(wholeSize(size), network.reach);
+  const boxes = planTiles(engine, size);
   const strength = network.recolors ? alpha : 0, total = boxes.length * (styles.length + 1);
   let done = 0, encoded = null;
   const step = () => told((done += 1) / total);
@@ -47,7 +46,7 @@ export async function paintTiles(engine, photo, { styles, alpha }, maps, told) {
 
 /** Return mean and deviation of each layer of a picture that is not recolored. */
 export async function measureWhole(engine, picture) {
-  const boxes = planTiles(wholeSize(picture.size), engine.network.reach);
+  const boxes = planTiles(engine, picture.size);
   const { contents } = await measureTiles(engine, picture, boxes, new Float32Array(12), 0);
   return contents;
 }
@@ -144,15 +143,16 @@ function joined(parts) {
 
 // Boxes: top, bottom, left and right of a part, in pixels
 
-/** Cut a photo of whole strides, so that with their margins tiles are small and cost the least. */
-function planTiles([height, width], reach) {
+/** Cut a photo, so that tiles with their margins are small and cost the least. */
+function planTiles({ network: { reach }, tilePixels }, size) {
+  const [height, width] = wholeSize(size);
   let best = null;
   for (let down = 1; down <= MOST_CUTS; down++) {
     for (let across = 1; across <= MOST_CUTS; across++) {
       const [rows, columns] = [cuts(height, down), cuts(width, across)];
       const [tall, wide] = [rows, columns].map(each => each[1] + 2 * reach * (each.length > 2));
       const work = (height + 2 * reach * (down - 1)) * (width + 2 * reach * (across - 1));
-      if (tall * wide <= TILE_PIXELS && !(best?.work <= work)) best = { work, rows, columns };
+      if (tall * wide <= tilePixels && !(best?.work <= work)) best = { work, rows, columns };
     }
   }
   const ranges = each => each.slice(1).map((end, i) => [each[i], end]);

@@ -19,8 +19,8 @@ const fetched = runtime();
 fetched.catch(() => {});  // Who asks for it is told.
 
 const ANSWERS = {
-  async open({ network, threads }) {
-    engine = await open(network, threads);
+  async open({ network, threads, tilePixels }) {
+    engine = await open(network, threads, tilePixels);
     return { seen: performance.getEntriesByType('resource').map(({ name }) => name) };
   },
 
@@ -105,7 +105,7 @@ async function unpacked(bytes) {
   return new Response(stream).arrayBuffer().catch(error => { throw trouble('damaged', error); });
 }
 
-async function open(content, threads) {
+async function open(content, threads, tilePixels) {
   const { ort, program } = await fetched;
   ort.env.wasm.wasmBinary = program;
   ort.env.wasm.wasmPaths = new URL('../runtime/', import.meta.url).href;
@@ -122,7 +122,7 @@ async function open(content, threads) {
       Object.entries(part('graph.')).map(([name, { values }]) => [name, values]));
     const modulation = part('decoder.modulation.');
     network.modulation = Object.keys(modulation).length ? modulation : null;
-    const made = new Engine(ort, network, tensors, graphs);
+    const made = new Engine(ort, network, tensors, graphs, tilePixels);
     await made.open();
     return made;
   } catch (error) {
