@@ -51,6 +51,17 @@ class Commands(TyperGroup):
 
 
 @contextmanager
+def resumable() -> Iterator[None]:
+    """Tell who interrupts the block how to go on."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) or was_interrupted():
+            raise _interrupted("; the same command goes on from here") from error
+        raise
+
+
+@contextmanager
 def usage() -> Iterator[None]:
     """Make the wrong values and contradictions that the caller gave errors of usage."""
     try:
@@ -81,8 +92,8 @@ def exit_code(errors: Sequence[Exception], done: int = 0) -> ExitCode:
     return codes.pop() if len(codes) == 1 else ExitCode.FAILED
 
 
-def _interrupted() -> typer.Exit:
-    complain("interrupted")
+def _interrupted(remedy: str = "") -> typer.Exit:
+    complain(f"interrupted{remedy}")
     return typer.Exit(ExitCode.INTERRUPTED)
 
 

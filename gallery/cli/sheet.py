@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adain.errors import ImageExistsError
 from gallery.cli import options
 from gallery.cli.exits import usage
 from gallery.cli.streams import emit, progress
@@ -63,8 +62,7 @@ def sheet(
     Prints the path of the sheet.
     """
     target = output or photo.with_name(f"{photo.stem}.sheet.png")
-    if target.exists() and not overwrite:
-        raise ImageExistsError(f"{target}: exists; --overwrite replaces it")
+    options.refuse_existing(target, overwrite)
     from adain.imaging.pillow import from_image
     from adain.imaging.reading import load_image
     from adain.imaging.writing import save_image
@@ -77,15 +75,17 @@ def sheet(
     picture = load_image(photo)
     gallery = open_gallery(database_url(database))
     network = options.load_network(model, device)
-    paintings: list[Painting] = []
+    named: list[list[Painting]] = []
     others = []
     for name in expand_styles(style or ()):
         found = _paintings(gallery, name, limit)
-        paintings += found
+        named.append(found)
         if not found:
             with usage():
                 references = parse_references([name])
             others.append(find_style(references, lambda: gallery).resolve(network))
+    # One that was named has room before all of an artist.
+    paintings = [each for found in sorted(named, key=lambda f: len(f) > 1) for each in found]
     if search:  # Behind those that were named, where not all have room.
         paintings += gallery.page(search, limit=limit)
     elif not style:

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adain import __version__
 from adain.config import Controls, PictureFile
+from adain.errors import ImageExistsError
 from gallery.cli import options
-from gallery.cli.exits import ExitCode, usage
+from gallery.cli.exits import ExitCode, resumable, usage
 from gallery.cli.fields import spread
 from gallery.cli.streams import complain, emit, progress
 from gallery.config import StylizeConfig, database_url
@@ -204,9 +206,13 @@ def video(
         "pictures": [_stamp(each) for each in (*config.controls.masks, config.controls.strength)],
         "sides": [config.max_side, config.style_side],
         "rate": rate,
-        "title": f"adain: {found[0][1].slug}" if config.provenance else "",
+        "title": _title(found, strengths, config),
     }
-    with progress(expected_frames(film, film_config), hidden=quiet, label="painting") as advance:
+    seconds = [each for each in (film.facts.seconds, film_config.end) if each is not None]
+    for at in [at for at, _ in later if seconds and at >= min(seconds) and not quiet]:
+        complain(f"--style-at: it ends at {min(seconds):.1f} seconds, before what begins at {at:g}")
+    frames = expected_frames(film, film_config)
+    with resumable(), progress(frames, hidden=quiet, label="painting") as advance:
         if target is None:
             report = pipe_film(
                 network, film, sys.stdout.buffer, direction, controls, film_config, advance
@@ -232,6 +238,20 @@ def video(
         emit(output)
     if report.incomplete:
         raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _title(
+    found: "Sequence[tuple[float, FoundStyle]]",
+    strengths: Sequence[tuple[float, float]],
+    config: StylizeConfig,
+) -> str:
+    """Return what the film says about itself."""
+    if not config.provenance:
+        return ""
+    styles = ", ".join(style.slug for _, style in found)
+    alphas = ", ".join(f"{alpha:g}" for _, alpha in strengths)
+    model = Path(config.model).stem
+    return f"adain {__version__}: {styles}; strength {alphas}; model {model}"
 
 
 def _tell(report: "Report") -> None:
@@ -313,7 +333,7 @@ def _refuse_output(source: Path, target: "Target", overwrite: bool) -> None:
     if target.pattern is not None:
         taken = target.picture(0)
         if taken.exists() and not target.parts.exists() and not overwrite:
-            raise ValueError(f"{taken}: exists already; add --overwrite to replace it")
+            raise ImageExistsError(f"{taken}: exists already; add --overwrite to replace it")
         if os.path.realpath(place) == os.path.realpath(source):
             raise ValueError(f"{place}: holds the source; choose another folder for the results")
         return

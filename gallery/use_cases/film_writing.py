@@ -61,7 +61,8 @@ class Container:
 
 
 # Without frames that refer to later ones, segments meet without gaps in their times.
-X264 = (("crf", "18"), ("preset", "faster"), ("bf", "0"))
+# Else H.264 states the unit of its times as its rate.
+X264 = (("crf", "18"), ("preset", "faster"), ("bf", "0"), ("x264-params", "force-cfr=1"))
 VP9 = (("crf", "24"), ("b", "0"), ("deadline", "good"), ("cpu-used", "5"), ("row-mt", "1"))
 AV1 = (("crf", "28"), ("preset", "8"), ("svtav1-params", "pred-struct=1"))
 LOSSLESS = Container("nut", "ffv1", (), frozenset(), "")
@@ -331,8 +332,7 @@ class Joining:
             return lost
 
     def _pictures(self, video: Any) -> Iterator[Any]:
-        """Yield the packets of all segments; each lasts until the next."""
-        last = round(1 / self.facts.rate / self.facts.ticks)
+        """Yield the packets of all segments; each lasts until the next, the last as most do."""
         waiting: Any = None
         for packet in self._packets():
             if waiting is not None:
@@ -340,7 +340,7 @@ class Joining:
                 yield waiting
             packet.stream, waiting = video, packet
         if waiting is not None:
-            waiting.duration = max(1, last)
+            waiting.duration = max(1, round(1 / self.facts.rate / waiting.time_base))
             yield waiting
 
     def _packets(self) -> Iterator[Any]:

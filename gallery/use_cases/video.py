@@ -200,7 +200,8 @@ def join_film(
     if target.pattern is not None:
         return []
     source = film.sound if config.every == 1 else None
-    joining = Joining(target, segments, film.facts, source, config.start, config.end, title)
+    facts = replace(film.facts, rate=film.facts.rate / config.every)
+    joining = Joining(target, segments, facts, source, config.start, config.end, title)
     return join(joining, config.overwrite)
 
 

@@ -232,6 +232,9 @@ def test_a_sheet_shows_a_photo_in_the_styles_that_were_learnt(
     few = ["--limit", 8, "-o", sheet, "--overwrite", "--json"]
     first = json.loads(run("sheet", photo, *few).stdout)["styles"]
     assert len({*first}) == 8 and {"starry-night", "the-scream"} < {*first}
+    few = ["--style", "artist:claude-monet", "--style", "irises", "--limit", 2]
+    named = run("sheet", photo, *few, "-o", sheet, "--overwrite", "--json")
+    assert json.loads(named.stdout)["styles"] == ["irises", "water-lilies"]
     none = run("sheet", photo, "--search", "xyzzy", "-o", tmp_path / "none.png")
     assert none.exit_code == 5 and "xyzzy" in none.stderr
     again = run("sheet", photo, "--style", "irises", "-o", sheet)

@@ -17,8 +17,10 @@ pytest.importorskip("cv2")
 from films import times_of, write_film
 from PIL import Image
 
+from adain import __version__
 from gallery.cli import app
 from gallery.cli.video import parse_time
+from gallery.use_cases import video
 
 ROOT = Path(__file__).parents[3]
 
@@ -78,6 +80,29 @@ def test_a_film_is_painted_and_told(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [*command, "-q", "--preview", "0.3s", "--max-side", "48"])
     assert result.exit_code == 0, result.output
     assert len(list((tmp_path / "out").glob("f_*.png"))) == 9
+    again = CliRunner().invoke(app, [*command, "--preview", "0.3s"])
+    assert again.exit_code == 4 and "--overwrite" in again.output
+    timed = ["--style", "irises", "--style-at", "0:09=senecio", "--strength", "0.5"]
+    result = CliRunner().invoke(app, ["video", str(source), str(tmp_path / "d.mp4"), *timed])
+    assert "it ends at 0.4 seconds" in result.stderr
+    import av
+
+    with av.open(str(tmp_path / "d.mp4")) as film:
+        said = "irises, senecio; strength 0.5; model compact"
+        assert film.metadata["comment"] == f"adain {__version__}: {said}"
+
+
+def test_who_interrupts_a_film_is_told_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(video, "paint_film", interrupted)
+    source = write_film(tmp_path / "a.mp4", 3)
+    command = ["video", str(source), str(tmp_path / "b.mp4"), "--style", "irises"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 130 and "the same command goes on" in result.stderr
 
 
 @pytest.mark.parametrize(

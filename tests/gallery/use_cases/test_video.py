@@ -69,10 +69,15 @@ def test_variable_rates_are_kept(tiny_model: Model, tmp_path: Path) -> None:
 def test_containers_take_the_sound_or_have_it_encoded(
     tiny_model: Model, tmp_path: Path, suffix: str
 ) -> None:
+    import av
+
     source = write_film(tmp_path / "a.mkv", 20, sound="pcm_s16le")
     report = paint(tiny_model, source, tmp_path / f"b{suffix}")
     assert report.frames == 20 and not report.notes
     assert float(open_film(tmp_path / f"b{suffix}").facts.rate) == pytest.approx(RATE, rel=0.1)
+    with av.open(str(tmp_path / f"b{suffix}")) as result:
+        assert result.streams.video[0].average_rate == pytest.approx(RATE, rel=0.1)
+        assert (result.duration or 0) / 1e6 == pytest.approx(20 / float(RATE), abs=0.03)
     times = times_of(tmp_path / f"b{suffix}")
     assert times == pytest.approx([i / float(RATE) for i in range(20)], abs=2e-3)
     sound = times_of(tmp_path / f"b{suffix}", "audio")
@@ -87,6 +92,7 @@ def test_a_part_of_a_film_has_its_part_of_the_sound(tiny_model: Model, tmp_path:
     assert times_of(tmp_path / "b.mp4", "audio")[-1] == pytest.approx(1.0, abs=0.06)
     preview = VideoConfig(every=10)
     assert paint(tiny_model, source, tmp_path / "c.mp4", preview).frames == 6
+    assert open_film(tmp_path / "c.mp4").facts.seconds == pytest.approx(60 / RATE, abs=1e-3)
     with pytest.raises(FilmError, match="no frames in that part"):
         paint(tiny_model, source, tmp_path / "d.mp4", VideoConfig(start=9))
     assert not list(tmp_path.glob("d.mp4*"))
