@@ -13,7 +13,8 @@ POOLINGS = ("max", "average")
 
 MAX_WEIGHT = 1e6
 
-CONTENT_WEIGHT = 0.5
+CONTENT_WEIGHT = 0.15
+"""What viewers preferred to 0.5; see `scripts/README.md`."""
 
 STORED_CONTENT_WEIGHT = 0.02
 """For styles of which only statistics are at hand: their loss is smaller than that of pictures."""

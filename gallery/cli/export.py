@@ -113,7 +113,8 @@ def site(
         return
     emit(str(folder))
     if not quiet:
-        complain(f"{count} paintings, {size / 1e6:.1f} MB")
+        paintings = "1 painting" if count == 1 else f"{count} paintings"
+        complain(f"{paintings}, {size / 1e6:.1f} MB")
 
 
 @app.command("texts")

@@ -140,6 +140,7 @@ def find_group(session: Session, kind: str, name: str) -> Group:
     Raises:
         StyleNotFound: If none fits, or several do.
     """
+    name = name.removeprefix(f"{kind}:")  # As messages call it.
     wanted = slugify_name(name)
     # Without counting the paintings of all others first.
     table = ArtistRow if kind == "artist" else StyleRow

@@ -37,7 +37,6 @@ from gallery.database.paintings import Painting
 from gallery.database.queries import Group
 from gallery.errors import OutputError, StyleNotFound, StylesError
 from gallery.use_cases.device import RUNTIME, STATIC, has_runtime, network_file, style_vector
-from gallery.use_cases.markdown import to_html
 from gallery.use_cases.palettes import palette
 from gallery.use_cases.previews import PreviewConfig, example_file, style_preview
 from gallery.use_cases.site_index import nearest_styles, word_files
@@ -295,7 +294,7 @@ def _write_static(site: Path, title: str, logo: Image.Image | None) -> None:
     (site / "LICENSES.txt").write_text(_licences(), encoding="utf-8")
     manifest = site / "static" / "manifest.webmanifest"
     facts = json.loads(manifest.read_text(encoding="utf-8"))
-    facts |= {"name": title, "short_name": title[:12]}
+    facts |= {"name": title, "short_name": title}
     if logo is not None:
         _write_icons(site / "static", logo)
         facts["icons"] = [each for each in facts["icons"] if each["type"] == "image/png"]
@@ -330,6 +329,22 @@ def _licences() -> str:
     )
 
 
+def intro_html(text: str) -> str:
+    """Return Markdown as HTML that holds no tags of its own and no pictures from elsewhere."""
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark", {"html": False}).disable("image")
+    tokens = parser.parse(text)
+    for token in tokens:
+        if token.type.startswith("heading"):  # The title of the page is the first.
+            token.tag = f"h{min(int(token.tag[1]) + 1, 6)}"
+        for child in token.children or ():
+            if child.type == "link_open":
+                child.attrSet("rel", "noopener noreferrer")
+    html: str = parser.renderer.render(tokens, parser.options, {})
+    return html
+
+
 def _write_page(site: Path, config: SiteConfig, has_logo: bool) -> None:
     """Write the page of the service as that of a site of this version."""
     page = (STATIC / "index.html").read_text(encoding="utf-8")
@@ -337,7 +352,7 @@ def _write_page(site: Path, config: SiteConfig, has_logo: bool) -> None:
     icon = '<link rel="icon" href="static/icon.svg" type="image/svg+xml">'
     logo = '<img class="logo" src="static/icon-192.png" alt="">' if has_logo else ""
     intro = (
-        f'<section class="intro" aria-label="About">\n{to_html(config.intro)}\n</section>\n'
+        f'<section class="intro" aria-label="About">\n{intro_html(config.intro)}</section>\n'
         if config.intro
         else ""
     )

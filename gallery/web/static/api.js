@@ -109,7 +109,7 @@ export function paintsHere() {
 
 // `print` is a picture that is saved: where there is a service, it paints that. Of the `example` a site holds a picture that
 // is painted already, to show until the device is ready.
-export async function stylize({ signal, print = false, example = false, ...settings }) {
+export async function stylize({ signal, told, print = false, example = false, ...settings }) {
   if (example && site && !painter?.isOpen && isPlain(settings)) {
     const painted = await (await catalogue()).painted(settings.parts[0].style);
     if (painted) return painted;
@@ -117,7 +117,7 @@ export async function stylize({ signal, print = false, example = false, ...setti
   await decided;
   if (painter && (isAlone || (!print && !needsService(settings)))) {
     try {
-      return new Response((await painter.stylize({ signal, flatten: isAlone, ...settings })).blob);
+      return new Response((await painter.stylize({ signal, told, flatten: isAlone, ...settings })).blob);
     } catch (error) {
       if (error.name === "AbortError") throw error;
       if (isAlone) throw new ApiError(error.code ?? "failed", error.message);

@@ -197,9 +197,9 @@ function painted({ blob, settings, moving, milliseconds }) {
   if (settings.photo !== photo || !wanted) return;
   show(blob, settings, "pass", moving);
   if (moving) return;
-  saving.shown.speed = milliseconds / (settings.photo.width * settings.photo.height * Math.min(1, 1024 / Math.max(settings.photo.width, settings.photo.height)) ** 2);
+  saving.shown.milliseconds = milliseconds;
   inside.look(photo, settings.parts);
-  say(`Painted in the style of ${settings.title}, in ${Math.round(milliseconds)} ms.`);
+  say(`Painted in the style of ${settings.title}, in ${(milliseconds / 1000).toFixed(1)} seconds.`);
   keep(blob, settings);
   many.paint(settings);
   where.rest(photo);
@@ -584,7 +584,11 @@ onLocked((again) => new Promise((resolve) => {
 
 navigator.serviceWorker?.addEventListener("message", ({ data }) => data === "no-room" && notice("room", new Error("This browser has no room to keep the page: without a connection it will not open.")));
 navigator.serviceWorker?.register(new URL("../offline.js", import.meta.url)).catch(() => {}); // It only makes the page open sooner.
-if (site) json("/texts").then((texts) => texts.lang && translate(texts)).catch(() => {}); // English will do.
+if (site) {
+  byId("command").hidden = true; // It is for who has the program,
+  byId("file").accept = "image/*"; // which reads films, too.
+  json("/texts").then((texts) => texts.lang && translate(texts)).catch(() => {}); // English will do.
+}
 connectPhotos();
 connectControls();
 gallery.open();

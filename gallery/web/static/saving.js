@@ -1,18 +1,19 @@
 // What is shown goes out: downloaded, copied, sent. One pass is painted anew in the size of the photo; a
 // picture in best quality is saved as it is.
 
-import { endJob, jobEvents, request, serviceLimits, site, startJob, stylize } from "./api.js";
+import { endJob, jobEvents, paintsHere, request, serviceLimits, site, startJob, stylize } from "./api.js";
 import { fitted } from "./photo.js";
 
 const byId = (id) => document.getElementById(id);
 const BIG = 3e6; // Pixels from which a picture is a job: with progress, and no limit of time.
+const ENLARGED = { here: 2e6, there: 2e7 }; // Pixels a second, about.
 const WHO = site ? "this device" : "the service";
 const SUFFIX = { jpeg: "jpg", png: "png" };
 
 export class Saving {
-  shown = null; // {blob, settings, kind, speed}; kind is "pass", "best" or "growing".
+  shown = null; // {blob, settings, kind, milliseconds}; kind is "pass", "best" or "growing".
   #job = null;
-  #stopped = false;
+  #stop = new AbortController();
 
   constructor({ say, notice }) {
     Object.assign(this, { say, notice });
@@ -23,7 +24,7 @@ export class Saving {
     byId("copy-picture").addEventListener("click", () => this.#copy());
     byId("share-picture").addEventListener("click", () => this.#share());
     byId("share-picture").hidden = !navigator.canShare?.({ files: [new File([""], "a.png", { type: "image/png" })] });
-    byId("job-stop").addEventListener("click", () => this.#stop());
+    byId("job-stop").addEventListener("click", () => this.#cancel());
   }
 
   // The size that a photo is painted in, and why it is not its own.
@@ -45,21 +46,21 @@ export class Saving {
     return { width: Math.round(photo.width * scale), height: Math.round(photo.height * scale), side, sent, reason: reasons[0] ?? "" };
   }
 
-  // Returns what is shown as a picture file.
-  async file(format) {
+  // Returns what is shown as a picture file; `told` hears the share that is done.
+  async file(format, told) {
     const { blob, kind, settings } = this.shown;
-    const data = kind === "pass" ? await this.paint(settings, format) : await converted(blob, format);
+    const data = kind === "pass" ? await this.paint(settings, format, told) : await converted(blob, format);
     return new File([data], `${name(settings)}${kind === "best" ? ".best" : ""}.${SUFFIX[format]}`, { type: data.type });
   }
 
   // Paints a photo in full size.
-  async paint({ photo, parts, values, masks }, format) {
+  async paint({ photo, parts, values, masks }, format, told) {
     const plan = await this.plan(photo);
     const order = { photo: await fitted(photo, plan), parts, masks: (await masks) ?? [], ...values, format, quality: 95 };
-    if (site || plan.width * plan.height < BIG) return (await stylize({ ...order, print: true })).blob();
+    if (site || plan.width * plan.height < BIG) return (await stylize({ ...order, print: true, told, signal: this.#stop.signal })).blob();
     const { id } = await startJob(order);
     this.#job = id;
-    if (this.#stopped) this.#stop();
+    if (this.#stop.signal.aborted) this.#cancel();
     try {
       for (let state = "queued"; state !== "done"; ) {
         for await (const news of jobEvents(id)) {
@@ -86,17 +87,19 @@ export class Saving {
     byId("job-title").textContent = title;
     byId("job-state").textContent = "";
     byId("job-progress").removeAttribute("value");
-    this.#stopped = false;
+    this.#stop = new AbortController();
+    const { signal } = this.#stop;
     try {
       await work({
-        isStopped: () => this.#stopped,
+        isStopped: () => signal.aborted,
         progress: (part, words) => {
           byId("job-progress").value = part;
           byId("job-state").textContent = words;
         },
       });
       this.notice("download", null);
-      return !this.#stopped;
+      if (signal.aborted) this.say("Cancelled.");
+      return !signal.aborted;
     } catch (error) {
       if (error.name === "AbortError") this.say("Cancelled.");
       else this.notice("download", error);
@@ -108,8 +111,8 @@ export class Saving {
 
   async download(format) {
     byId("download").open = false;
-    const done = await this.follow("Download", async ({ isStopped }) => {
-      const file = await this.file(format);
+    const done = await this.follow("Download", async ({ isStopped, progress }) => {
+      const file = await this.file(format, (share) => progress(share, "Painting…"));
       if (!isStopped()) save(file);
     });
     if (done) this.say("Downloaded.");
@@ -119,7 +122,7 @@ export class Saving {
     const text = byId("size-text");
     text.textContent = "";
     if (!this.shown) return;
-    const { kind, blob, settings, speed } = this.shown;
+    const { kind, blob, settings, milliseconds = 0 } = this.shown;
     if (kind !== "pass") {
       const bitmap = await createImageBitmap(blob);
       text.textContent = `${bitmap.width} × ${bitmap.height} pixels, as it is shown.${kind === "best" ? " Best quality has at most 1024 pixels a side." : " It is not done yet."}`;
@@ -129,7 +132,8 @@ export class Saving {
     try {
       const { width, height, reason } = await this.plan(settings.photo);
       const own = `${settings.photo.width} × ${settings.photo.height}`;
-      const seconds = Math.round((width * height * (speed ?? 0)) / 1000);
+      // It is painted as what is shown was, then enlarged.
+      const seconds = Math.round(milliseconds / 1000 + (width * height) / (paintsHere() ? ENLARGED.here : ENLARGED.there));
       text.textContent = (reason ? `${width} × ${height} pixels, not ${own}: ${reason}.` : `${own} pixels, the size of the photo.`)
         + (seconds > 2 ? ` Takes about ${seconds} seconds.` : "");
     } catch (error) {
@@ -158,8 +162,8 @@ export class Saving {
     }
   }
 
-  #stop() {
-    this.#stopped = true;
+  #cancel() {
+    this.#stop.abort();
     byId("job-state").textContent = "Cancelling…";
     if (this.#job) endJob(this.#job).catch((error) => this.notice("download", error));
   }

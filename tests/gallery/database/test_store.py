@@ -192,6 +192,7 @@ def test_groups_count_and_limit(gallery: Gallery) -> None:
         ("realism", 1),
     ]
     artist = gallery.find_group("artist", "gogh")
+    assert gallery.find_group("artist", f"artist:{artist.slug}") == artist  # As messages say it.
     assert [found.slug for found in gallery.page(group=artist)] == ["cafe-terrace", "irises"]
     style = gallery.find_group("style", "Realism")
     assert [found.slug for found in gallery.page("irises", style)] == ["irises"]

@@ -67,8 +67,8 @@ export class Device {
     this.isOpen = true;
   }
 
-  /** Paint: what `stylize` of a service takes, but for what only a service does. */
-  async stylize({ photo, parts, masks = [], signal, flatten = true, format = 'jpeg', quality = 90, ...values }) {
+  /** Paint: what `stylize` of a service takes, but for what only a service does; `told` hears the share that is done. */
+  async stylize({ photo, parts, masks = [], signal, told, flatten = true, format = 'jpeg', quality = 90, ...values }) {
     const found = await Promise.all(parts.map(async each => (
       each.file ? { own: this.#named(each.file), weight: each.weight }
         : { ...await this.style(each.style), key: each.style, weight: each.weight })));
@@ -78,7 +78,7 @@ export class Device {
       await this.open();
       return this.#ask({ kind: 'paint', photo: this.#named(photo), parts: found, masks, flatten, format, quality,
         alpha: values.alpha ?? 1, stroke: values.stroke ?? 1, side: values.max_side,
-        colors: values.preserve_color ?? 'none', photorealistic: values.photorealistic === true }, SILENCE, signal);
+        colors: values.preserve_color ?? 'none', photorealistic: values.photorealistic === true }, SILENCE, { signal, told });
     }).catch(error => {
       signal?.throwIfAborted();
       throw error;
@@ -106,10 +106,10 @@ export class Device {
     return { key: this.#keys.get(blob), blob };
   }
 
-  #ask(message, patience, signal) {
+  #ask(message, patience, { signal, told } = {}) {
     return new Promise((done, failed) => {
       const id = (this.#asked += 1);
-      this.#waiting.set(id, { done, failed, silent: 0 });
+      this.#waiting.set(id, { done, failed, told, silent: 0 });
       this.#watch(id, patience);
       signal?.addEventListener('abort', () => this.#worker?.postMessage({ kind: 'stop', stop: id }));
       this.#worker.postMessage({ id, ...message });
@@ -133,6 +133,7 @@ export class Device {
     if (!asked) return;
     if (share) {
       asked.silent = 0;
+      asked.told?.(share);
       return;
     }
     this.#waiting.delete(id);

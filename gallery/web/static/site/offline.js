@@ -49,11 +49,15 @@ async function keep(cache, request, response) {
   try {
     const former = await cache.keys(request, { ignoreSearch: true });
     await cache.put(request, response);
-    for (const each of former) if (each.url !== request.url) await cache.delete(each);
+    for (const each of former) if (bare(each.url) !== bare(request.url)) await cache.delete(each);
   } catch {
     // No room: the site works all the same while there is a network.
     for (const page of await self.clients.matchAll()) page.postMessage('no-room');
   }
+}
+
+function bare(address) {
+  return address.split('#')[0];
 }
 
 function isolated(response) {
