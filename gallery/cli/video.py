@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adain import __version__
 from adain.config import Controls, PictureFile
 from adain.errors import ImageExistsError
 from gallery.cli import options
@@ -171,6 +170,7 @@ def video(
     from gallery.use_cases.film_reading import Film
     from gallery.use_cases.film_scenes import FilmOrder, FilmSource, paint_on_ray, paint_scenes
     from gallery.use_cases.film_writing import Target
+    from gallery.use_cases.provenance import film_comment
     from gallery.use_cases.video import VideoConfig, expected_frames, paint_film
 
     with usage():
@@ -206,7 +206,9 @@ def video(
         "pictures": [_stamp(each) for each in (*config.controls.masks, config.controls.strength)],
         "sides": [config.max_side, config.style_side],
         "rate": rate,
-        "title": _title(found, strengths, config),
+        "title": film_comment(
+            [style.slug for _, style in found], [alpha for _, alpha in strengths], config
+        ),
     }
     seconds = [each for each in (film.facts.seconds, film_config.end) if each is not None]
     for at in [at for at, _ in later if seconds and at >= min(seconds) and not quiet]:
@@ -238,20 +240,6 @@ def video(
         emit(output)
     if report.incomplete:
         raise typer.Exit(ExitCode.SOME_FAILED)
-
-
-def _title(
-    found: "Sequence[tuple[float, FoundStyle]]",
-    strengths: Sequence[tuple[float, float]],
-    config: StylizeConfig,
-) -> str:
-    """Return what the film says about itself."""
-    if not config.provenance:
-        return ""
-    styles = ", ".join(style.slug for _, style in found)
-    alphas = ", ".join(f"{alpha:g}" for _, alpha in strengths)
-    model = Path(config.model).stem
-    return f"adain {__version__}: {styles}; strength {alphas}; model {model}"
 
 
 def _tell(report: "Report") -> None:

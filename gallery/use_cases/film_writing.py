@@ -604,11 +604,13 @@ def _politely() -> Iterator[None]:
         yield
         return
     policy = os.sched_getscheduler(0)
-    yield
-    for thread in (int(each.name) for each in threads.iterdir()):
-        with suppress(OSError):  # It has ended meanwhile.
-            if os.sched_getscheduler(thread) == os.SCHED_FIFO != policy:
-                os.sched_setscheduler(thread, policy, os.sched_param(0))
+    try:
+        yield
+    finally:
+        for thread in (int(each.name) for each in threads.iterdir()):
+            with suppress(OSError):  # It has ended meanwhile.
+                if os.sched_getscheduler(thread) == os.SCHED_FIFO != policy:
+                    os.sched_setscheduler(thread, policy, os.sched_param(0))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
-"""Provenance: the note in a result that says how it was made."""
+"""Provenance: what a result says about how it was made."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,15 @@ def result_notes(photo: Picture, style: ResolvedStyle, config: StylizeConfig) ->
     if not config.provenance:
         return Notes(facts=facts)
     return Notes(f"adain {__version__}", json.dumps(_recipe(style, config)), facts)
+
+
+def film_comment(slugs: Sequence[str], strengths: Sequence[float], config: StylizeConfig) -> str:
+    """Return what is written into a film: its styles and strengths in turn, model and version."""
+    if not config.provenance:
+        return ""
+    alphas = ", ".join(f"{alpha:g}" for alpha in strengths)
+    model = Path(config.model).stem
+    return f"adain {__version__}: {', '.join(slugs)}; strength {alphas}; model {model}"
 
 
 def _recipe(style: ResolvedStyle, config: StylizeConfig) -> dict[str, Any]:

@@ -341,8 +341,7 @@ def intro_html(text: str) -> str:
         for child in token.children or ():
             if child.type == "link_open":
                 child.attrSet("rel", "noopener noreferrer")
-    html: str = parser.renderer.render(tokens, parser.options, {})
-    return html
+    return str(parser.renderer.render(tokens, parser.options, {}))
 
 
 def _write_page(site: Path, config: SiteConfig, has_logo: bool) -> None:

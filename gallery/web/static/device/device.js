@@ -111,7 +111,9 @@ export class Device {
       const id = (this.#asked += 1);
       this.#waiting.set(id, { done, failed, told, silent: 0 });
       this.#watch(id, patience);
-      signal?.addEventListener('abort', () => this.#worker?.postMessage({ kind: 'stop', stop: id }));
+      signal?.addEventListener('abort', () => {
+        if (this.#waiting.has(id)) this.#worker.postMessage({ kind: 'stop', stop: id });
+      });
       this.#worker.postMessage({ id, ...message });
     });
   }

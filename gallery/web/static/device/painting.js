@@ -7,7 +7,7 @@ import { finish } from './finishing.js';
 import { splitVector } from './maps.js';
 import { rounded, unit } from './numbers.js';
 import { blurred, enlargedRows, resized, scaledPlane } from './resizing.js';
-import { measureWhole, paintTiles, wholePart } from './tiling.js';
+import { measureWhole, paintTiles, wholePhoto } from './tiling.js';
 
 const STROKE_SIDE = 1024;  // At which larger photos are painted: strokes keep their size.
 const MAX_SIDE = 8192;     // To which a photo is enlarged for finer strokes.
@@ -50,7 +50,7 @@ export async function measure(engine, painting) {
   const shorter = Math.min(painting.width, painting.height);
   const size = scaledSize(painting, Math.min(STYLE_SIDE, shorter), shorter);
   const pixels = photoPixels(painting, size);
-  const layers = await measureWhole(engine, { pixels, size });
+  const layers = await measureWhole(engine, wholePhoto(pixels, size));
   const parts = layers.flatMap(({ mean, std }) => [...mean, ...std]);
   return Float32Array.from([...parts, ...colorsToVector(measureColors(pixels))]);
 }
@@ -63,13 +63,13 @@ function workingSide(whole, stroke) {
 async function repaint(engine, pixels, size, photo, order, told) {
   const { network } = engine;
   const { styles, alpha } = order;
-  const colors = measureColors(wholePart(pixels, size));
+  const places = order.masks?.length ? order.masks.map(mask => plane(mask, size, photo.width)) : null;
+  if (places) together(places);
+  const whole = wholePhoto(pixels, size, places), colors = measureColors(whole.pixels);
   const wanted = styles.map(({ vector }) =>
     network.recolors ? colorsOfVector(splitVector(vector, network.widths).colors) : null);
   const maps = wanted.map(each => each ? colorTransfer(colors, each) : new Float32Array(12));
-  const places = order.masks?.length ? order.masks.map(mask => plane(mask, size, photo.width)) : null;
-  if (places) together(places);
-  const painted = await paintTiles(engine, { pixels, size, places }, order, maps, told);
+  const painted = await paintTiles(engine, whole, size, order, maps, told);
   if (network.recolors) matchColors(painted, pixels, wanted, alpha, places);
   const extent = places && places[0].map((_, at) =>
     places.reduce((sum, each) => sum + each[at], 0));

@@ -8,53 +8,61 @@ const MOST_CUTS = 32;  // Of a side.
 const EVERYWHERE = { values: Float32Array.of(1), dims: [1, 1, 1] };
 
 /**
- * Return what a photo is painted as, unclamped.
+ * Return what a photo of whole strides is painted as, unclamped, without what was mirrored.
  *
- * @param photo { pixels, size, places }: RGB, height and width, and how far each style holds at
- *   each pixel, or null for one style everywhere
+ * @param photo from `wholePhoto`
+ * @param inner height and width of the photo itself
  * @param maps what recolors the photo for each style, 12 numbers
  * @param told awaited after each step, with the share that is done; what it throws ends the work
  */
-export async function paintTiles(engine, photo, { styles, alpha }, maps, told) {
+export async function paintTiles(engine, photo, inner, { styles, alpha }, maps, told) {
   const { network } = engine, { size, places } = photo;
   const boxes = planTiles(engine, size);
   const strength = network.recolors ? alpha : 0, total = boxes.length * (styles.length + 1);
   let done = 0, encoded = null;
   const step = () => told((done += 1) / total);
-  const features = [];
+  const parts = [];
   for (const [i, { vector }] of styles.entries()) {
     const measured = await measureTiles(engine, photo, boxes, maps[i], strength, step);
-    features.push(styleMaps(measured.contents, vector, network, alpha));
+    parts.push(styleMaps(measured.contents, vector, network, alpha));
     encoded = measured.encoded;
   }
-  const painted = new Float32Array(photo.pixels.length);
+  const features = joined(parts), colors = joined(maps);
+  const painted = new Float32Array(3 * inner[0] * inner[1]);
   for (const box of boxes) {
-    const seen = grown(box, network.reach, wholeSize(size));
+    const seen = grown(box, network.reach, size);
     const shares = places ? layerShares(places, size, seen, network.encode.length)
       : network.encode.map(() => EVERYWHERE);
     if (places || boxes.length > 1) {
       const { values, dims } = shares[0];
       const applied = { values: values.map(each => strength * each), dims };
-      encoded = await encode(engine, photo, seen, box, joined(maps), applied);
+      encoded = await encode(engine, photo, seen, box, colors, applied);
     }
-    const image = await decode(engine, encoded.features, joined(features), shares, styles, alpha);
-    put(painted, size, image, seen, box);
+    const image = await decode(engine, encoded.features, features, shares, styles, alpha);
+    put(painted, inner, image, seen, box);
     await step();
   }
   return painted;
 }
 
-/** Return mean and deviation of each layer of a picture that is not recolored. */
+/** Return mean and deviation of each layer of a picture from `wholePhoto` that is not recolored. */
 export async function measureWhole(engine, picture) {
   const boxes = planTiles(engine, picture.size);
   const { contents } = await measureTiles(engine, picture, boxes, new Float32Array(12), 0);
   return contents;
 }
 
-/** Return the pixels, or other values, of a photo and beyond its end: mirrored to whole strides. */
-export function wholePart(values, size) {
-  const [height, width] = wholeSize(size);
-  return part(values, size, [0, height, 0, width]);
+/**
+ * Return a photo of whole strides, mirrored beyond its end.
+ *
+ * @param pixels RGB
+ * @param size height and width
+ * @param places how far each style holds at each pixel, or null for one style everywhere
+ * @returns { pixels, size, places }
+ */
+export function wholePhoto(pixels, size, places = null) {
+  const whole = size.map(wholeStrides), mirror = values => mirrored(values, size, whole);
+  return { pixels: mirror(pixels), size: whole, places: places && places.map(mirror) };
 }
 
 /** Return mean and deviation of each layer, and what the last tile was encoded as. */
@@ -62,7 +70,7 @@ async function measureTiles(engine, photo, boxes, colors, strength, step = () =>
   const share = { values: Float32Array.of(strength), dims: [1, 1, 1] };
   let moments = null, encoded = null;
   for (const box of boxes) {
-    const seen = grown(box, engine.network.encoderReach, wholeSize(photo.size));
+    const seen = grown(box, engine.network.encoderReach, photo.size);
     encoded = await encode(engine, photo, seen, box, colors, share);
     moments = merged(moments, { ...encoded, count: pixelCount(box) });
     await step();
@@ -145,13 +153,14 @@ function joined(parts) {
 
 /** Cut a photo, so that tiles with their margins are small and cost the least. */
 function planTiles({ network: { reach }, tilePixels }, size) {
-  const [height, width] = wholeSize(size);
+  const [down, across] = size.map(side =>
+    Array.from({ length: MOST_CUTS }, (_, i) => cuts(side, i + 1)));
   let best = null;
-  for (let down = 1; down <= MOST_CUTS; down++) {
-    for (let across = 1; across <= MOST_CUTS; across++) {
-      const [rows, columns] = [cuts(height, down), cuts(width, across)];
+  for (const rows of down) {
+    for (const columns of across) {
       const [tall, wide] = [rows, columns].map(each => each[1] + 2 * reach * (each.length > 2));
-      const work = (height + 2 * reach * (down - 1)) * (width + 2 * reach * (across - 1));
+      const [height, width] = [rows, columns].map(each => each.at(-1) + 2 * reach * (each.length - 2));
+      const work = height * width;
       if (tall * wide <= tilePixels && !(best?.work <= work)) best = { work, rows, columns };
     }
   }
@@ -182,18 +191,14 @@ function wholeStrides(side) {
   return Math.ceil(side / STRIDE) * STRIDE;
 }
 
-function wholeSize(size) {
-  return size.map(wholeStrides);
-}
-
-/** Return a part of what a photo has at each pixel, mirrored beyond its end. */
-function part(values, [height, width], [top, bottom, left, right]) {
+/** Return what a photo has at each pixel, mirrored beyond its end. */
+function mirrored(values, [height, width], whole) {
+  if (whole[0] === height && whole[1] === width) return values;
   const depth = values.length / (height * width);
-  if (!top && !left && bottom === height && right === width) return values;
-  const result = new Float32Array((bottom - top) * (right - left) * depth);
-  for (let y = top, to = 0; y < bottom; y++) {
+  const result = new Float32Array(whole[0] * whole[1] * depth);
+  for (let y = 0, to = 0; y < whole[0]; y++) {
     const row = back(y, height) * width;
-    for (let x = left; x < right; x++) {
+    for (let x = 0; x < whole[1]; x++) {
       for (let c = 0, from = depth * (row + back(x, width)); c < depth; c++) result[to++] = values[from++];
     }
   }
@@ -202,6 +207,18 @@ function part(values, [height, width], [top, bottom, left, right]) {
 
 function back(at, side) {
   return at < side ? at : 2 * side - 2 - at;
+}
+
+/** Return what a part of a photo has at each pixel. */
+function part(values, [height, width], [top, bottom, left, right]) {
+  if (!top && !left && bottom === height && right === width) return values;
+  const depth = values.length / (height * width), line = depth * (right - left);
+  const result = new Float32Array((bottom - top) * line);
+  for (let y = top; y < bottom; y++) {
+    const from = depth * (y * width + left);
+    result.set(values.subarray(from, from + line), (y - top) * line);
+  }
+  return result;
 }
 
 /** Put the core of a painted part where it belongs. */
