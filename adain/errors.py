@@ -14,6 +14,11 @@ the calling program (a wrong shape, a value out of range) raise ValueError.
 """
 
 
+def how_to_install(extra: str) -> str:
+    """Return the command that brings an extra of this package."""
+    return f"pip install 'adain[{extra}]', in a clone '.[{extra}]'"
+
+
 class AdainError(Exception):
     """Base of every error that the library raises on purpose."""
 

@@ -1,9 +1,6 @@
 """A clear error from all that needs torch, where it is not installed."""
 
-from adain.errors import TorchMissing
-
-INSTALL = "pip install 'adain[torch]', in a clone '.[torch]'"
-"""The command that brings it."""
+from adain.errors import TorchMissing, how_to_install
 
 
 def require_torch(what: str) -> None:
@@ -18,4 +15,4 @@ def require_torch(what: str) -> None:
     try:
         import torch  # noqa: F401
     except ImportError as error:
-        raise TorchMissing(f"{what} needs PyTorch; run: {INSTALL}") from error
+        raise TorchMissing(f"{what} needs PyTorch; run: {how_to_install('torch')}") from error

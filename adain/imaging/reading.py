@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from adain.config import MIN_SIDE
-from adain.errors import ImageError, ImageTooLargeError
+from adain.errors import ImageError, ImageTooLargeError, how_to_install
 from adain.files import one_line, reason
 from adain.imaging.conversion import fill_clear, is_srgb, turn_levels_upright
 from adain.imaging.decoding import FORMATS, decoding
@@ -99,7 +99,7 @@ def _opened(
     data = _read(source, limits, name)
     formats = FORMATS + (("HEIF",) if _reads_heif() else ())
     if data[8:12] in _HEIC_BRANDS and "HEIF" not in formats:
-        raise ImageError(f"{name}: is HEIC; install the extra: pip install 'adain[heic]'")
+        raise ImageError(f"{name}: is HEIC; run: {how_to_install('heic')}")
     with decoding(name), Image.open(BytesIO(data), formats=formats) as image:
         check_size(image.width, image.height, limits, name)
         yield image, data

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adain.errors import EngineError
+from adain.errors import EngineError, how_to_install
 
 Pixels = NDArray[np.float32]
 
@@ -138,7 +138,7 @@ def import_opencv() -> Any:
         import cv2
     except ImportError as error:
         raise EngineError(
-            "steady films need OpenCV, which is not installed; run: pip install 'adain[video]'"
+            f"steady films need OpenCV, which is not installed; run: {how_to_install('video')}"
         ) from error
     cv2.setNumThreads(1)  # Frames are what is worked on at the same time.
     return cv2

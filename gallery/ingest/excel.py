@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
+from adain.errors import how_to_install
 from gallery.errors import ManifestError
 
 MAX_BYTES = 512 * 2**20
@@ -25,7 +26,7 @@ def excel_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | Exception]
     try:
         from openpyxl import load_workbook
     except ImportError as error:
-        message = "needs openpyxl; run: pip install 'adain[excel]', or save it as CSV (UTF-8)"
+        message = f"needs openpyxl; run: {how_to_install('excel')}, or save it as CSV (UTF-8)"
         raise ManifestError(f"{path}: {message}") from error
     try:
         with ZipFile(path) as archive:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from adain.engine.loading import load_model
+from adain.errors import how_to_install
 from gallery.errors import GalleryError
 from gallery.use_cases.batch import BatchJob, BatchPlan, BatchStep, BatchWorker
 from gallery.use_cases.journal import Journal
@@ -51,7 +52,7 @@ def connect(address: str) -> Any:
     try:
         import ray
     except ImportError as error:
-        raise ClusterError("Ray is not installed; run: pip install 'adain[ray]'") from error
+        raise ClusterError(f"Ray is not installed; run: {how_to_install('ray')}") from error
     root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     try:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adain.config import MIN_SIDE
+from adain.errors import how_to_install
 from adain.imaging.reading import SUFFIXES, load_image
 from adain.imaging.resizing import resize_to
 from adain.video.frames import RATE, Shown
@@ -165,7 +166,7 @@ def import_av() -> Any:
         import av
     except ImportError as error:
         raise FilmError(
-            "films need PyAV, which is not installed; run: pip install 'adain[video]'"
+            f"films need PyAV, which is not installed; run: {how_to_install('video')}"
         ) from error
     av.logging.set_level(av.logging.PANIC)
     os.environ.setdefault("SVT_LOG", "1")  # Else the encoder of AV1 tells its settings.

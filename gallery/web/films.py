@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from adain.errors import how_to_install
 from adain.imaging.picture import Picture
 from adain.imaging.pillow import to_image
 from adain.imaging.resizing import resize_image
@@ -71,7 +72,7 @@ def is_offered() -> bool:
 def require_video() -> None:
     """Raise the problem `video-missing` if they cannot."""
     if not is_offered():
-        raise Problem("video-missing", "films need PyAV here: pip install 'adain[video]'")
+        raise Problem("video-missing", f"films need PyAV here: {how_to_install('video')}")
 
 
 def create_film_api(state: AppState) -> APIRouter:

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from typer.testing import CliRunner, Result
 
-from adain.engine.torch_extra import INSTALL
+from adain.errors import how_to_install
 from adain.imaging.picture import Picture
 from adain.network.encoder import Encoder
 from adain.network.losses import gram_matrix
@@ -255,4 +255,4 @@ def test_without_torch_one_line_says_what_to_do(
     monkeypatch.setitem(sys.modules, "torch", None)
     result = run("a.jpg", *QUICK)
     assert result.exit_code == 4
-    assert result.stderr == f"adain: inspecting needs PyTorch; run: {INSTALL}\n"
+    assert result.stderr == f"adain: inspecting needs PyTorch; run: {how_to_install('torch')}\n"

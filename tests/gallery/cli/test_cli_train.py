@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from adain.engine.torch_extra import INSTALL
+from adain.errors import how_to_install
 from adain.network.encoder import Encoder
 from adain.network.loading import load_decoder, load_encoder, save_decoder, save_encoder
 from adain.training.config import DecoderLosses
@@ -130,7 +130,7 @@ def test_without_torch_one_line_says_what_to_do(
     teacher = ["--teacher", "t.safetensors"] if what == "encoder" else []
     result = CliRunner().invoke(app, ["train", what, *folders, *teacher])
     assert result.exit_code == 4
-    assert result.stderr == f"adain: training needs PyTorch; run: {INSTALL}\n"
+    assert result.stderr == f"adain: training needs PyTorch; run: {how_to_install('torch')}\n"
     assert not (tmp_path / "run").exists()
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
+from adain.errors import how_to_install
 from gallery.ingest.sources import SCHEMA, Candidate, Remote, find_candidates
 
 
@@ -195,7 +196,7 @@ def test_a_broken_excel_file_and_a_missing_library_give_one_line(
     assert "not an Excel file" in str(found.error)
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     (found,) = find_candidates(tmp_path / "m.xlsx")
-    assert "pip install 'adain[excel]', or save it as CSV (UTF-8)" in str(found.error)
+    assert f"{how_to_install('excel')}, or save it as CSV (UTF-8)" in str(found.error)
 
 
 def test_lines_that_are_no_objects_are_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from adain.engine.model import Model
-from adain.engine.torch_extra import INSTALL
+from adain.errors import how_to_install
 from gallery.cli import app
 from gallery.config import CompareConfig
 from gallery.database.gallery import starter_gallery
@@ -146,7 +146,7 @@ def test_without_torch_one_line_says_what_to_do(run: Run, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "torch", None)
     result = run("a.png", "--style", "b.png", *QUICK)
     assert result.exit_code == 4
-    assert result.stderr == f"adain: comparing needs PyTorch; run: {INSTALL}\n"
+    assert result.stderr == f"adain: comparing needs PyTorch; run: {how_to_install('torch')}\n"
 
 
 def test_a_photo_that_cannot_be_read_leaves_no_sheet(run: Run, folder: Path) -> None:

@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 from typer.testing import CliRunner, Result
 
 from adain.engine.loading import load_model
-from adain.engine.torch_extra import INSTALL
+from adain.errors import how_to_install
 from adain.imaging.reading import load_image
 from adain.network import pretrained
 from adain.network.weights import MODELS_VARIABLE
@@ -442,7 +442,7 @@ def test_without_torch_one_line_says_what_to_do(run: Run, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "torch", None)
     result = run(*QUICK)
     assert result.exit_code == 4
-    assert result.stderr == f"adain: rendering needs PyTorch; run: {INSTALL}\n"
+    assert result.stderr == f"adain: rendering needs PyTorch; run: {how_to_install('torch')}\n"
 
 
 def test_files_that_exist_are_found_before_the_work(run: Run) -> None:

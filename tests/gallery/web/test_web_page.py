@@ -1250,7 +1250,7 @@ def test_the_worst_notice_is_shown_in_view_and_a_dead_service_can_be_tried_again
     wait_until(page, "document.getElementById('working').hidden")
     assert page.is_visible("#notice-retry")
     page.unroute("**/api/v1/**")
-    page.evaluate("document.getElementById('notice-retry').click()")  # Unless it came back by itself.
+    page.evaluate("document.getElementById('notice-retry').click()")  # If it is still there.
     wait_until(page, "document.getElementById('notice').dataset.about === 'photo'")
     assert "can read that file" in page.inner_text("#notice")  # Not solved yet.
     page.click("#notice-close")
