@@ -42,6 +42,13 @@ class Band:
         last = self.bottom + self.halo - convolutions
         return range(first, min(self.height, last) if self.bottom < self.height else self.height)
 
+    def counted(self, rows: Array) -> Array:
+        """Return weights of the rows that one convolution leaves: those of the tile, or 0."""
+        seen = self.rows(1)
+        weights = np.zeros(len(seen), np.float32)
+        weights[self.top - seen.start : self.bottom - seen.start] = rows[self.top : self.bottom]
+        return weights
+
     def read(self, values: Array, scale: int = 1, before: int = 0) -> Array:
         """Return what the stage reads of features `(1, C, h, w)` or of shares `(K, h, w)`.
 

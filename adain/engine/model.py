@@ -41,7 +41,7 @@ class Encoded:
     Attributes:
         features: Those at `relu1_1 ... relu4_1`, as the engine keeps them; none where they are
             not wanted.
-        moments: Those of the tile's core at each layer.
+        moments: Those of the tile's core at each layer; none from a `quantized` engine.
     """
 
     features: Sequence[Any]
@@ -81,6 +81,9 @@ class Engine(Protocol):
 
     def with_decoder(self, weights: "ModelWeights") -> "Engine":
         """Return an engine on the same device that decodes by other weights."""
+
+    def quantized(self) -> "Engine | None":
+        """Return an engine of 8-bit numbers, which measures nothing; None where there is none."""
 
     def decode(self, features: Sequence[Any], style: Array, shares: Shares) -> Array:
         """Normalize and decode the features of a tile.
@@ -163,10 +166,11 @@ class ModelWeights:
         """Return the file name of a graph that these weights fit into.
 
         Args:
-            name: `encode`, `decode` or `blend`, and the depth of its stage.
+            name: `encode`, `decode` or `blend`, and the depth of its stage; of 8-bit numbers with
+                `quantized_` before it.
         """
         modulated = any(each.startswith("modulation.") for each in self.decoder)
-        encodes = name.startswith("encode")
+        encodes = "encode" in name
         facts = sorted(self.config.items()) if encodes else (self.table, modulated)
         return f"{name}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:12]}.onnx"
 
@@ -259,6 +263,15 @@ class Model:
             return self.engine.with_decoder(replace(self.weights, decoder=merged))
 
         return engine
+
+    @cached_property
+    def quantized(self) -> "Model":
+        """Return a model that paints by 8-bit numbers what another has measured.
+
+        It is this one itself where none was prepared: for another decoder, or on a GPU.
+        """
+        engine = self.engine.quantized()
+        return self if engine is None else replace(self, engine=engine)
 
     @cached_property
     def encoder_reach(self) -> int:

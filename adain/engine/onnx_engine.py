@@ -14,6 +14,7 @@ from adain.engine.bands import Band, cut_bands
 from adain.engine.device import cores
 from adain.engine.model import Array, Encoded, ModelWeights, Shares, core_weights
 from adain.engine.onnx_import import import_onnxruntime
+from adain.engine.quantizing import QUANTIZED, Ranges, quantize, quantized_stage, read_ranges
 from adain.errors import EngineError
 from adain.network.stages import DecoderStage, EncoderStage, decoder_stages, encoder_stages
 from adain.styles.statistics import ChannelMoments
@@ -27,7 +28,7 @@ T = TypeVar("T")
 
 
 class OnnxEngine:
-    """Runs the graphs of an architecture with the weights of a model.
+    """Runs the graphs of an architecture with the weights of a model, or with 8 bits of them.
 
     The graphs (`adain/assets/*.onnx`, by `scripts/export`) hold no weights: these are given when
     a session is made, so that every decoder of the architecture runs, and so does one that an
@@ -46,12 +47,15 @@ class OnnxEngine:
         weights: ModelWeights,
         threads: int | None = None,
         base: "OnnxEngine | None" = None,
+        ranges: Ranges | None = None,
     ) -> None:
         self._weights, self._threads, self._base = weights, threads or cores(), base
+        self._ranges, self._measures = ranges, ranges is None
         self._runtime = import_onnxruntime()
         self._encoder_stages = encoder_stages(weights.convolutions)
         self._decoder_stages = decoder_stages(weights.table)
         self._sessions: dict[str, Future[Any]] = {}
+        self._values: list[Any] = []  # Sessions do not copy the weights that they are given.
         self._lock = Lock()
         if base is None:
             # While the first picture is decoded.
@@ -65,7 +69,12 @@ class OnnxEngine:
 
     def with_decoder(self, weights: ModelWeights) -> "OnnxEngine":
         """See `Engine`."""
-        return OnnxEngine(weights, self._threads, self._base or self)
+        return OnnxEngine(weights, self._threads, self._base or self, self._ranges)
+
+    def quantized(self) -> "OnnxEngine | None":
+        """See `Engine`."""
+        ranges = read_ranges(self._weights)
+        return None if ranges is None else OnnxEngine(self._weights, self._threads, ranges=ranges)
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
@@ -87,7 +96,9 @@ class OnnxEngine:
         for stage, layer in zip(self._encoder_stages, STYLE_LAYERS, strict=True):
             inputs = {"colors": colors, "shares": shares} if stage.depth == 1 else {}
             counted = [each.repeat(2 ** (len(STYLE_LAYERS) - stage.depth)) for each in positions]
-            moments[layer], kept, passed = self._encode(stage, passed, inputs, counted, keep)
+            found, kept, passed = self._encode(stage, passed, inputs, counted, keep)
+            if found is not None:
+                moments[layer] = found
             if keep:
                 features.append(kept)
         return Encoded(features, moments)
@@ -99,7 +110,7 @@ class OnnxEngine:
         inputs: Mapping[str, Array],
         counted: Sequence[Array],
         keep: bool,
-    ) -> tuple[ChannelMoments, Array, Array]:
+    ) -> tuple[ChannelMoments | None, Array, Array]:
         """Return the moments of a layer, what is kept for the decoder, and what is passed on."""
         rows, columns = counted
         session = self._session(f"encode{stage.depth}")
@@ -107,28 +118,29 @@ class OnnxEngine:
         kept, pooled = _Gathered(len(rows)), _Gathered(len(rows) // 2)
 
         def run(band: Band) -> ChannelMoments | None:
-            seen = band.rows(1)
-            measured = np.zeros(len(seen), np.float32)
-            measured[band.top - seen.start : band.bottom - seen.start] = rows[
-                band.top : band.bottom
-            ]
-            given: dict[str, Any] = {"rows": measured, "columns": columns, "pads": band.pads}
+            given: dict[str, Any] = {"pads": band.pads}
+            if self._measures:
+                given |= {"rows": band.counted(rows), "columns": columns}
             if first:
                 given |= {"colors": inputs["colors"], "shares": band.read(inputs["shares"])}
                 given["tile"] = before[band.rows().start : band.rows().stop]
             else:
                 given["features"] = band.read(before)
-            mean, variance, layer, *passed = session.run(None, given)
+            made = session.run(None, given)
+            layer, *passed = made[2 * self._measures :]
             if keep:
                 kept.put(band.core(layer, 0 if first else 1), band.top)
             for each in passed:
                 pooled.put(each, band.top // 2)
-            return _moments(int(measured.sum()) * int(columns.sum()), mean, variance)
+            if not self._measures:
+                return None
+            return _moments(int(given["rows"].sum()) * int(columns.sum()), *made[:2])
 
         bands = self._bands(stage.depth, len(rows), len(columns), stage.reach)
         parts = self._each(run, bands)
         found = [part for part in parts if part is not None]
-        return reduce(ChannelMoments.merge, found), kept.whole, pooled.whole
+        moments = reduce(ChannelMoments.merge, found) if found else None
+        return moments, kept.whole, pooled.whole
 
     def decode(self, features: Sequence[Any], style: Array, shares: Shares) -> Array:
         """See `Engine`."""
@@ -194,14 +206,18 @@ class OnnxEngine:
                     self._sessions[name] = self._pool.submit(self._make_session, name)
 
     def _make_session(self, name: str) -> Any:
-        runtime, path = self._runtime, _graph(self._weights, name)
+        runtime = self._runtime
+        path = _graph(self._weights, name if self._ranges is None else QUANTIZED + name)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         # Pictures of any size would each keep memory of their own.
         options.enable_cpu_mem_arena = options.enable_mem_pattern = False
         weights = self._stage_weights(name)
+        if self._ranges is not None:
+            weights = quantize(weights, quantized_stage(name, self._weights), self._ranges)
         values = [runtime.OrtValue.ortvalue_from_numpy(value) for value in weights.values()]
+        self._values += values
         options.add_external_initializers(list(weights), values)
         try:
             return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -240,7 +256,7 @@ class _Gathered:
         """Put rows in their place."""
         with self._lock:
             if not self.whole.size:
-                self.whole = np.empty((*rows.shape[:-2], self._height, rows.shape[-1]), np.float32)
+                self.whole = np.empty((*rows.shape[:-2], self._height, rows.shape[-1]), rows.dtype)
         self.whole[..., top : top + rows.shape[-2], :] = rows
 
 

@@ -21,7 +21,7 @@ class TorchEngine:
         self._weights = weights
         encode = Encode(build_encoder(weights.config, weights.encoder))
         decode = Decode(build_decoder(weights.table, weights.decoder, weights.max_gain))
-        self._encode, self._decode = (
+        self.networks = self._encode, self._decode = tuple(
             each.requires_grad_(False).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             for each in (encode, decode)
         )
@@ -29,6 +29,9 @@ class TorchEngine:
     def with_decoder(self, weights: ModelWeights) -> "TorchEngine":
         """See `Engine`."""
         return TorchEngine(weights, self.device)
+
+    def quantized(self) -> None:
+        """See `Engine`."""
 
     @torch.no_grad()
     def encode(

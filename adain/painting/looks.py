@@ -102,6 +102,7 @@ def measure_look(
     alpha: float = 1.0,
     controls: Controls = Controls(),
     memory: int | None = None,
+    painter: Model | None = None,
 ) -> Look:
     """Measure photos as if they were one picture.
 
@@ -112,10 +113,13 @@ def measure_look(
         alpha: Strength.
         controls: How they are repainted; what says where is not looked at.
         memory: As for `paint_tiles`.
+        painter: What paints by the look, where that is not the model: `model.quantized` has tints
+            of its own, which on plain frames would be stretched to the range of the painting.
 
     Raises:
         ImageTooLargeError: If the memory does not suffice.
     """
+    painter = painter or model
     maps = measure_maps(model, photos, style, alpha, memory=memory)
     look = Look(style, alpha, maps, ())
     if model.colors is not None:
@@ -123,7 +127,7 @@ def measure_look(
         before: list[ColorMoments] = []
         for photo in photos:
             weights = _weights(photo, style)
-            tiles = paint_tiles(model, photo, style, alpha, memory=memory, maps=maps)
+            tiles = paint_tiles(painter, photo, style, alpha, memory=memory, maps=maps)
             found = _added(found, measure_tiles(tiles, len(_styles(style)), weights))
             if alpha < 1:
                 before = _added(before, count_photo(photo, len(_styles(style)), weights))
@@ -133,7 +137,7 @@ def measure_look(
         return look
     extent = style.extent if isinstance(style, StyleField) else None
     pairs = [
-        measure_pair(photo, paint_by_look(model, memory, None, look, photo), extent)
+        measure_pair(photo, paint_by_look(painter, memory, None, look, photo), extent)
         for photo in photos
     ]
     first, second = (sum(parts[1:], parts[0]) for parts in zip(*pairs, strict=True))

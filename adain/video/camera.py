@@ -59,7 +59,7 @@ class Camera:
             id(model), style.to_vector().tobytes(), style.adapters, alpha, controls, working.shape
         )  # fmt: skip
         look = self._follow(model, working, style, alpha, controls, wanted)
-        return stylize_picture(model, photo, style, look=look, **options)
+        return stylize_picture(model.quantized, photo, style, look=look, **options)
 
     def _follow(
         self,
@@ -75,11 +75,11 @@ class Camera:
         self._last = glance
         begins = self._look is None or wanted != self._wanted
         if begins or last is None or not last.resembles(glance, 1.0):
-            self._look, self._next = measure_look(model, [frame], style, alpha, controls), None
+            self._look, self._next = _measured(model, frame, style, alpha, controls), None
             self._wanted, self._seen = wanted, glance
         assert self._look is not None and self._seen is not None
         if self._next is None and not _is_same(self._seen, glance):
-            self._next, self._left = measure_look(model, [frame], style, alpha, controls), FOLLOWING
+            self._next, self._left = _measured(model, frame, style, alpha, controls), FOLLOWING
             self._seen = glance
         if self._next is not None:
             self._look = self._look.blend(self._next, 1 / self._left)
@@ -87,6 +87,12 @@ class Camera:
             if self._left == 0:
                 self._next = None
         return self._look
+
+
+def _measured(
+    model: Model, frame: Picture, style: StyleStatistics, alpha: float, controls: Controls
+) -> Look:
+    return measure_look(model, [frame], style, alpha, controls, painter=model.quantized)
 
 
 def _is_same(first: Glance, second: Glance) -> bool:

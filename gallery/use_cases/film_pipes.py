@@ -83,6 +83,7 @@ def pipe_film(
         direction,
         controls,
         stable=config.stable,
+        exact=config.exact,
         jobs=config.jobs,
         memory=config.memory,
         notice=notes.append,

@@ -56,6 +56,7 @@ class VideoConfig:
         end: Seconds from its beginning where to end; None for its end.
         every: Only one of so many frames is painted, without sound: a preview.
         stable: Whether each result also follows the last one along the optical flow.
+        exact: Whether the network computes with float32, not with 8-bit numbers.
         jobs: Frames that are worked on at the same time.
         memory: Bytes that may be used; None for half of what is free.
         overwrite: Whether the result may replace a file.
@@ -66,6 +67,7 @@ class VideoConfig:
     end: float | None = None
     every: int = 1
     stable: bool = False
+    exact: bool = False
     jobs: int = 1
     memory: int | None = None
     overwrite: bool = False
@@ -297,6 +299,7 @@ class FilmRun:
             self.direction,
             self.controls,
             stable=self.config.stable,
+            exact=self.config.exact,
             jobs=self.config.jobs,
             memory=self.config.memory,
             notice=notice,

@@ -47,7 +47,8 @@ def export() -> ModuleType:
     spec = spec_from_loader(loader.name, loader)
     assert spec is not None
     module = module_from_spec(spec)
-    loader.exec_module(module)
+    with patch.object(sys, "path", [str(SCRIPTS), *sys.path]):
+        loader.exec_module(module)
     return module
 
 

@@ -191,6 +191,25 @@ def test_the_library_paints_frames_in_one_call(tiny_model: Model) -> None:
         adain.stylize_frames(film, plan, alpha=9.0, model=tiny_model)
 
 
+def test_frames_take_8_bits_unless_they_shall_be_exact() -> None:
+    model, frame = adain.load_model(), scene(1, 96, 64)
+    photo = stylize_picture(model, Picture(frame), style(model)).to_array()
+    near, exact = (
+        next(paint_frames(model, [frame], style(model), exact=each)) for each in (False, True)
+    )
+    np.testing.assert_array_equal(exact, photo)
+    assert 0 < differ(near, photo) < 4
+
+
+@pytest.mark.parametrize("level", [0, 120, 255])
+def test_plain_frames_have_no_tint_of_8_bits(level: int) -> None:
+    model, frame = adain.load_model(), np.full((48, 64, 3), level, np.uint8)
+    near, exact = (
+        next(paint_frames(model, [frame], style(model), exact=each)) for each in (False, True)
+    )
+    assert differ(near, exact) < 1
+
+
 def test_a_slice_over_time_is_as_it_was() -> None:
     """One row of a film over time, downwards: a pan, a cut, a still camera.
 
