@@ -59,6 +59,13 @@ class Quantized:
         return list(dict.fromkeys(every))
 
 
+def can_be_quantized(weights: ModelWeights) -> bool:
+    """Return whether a convolution reads each layer, and one ends each stage of the decoder."""
+    rows = [row[0] for row in weights.table]
+    ends = {rows[stage.last - 1] for stage in decoder_stages(weights.table)[:-1]}
+    return ends == {"conv"} and "residual" not in rows and min(weights.convolutions[:3]) > 1
+
+
 def quantized_stage(graph: str, weights: ModelWeights) -> Quantized:
     """Return what a stage has in 8 bits: `encode`, `decode` or `blend`, and its depth."""
     kind, depth = graph[:-1], int(graph[-1])

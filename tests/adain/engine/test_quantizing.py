@@ -15,7 +15,13 @@ from adain.engine import onnx_engine, quantizing
 from adain.engine.loading import load_model
 from adain.engine.model import Model
 from adain.engine.onnx_engine import GRAPHS
-from adain.engine.quantizing import LEVELS, Quantized, quantize, quantized_stage
+from adain.engine.quantizing import (
+    LEVELS,
+    Quantized,
+    can_be_quantized,
+    quantize,
+    quantized_stage,
+)
 from adain.imaging.reading import load_image
 from adain.painting.tiling import (
     NOWHERE,
@@ -151,6 +157,7 @@ def test_other_weights_have_none(
 ) -> None:
     assert tiny_model.quantized is tiny_model
     weights = shipped().weights
+    assert can_be_quantized(weights) and not can_be_quantized(tiny_model.weights)
     changed = replace(weights, decoder={**weights.decoder, "13.bias": np.zeros(3, np.float32)})
     assert quantizing.read_ranges(changed) is None
     for content in ("", "{}", json.dumps({"measured": "other"})):
