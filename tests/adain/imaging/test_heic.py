@@ -54,7 +54,7 @@ def test_heic_keeps_its_transparency_and_its_profile() -> None:
 def test_heic_without_the_extra_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     data = heic(SMOOTH)
     monkeypatch.setattr("adain.imaging.reading._reads_heif", lambda: False)
-    with pytest.raises(ImageError, match=r"is HEIC; install the extra: .*adain\[heic\]"):
+    with pytest.raises(ImageError, match=r"is HEIC; run: .*adain\[heic\]"):
         load_image(data)
 
 
