@@ -28,6 +28,9 @@ from gallery.database.gallery import starter_gallery
 
 MOMENTS = ("mean", "variance")
 
+FLOAT = "_float"
+"""What names of float32 values end with where an input, output or weight of 8 bits has the name."""
+
 MOST, PICTURES = 0.9999, 0.8
 """A range holds so much of a picture, for so many pictures: less is cut off than is gained."""
 
@@ -55,7 +58,7 @@ class Quantizer:
         self._rename()
         readers = {node.input[0]: node for node in graph.node if node.op_type == "Conv"}
         for name, values in self._stage.inputs.items():
-            self._dequantize(name, values, f"{name}_float")
+            self._dequantize(name, values, f"{name}{FLOAT}")
         for node in graph.node:
             if node.op_type == "Pad" and "pads" in node.input:
                 self._mirror(node, self._reader(readers[node.output[0]]))
@@ -64,9 +67,8 @@ class Quantizer:
             if kernel in self._stage.kernels:
                 self._use_levels(node)
             self._nodes.append(node)
-        for output in graph.output:
-            if output.name in self._stage.outputs:
-                self._give(output)
+        for name, values in self._stage.outputs.items():
+            self._quantize(f"{name}{FLOAT}", values)
         _replace(graph.node, self._nodes)
         _drop_unused(graph)
 
@@ -77,7 +79,7 @@ class Quantizer:
             for values in (node.input, node.output):
                 for i, value in enumerate(values):
                     if value in names:
-                        values[i] = f"{value}_float"
+                        values[i] = f"{value}{FLOAT}"
         for value in (*self._graph.input, *self._graph.output):
             if value.name in names:
                 value.type.tensor_type.elem_type = TensorProto.UINT8
@@ -97,10 +99,12 @@ class Quantizer:
         self._nodes.append(node)
         self._dequantize(node.output[0], reader, whole)
 
-    def _quantize(self, value: str, name: str, result: str = "") -> str:
-        """Return the levels of a value, made once."""
+    def _quantize(self, value: str, name: str) -> str:
+        """Return the levels of a value, made once; they may be an output."""
         if (value, name) not in self._levels:
-            made = result or f"{value}_{name}_levels"
+            output = value.removesuffix(FLOAT)
+            is_output = self._stage.outputs.get(output) == name
+            made = output if is_output else f"{value}_{name}_levels"
             inputs = [value, *self._scale(name)]
             self._nodes.append(helper.make_node("QuantizeLinear", inputs, [made]))
             self._levels[value, name] = made
@@ -123,19 +127,9 @@ class Quantizer:
             self._add(f"{name}.levels", kind, dims)
             self._add(f"{name}.scale", TensorProto.FLOAT, shape[:1])
             inputs = [f"{name}.levels", f"{name}.scale"]
-            made = f"{name}_float"
+            made = f"{name}{FLOAT}"
             self._nodes.append(helper.make_node("DequantizeLinear", inputs, [made], axis=0))
             node.input[i] = made
-
-    def _give(self, output: onnx.ValueInfoProto) -> None:
-        name = output.name
-        known = self._quantize(f"{name}_float", self._stage.outputs[name], name)
-        if known != name:  # What is read within the graph, too.
-            for node in self._nodes:
-                for values in (node.input, node.output):
-                    for i, value in enumerate(values):
-                        if value == known:
-                            values[i] = name
 
     def _add(self, name: str, kind: int, shape: list[int]) -> None:
         if name in self._known:
