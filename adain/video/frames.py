@@ -52,6 +52,15 @@ TURN = 8
 FIRST_MEASURED, LATER_MEASURED = 4, 2
 """Frames that are measured in the first window of a shot, and in those after it."""
 
+AHEAD = 4
+"""Windows that are read until one shows something, where a film begins with none that does."""
+
+RISING = 0.6
+"""Share of what the last frame of a window shows, below which the first one fades in."""
+
+TELLING = 0.8
+"""Share of what the frame of a window that shows most shows, from which others are measured."""
+
 MOVED, RECOLORED = 0.04, 0.01
 """Changes at a glance from which a window is measured anew: below, it is the same scene."""
 
@@ -126,8 +135,22 @@ class _Window:
     glances: Sequence[Glance]
     begins: bool
     sightings: "Sequence[Sighting]" = ()
-    looks: Sequence[Look] = ()
+    looks: Sequence[Look | None] = ()
     seen: Glance | None = None
+
+    @property
+    def is_flat(self) -> bool:
+        """Return whether none of its frames shows anything."""
+        return all(glance.is_flat for glance in self.glances)
+
+    @property
+    def rises(self) -> bool:
+        """Return whether a scene fades in at its end."""
+        return self.glances[0].spread < RISING * self.glances[-1].spread
+
+    def with_look(self, look: Look | None, seen: Glance | None) -> "_Window":
+        """Return it with one look for all of its frames."""
+        return replace(self, looks=[look] * len(self.frames), seen=seen)
 
 
 def paint_frames(
@@ -249,12 +272,11 @@ class FilmPainter:
             result = to_levels(pixels, frame.pixels.dtype)
             if frame.pixels.shape[2] == 4:
                 result = np.concatenate((result, frame.pixels[..., 3:]), axis=2)
-            state = None
-            if i == last:
-                assert window.seen is not None
+            state, look = None, window.looks[-1]
+            if i == last and look is not None and window.seen is not None:
                 seen = tuple(window.glances[-2 * REACH :])
                 state = State(
-                    window.looks[-1],
+                    look,
                     window.seen,
                     seen,
                     frame.pixels,
@@ -265,8 +287,10 @@ class FilmPainter:
             yield Painted(result, frame.time, state)
 
     def _paint_frame(
-        self, frame: Shown, look: Look, sighting: "Sighting | None"
+        self, frame: Shown, look: Look | None, sighting: "Sighting | None"
     ) -> NDArray[np.float32]:
+        if look is None:
+            return to_unit(frame.pixels[..., :3])
         if sighting is not None or frame.masks is not None:
             look = self._placed_look(look, frame, sighting)
         style = look.style if isinstance(look.style, StyleStatistics) else look.style.styles[0]
@@ -289,28 +313,69 @@ class FilmPainter:
         return replace(own, toward=(self._placed_look(other, frame, sighting), share))
 
     def _with_looks(self, windows: Iterator[_Window], state: State | None) -> Iterator[_Window]:
-        """Yield windows with the look of each of their frames."""
+        """Yield windows with the look of each of their frames.
+
+        What begins with nothing to see, or fades in, gets the look of what it leads to.
+        """
         look, seen = (state.look, state.seen) if state else (None, None)
+        begins, waiting = state is None, list[_Window]()
+        for part in self._parts(windows, state):
+            if state and look is state.look:  # Masks are read again, not kept.
+                style = self._style(part.frames[:1], _joined(look.style), [state.sighting])
+                look = replace(look, style=style)
+            begins = begins or part.begins
+            if not begins:
+                done = [self._with_look(part, look, seen)]
+            elif look is not None and part.is_flat and not waiting:
+                yield part.with_look(look, seen)  # That of the shot before.
+                continue
+            else:
+                done = []
+                if part.begins and not all(each.is_flat for each in waiting):
+                    done, waiting = self._with_first_look(waiting), []
+                waiting.append(part)
+                if not self._waits(waiting):
+                    done += self._with_first_look(waiting)
+                    waiting = []
+            yield from done
+            if done and done[-1].looks[-1] is not None:
+                look, seen, begins = done[-1].looks[-1], done[-1].seen, bool(waiting)
+        yield from self._with_first_look(waiting)
+
+    def _parts(self, windows: Iterator[_Window], state: State | None) -> Iterator[_Window]:
+        """Yield windows, cut where style or strength change, with who is in them."""
         shape: tuple[int, ...] | None = state.source.shape if state else None
         for window in windows:
             for frame in window.frames:
                 shape = shape or frame.pixels.shape
                 if frame.pixels.shape != shape:
                     raise ValueError(f"frames differ in shape: {shape}, {frame.pixels.shape}")
-            if state and look is state.look:
-                # Masks are read again, not kept.
-                style = self._style(window.frames[:1], _joined(look.style), [state.sighting])
-                look = replace(look, style=style)
             if self._follower:
                 pixels, times, _ = zip(*window.frames, strict=True)
                 sightings = self._follower.follow(pixels, times, window.begins)
                 window = replace(window, sightings=sightings)
-            for part in self._turns(window):
-                if part.begins:
-                    look, seen = None, None
-                done = self._with_look(part, look, seen)
-                look, seen = done.looks[-1], done.seen
-                yield done
+            yield from self._turns(window)
+
+    def _waits(self, waiting: Sequence[_Window]) -> bool:
+        """Return whether the look of windows is that of what comes after them."""
+        moments = [self._direction.at(frame.time) for each in waiting for frame in each.frames]
+        if len(waiting) > AHEAD or not all(_same(a, b) for a, b in pairwise(moments)):
+            return False
+        seen = [each for each in waiting if not each.is_flat]
+        return not seen or (len(seen) == 1 and waiting[-1].rises)
+
+    def _with_first_look(self, windows: Sequence[_Window]) -> list[_Window]:
+        """Return windows with one look; those that show nothing have none, and stay as they are."""
+        if all(each.is_flat for each in windows):
+            return [each.with_look(None, None) for each in windows]
+        joined = _Window(
+            [frame for each in windows for frame in each.frames],
+            [glance for each in windows for glance in each.glances],
+            True,
+            [sighting for each in windows for sighting in each.sightings],
+        )
+        look, seen = self._measured(joined, FIRST_MEASURED)
+        return [each.with_look(look, seen) for each in windows]
 
     def _turns(self, window: _Window) -> Iterator[_Window]:
         """Cut a window where style or strength change, so that they change evenly in each part."""
@@ -329,20 +394,26 @@ class FilmPainter:
 
     def _with_look(self, window: _Window, look: Look | None, seen: Glance | None) -> _Window:
         """Return a window with its looks, given that of the frame before and what it was of."""
+        assert look is not None and seen is not None
         count = len(window.frames)
-        measured = _spread(window.glances, FIRST_MEASURED if look is None else LATER_MEASURED)
         moment = self._direction.at(window.frames[-1].time)
-        now = _common([window.glances[i] for i in measured])
-        if look is not None and seen is not None:
-            same = now.moved(seen) < MOVED and now.recolored(seen) < RECOLORED
-            flat = all(window.glances[i].is_flat for i in measured)
-            if _paints(look, moment) and (same or flat):
-                return replace(window, looks=[look] * count, seen=seen)
+        now = _common([window.glances[i] for i in _telling(window.glances, LATER_MEASURED)])
+        same = now.moved(seen) < MOVED and now.recolored(seen) < RECOLORED
+        if _paints(look, moment) and (same or window.is_flat or now.is_fade_of(seen)):
+            return window.with_look(look, seen)
+        following, now = self._measured(window, LATER_MEASURED)
+        looks = [look.blend(following, (i + 1) / count) for i in range(count)]
+        return replace(window, looks=looks, seen=now)
+
+    def _measured(self, window: _Window, count: int) -> tuple[Look, Glance]:
+        """Return the look of some frames of a window, and what they have in common."""
+        measured = _telling(window.glances, count)
+        moment = self._direction.at(window.frames[-1].time)
         frames = [window.frames[i] for i in measured]
         pictures = list(map(self._working, frames))
         sightings = [window.sightings[i] for i in measured] if window.sightings else []
         style = self._style(frames, moment.style, sightings)
-        following = measure_look(
+        look = measure_look(
             self._model,
             pictures,
             style,
@@ -351,11 +422,7 @@ class FilmPainter:
             self._memory,
             self._painter,
         )
-        if look is None:
-            looks = [following] * count
-        else:
-            looks = [look.blend(following, (i + 1) / count) for i in range(count)]
-        return replace(window, looks=looks, seen=now)
+        return look, _common([window.glances[i] for i in measured])
 
     def _working(self, frame: Shown) -> Picture:
         """Return a frame at the size at which it is painted."""
@@ -431,10 +498,10 @@ def _windows(frames: Iterable[Shown], state: State | None) -> Iterator[_Window]:
         yield _Window(shown, glances, begins)
 
 
-def _spread(glances: Sequence[Glance], count: int) -> list[int]:
-    """Return which frames are measured: evenly spread, and of those that show something."""
-    telling = [i for i, glance in enumerate(glances) if not glance.is_flat]
-    among = telling or list(range(len(glances)))
+def _telling(glances: Sequence[Glance], count: int) -> list[int]:
+    """Return which frames are measured: evenly spread, of those that show most."""
+    most = max(glance.spread for glance in glances)
+    among = [i for i, glance in enumerate(glances) if glance.spread >= TELLING * most]
     places = np.linspace(0, len(among) - 1, min(count, len(among)) + 2)[1:-1]
     return sorted({among[round(place)] for place in places})
 

@@ -36,6 +36,12 @@ STANDS_OUT = 3.0
 FLAT = 0.015
 """Deviation of the cells below which a frame shows nothing that could be measured."""
 
+TINTED = 0.05
+"""Difference between channels, of [0, 1], from which what lies over a frame is no grey."""
+
+ALIKE = 0.8
+"""Correlation of the cells from which two frames show the same."""
+
 Frame = TypeVar("Frame")
 
 
@@ -68,9 +74,26 @@ class Glance:
         return Glance(blocks.mean((1, 3)), reached.astype(np.float32))
 
     @property
+    def spread(self) -> float:
+        """Return how much it shows: the deviation of the cells, in [0, 0.5]."""
+        return float(self.cells.std((0, 1)).max())
+
+    @property
     def is_flat(self) -> bool:
         """Return whether it shows nothing, as at the end of a fade."""
-        return float(self.cells.std((0, 1)).max()) < FLAT
+        return self.spread < FLAT
+
+    def is_fade_of(self, other: "Glance") -> bool:
+        """Return whether it shows no more of the same, with some grey, black or white over it."""
+        if self.cells.shape != other.cells.shape or self.spread > other.spread:
+            return False
+        means, others = self.cells.mean((0, 1)), other.cells.mean((0, 1))
+        over = means - others * self.spread / max(other.spread, 1e-6)
+        if np.ptp(over) > TINTED:
+            return False
+        cells, before = self.cells - means, other.cells - others
+        norms = float(np.linalg.norm(cells) * np.linalg.norm(before))
+        return float((cells * before).sum()) >= ALIKE * norms
 
     def moved(self, other: "Glance") -> float:
         """Return the mean change of the cells."""

@@ -219,7 +219,8 @@ def video(
     }
     seconds = [each for each in (film.facts.seconds, film_config.end) if each is not None]
     for at in [at for at, _ in later if seconds and at >= min(seconds) and not quiet]:
-        complain(f"--style-at: it ends at {min(seconds):.1f} seconds, before what begins at {at:g}")
+        end_at = min(seconds)
+        complain(f"--style-at: the film ends at {end_at:.1f} seconds, before the style of {at:g}")
     frames = expected_frames(film, film_config)
     with resumable(), progress(frames, hidden=quiet, label="painting") as advance:
         if target is None:
@@ -315,11 +316,15 @@ def _part(start: str, end: str | None, preview: str | None) -> tuple[float, floa
     begin, stop = parse_time(start), None if end is None else parse_time(end)
     if preview is None:
         return begin, stop, 1
+    wrong = f"preview is seconds as 3s, or one frame in N as 10, got {preview!r}"
     if preview.endswith("s"):
-        last = begin + parse_time(preview[:-1])
+        seconds = parse_time(preview[:-1])
+        if not seconds > 0:
+            raise ValueError(wrong)
+        last = begin + seconds
         return begin, last if stop is None else min(last, stop), 1
     if not preview.isdecimal() or int(preview) < 1:
-        raise ValueError(f"preview is seconds as 3s, or one frame in N as 10, got {preview!r}")
+        raise ValueError(wrong)
     return begin, stop, int(preview)
 
 

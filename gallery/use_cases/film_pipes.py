@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from adain.config import Controls
 from adain.engine.model import Model
+from adain.files import reason
 from adain.video.direction import Direction
 from adain.video.frames import FilmPainter, Shown
 from gallery.errors import FilmError, OutputError
@@ -36,6 +37,13 @@ class PipedFilm(MovieFilm):
         self.sound = None
         self._container = piped_container(file)
         self._stream, self._first_frame, self._rest = self._look(self._container, max_side)
+
+    def _first(self, decoded: Iterator[Any]) -> Any:
+        try:
+            return super()._first(decoded)
+        except FilmError as error:
+            kinds = "a pipe takes Y4M, MKV and MPEG-TS; give other films as files"
+            raise FilmError(f"{error}; {kinds}") from error
 
     def digest(self) -> str:
         """Return what nothing else equals: a pipe gives its film once."""
@@ -104,8 +112,10 @@ def pipe_film(
                 file.write(f"YUV4MPEG2 {head} XCOLORRANGE=LIMITED\n".encode())
             file.write(b"FRAME\n" + np.ascontiguousarray(planes).tobytes())
             file.flush()
-        except OSError as error:
+        except BrokenPipeError as error:
             raise OutputError("-: nobody reads what is painted any more") from error
+        except OSError as error:
+            raise OutputError(f"-: cannot be written ({reason(error)})") from error
         count += 1
         advance(1)
     if count == 0:

@@ -130,7 +130,7 @@ def open_film(path: Path, rate: Fraction | None = None, max_side: int | None = N
     if path.is_dir() or re.search(r"%0?\d*d", path.name):
         return PictureFilm(path, rate or Fraction(RATE), max_side)
     if not os.path.lexists(path):
-        raise FilmError(f"{path}: no such file; check the path")
+        raise FilmError(f"{path}: no such file or folder; check the path")
     if not path.is_file():
         raise FilmError(f"{path}: is no file that can be read twice; give a file, a folder, or -")
     if _is_animation(path):

@@ -201,13 +201,51 @@ def test_frames_take_8_bits_unless_they_shall_be_exact() -> None:
     assert 0 < differ(near, photo) < 4
 
 
-@pytest.mark.parametrize("level", [0, 120, 255])
-def test_plain_frames_have_no_tint_of_8_bits(level: int) -> None:
-    model, frame = adain.load_model(), np.full((48, 64, 3), level, np.uint8)
+def test_8_bits_give_faint_frames_no_tint() -> None:
+    model = adain.load_model()
+    faint = np.rint(120 + 0.1 * (scene(1, 96, 64) - 128.0)).astype(np.uint8)
     near, exact = (
-        next(paint_frames(model, [frame], style(model), exact=each)) for each in (False, True)
+        next(paint_frames(model, [faint], style(model), exact=each)) for each in (False, True)
     )
-    assert differ(near, exact) < 1
+    assert np.abs(near.mean((0, 1)) - exact.mean((0, 1))).max() < 2
+
+
+@pytest.mark.parametrize("black", [0, 30])
+@pytest.mark.parametrize("into", [0, 255])
+def test_a_scene_that_fades_in_is_painted_as_it_will_be(black: int, into: int) -> None:
+    model, full = adain.load_model(), scene(1, 96, 64)
+    shares = np.concatenate((np.zeros(black), np.linspace(0, 1, 25), np.ones(20)))
+    film = [np.rint(into + share * (full - float(into))).astype(np.uint8) for share in shares]
+    results = list(paint_frames(model, film, style(model)))
+    (alone,) = paint_frames(model, [full], style(model))
+    assert differ(results[-1], alone) < 3 and differ(results[black + 25], alone) < 3
+    levels = [each.mean() for each in results[black:]]
+    assert all((b - a) * np.sign(alone.mean() - into) > -4 for a, b in pairwise(levels))
+    assert abs(levels[0] - into) < 60 and max(map(differ, results[1:], results)) < 15
+
+
+def test_a_scene_that_fades_out_and_comes_back_stays_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(frames_module, "WINDOW", 8)
+    model, full = adain.load_model(), scene(1, 96, 64)
+    shares = np.concatenate((np.ones(9), np.linspace(1, 0, 20), np.linspace(0, 1, 20), np.ones(9)))
+    film = [np.rint(share * full).astype(np.uint8) for share in shares]
+    results = list(paint_frames(model, film, style(model)))
+    assert max(differ(a, b) for a, b in zip(results, results[::-1], strict=True)) < 3
+    assert results[29].mean() < 30
+
+
+def test_what_shows_nothing_is_painted_as_what_is_around_it() -> None:
+    model, full = adain.load_model(), scene(1, 96, 64)
+    card, white = np.zeros_like(full), np.full_like(full, 255)
+    results = list(paint_frames(model, [card] * 9 + [full] * 9 + [white] * 9, style(model)))
+    assert results[0].mean() < 40 and results[-1].mean() > 180
+    (alone,) = paint_frames(model, [full], style(model))
+    assert differ(results[9], alone) < 3
+    plain = [card] * 3 + [white] * 3
+    for frame, result in zip(plain, paint_frames(model, plain, style(model)), strict=True):
+        np.testing.assert_array_equal(frame, result)
 
 
 def test_a_slice_over_time_is_as_it_was() -> None:

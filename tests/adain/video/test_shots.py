@@ -77,3 +77,15 @@ def test_frames_of_any_type_are_seen_alike() -> None:
     assert all(glances[0].moved(each) < 1e-3 for each in glances)
     assert Glance.of(np.zeros((16, 900, 3), np.uint8)).is_flat
     assert not glances[0].is_flat
+
+
+@pytest.mark.parametrize("over", [0.0, 0.5, 1.0])
+def test_a_fade_shows_less_of_the_same_under_grey(over: float) -> None:
+    rng = np.random.default_rng(0)
+    scene = np.repeat(np.repeat(rng.random((9, 16, 3)), 8, 0), 8, 1)
+    whole = Glance.of(scene)
+    faded = [Glance.of(share * scene + (1 - share) * over) for share in (0.9, 0.5, 0.1, 0.0)]
+    assert all(each.is_fade_of(whole) for each in faded)
+    assert not whole.is_fade_of(faded[0])  # It comes back.
+    assert not Glance.of(0.5 * scene[:, ::-1] + 0.5 * over).is_fade_of(whole)
+    assert not Glance.of(0.5 * scene + 0.5 * np.array([over, 0.2, 0.8])).is_fade_of(whole)

@@ -84,7 +84,7 @@ def test_a_film_is_painted_and_told(tmp_path: Path) -> None:
     assert again.exit_code == 4 and "--overwrite" in again.output
     timed = ["--style", "irises", "--style-at", "0:09=senecio", "--strength", "0.5"]
     result = CliRunner().invoke(app, ["video", str(source), str(tmp_path / "d.mp4"), *timed])
-    assert "it ends at 0.4 seconds" in result.stderr
+    assert "the film ends at 0.4 seconds" in result.stderr
     import av
 
     with av.open(str(tmp_path / "d.mp4")) as film:
