@@ -231,6 +231,7 @@ class FilmPainter:
         self._memory = memory_limit(model, memory) // jobs
         self._field: StyleField | None = None
         self._notice = notice
+        self._plain = 0  # Frames that stay as they are.
         self._follower: Follower | None = None
 
     def paint(self, frames: Iterable[Shown], state: State | None = None) -> Iterator[Painted]:
@@ -255,6 +256,8 @@ class FilmPainter:
                 # It is read and measured while this one is painted.
                 following = pool.submit(next, windows, None)
                 yield from self._paint_window(pool, window)
+        if self._notice and self._plain:
+            self._notice(f"{self._plain} frames show one colour alone, and stay as they are")
         if self._follower and self._notice and state is None:
             for missed in self._follower.missed:
                 self._notice(missed)
@@ -323,11 +326,12 @@ class FilmPainter:
             if state and look is state.look:  # Masks are read again, not kept.
                 style = self._style(part.frames[:1], _joined(look.style), [state.sighting])
                 look = replace(look, style=style)
-            begins = begins or part.begins
+            # Behind what shows nothing another scene may fade in.
+            begins = begins or part.begins or part.is_flat
             if not begins:
                 done = [self._with_look(part, look, seen)]
             elif look is not None and part.is_flat and not waiting:
-                yield part.with_look(look, seen)  # That of the shot before.
+                yield part.with_look(look, None)  # That before it; no run goes on here.
                 continue
             else:
                 done = []
@@ -367,6 +371,7 @@ class FilmPainter:
     def _with_first_look(self, windows: Sequence[_Window]) -> list[_Window]:
         """Return windows with one look; those that show nothing have none, and stay as they are."""
         if all(each.is_flat for each in windows):
+            self._plain += sum(len(each.frames) for each in windows)
             return [each.with_look(None, None) for each in windows]
         joined = _Window(
             [frame for each in windows for frame in each.frames],
@@ -399,7 +404,7 @@ class FilmPainter:
         moment = self._direction.at(window.frames[-1].time)
         now = _common([window.glances[i] for i in _telling(window.glances, LATER_MEASURED)])
         same = now.moved(seen) < MOVED and now.recolored(seen) < RECOLORED
-        if _paints(look, moment) and (same or window.is_flat or now.is_fade_of(seen)):
+        if _paints(look, moment) and (same or now.is_fade_of(seen)):
             return window.with_look(look, seen)
         following, now = self._measured(window, LATER_MEASURED)
         looks = [look.blend(following, (i + 1) / count) for i in range(count)]

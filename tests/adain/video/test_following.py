@@ -172,6 +172,7 @@ def test_who_is_not_asked_for_is_not_looked_for(
 def test_a_film_without_faces_says_so(tiny_model: Model, style: StyleStatistics) -> None:
     direction, notes = Direction(((0.0, style),), ((0.0, 1.0),)), list[str]()
     controls = Controls(keep="face")
-    frames = [Shown(np.full((32, 32, 3), 100, np.uint8), i / 25) for i in range(3)]
+    ramp = np.full((32, 32, 3), np.arange(60, 188, 4)[:, None], np.uint8)
+    frames = [Shown(ramp, i / 25) for i in range(3)]
     list(FilmPainter(tiny_model, direction, controls, notice=notes.append).paint(frames))
     assert notes == ["no face found in any frame"]

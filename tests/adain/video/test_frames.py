@@ -180,6 +180,24 @@ def test_another_run_goes_on_as_if_there_were_one(
     assert all(differ(a.pixels, b.pixels) < 0.2 for a, b in zip(rest, whole[16:], strict=True))
 
 
+def test_another_run_goes_on_after_what_shows_nothing(
+    tiny_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames_module, "WINDOW", 8)
+    black, one, two = np.zeros((40, 64, 3), np.uint8), scene(1), scene(2)
+    rising = [np.rint(share * two).astype(np.uint8) for share in np.linspace(0, 1, 20)]
+    frames = [black] * 10 + [one] * 14 + [black] * 20 + rising + [two] * 20
+    film = [Shown(frame, number / 25) for number, frame in enumerate(frames)]
+    plan = Direction(((0, style(tiny_model)),))
+    whole = list(FilmPainter(tiny_model, plan).paint(film))
+    ends = [i for i, each in enumerate(whole[:-1], 1) if each.state]
+    assert len(ends) > 3
+    for end in ends:
+        rest = FilmPainter(tiny_model, plan).paint(film[end:], whole[end - 1].state)
+        for again, before in zip(rest, whole[end:], strict=True):
+            assert differ(again.pixels, before.pixels) < 0.2
+
+
 def test_the_library_paints_frames_in_one_call(tiny_model: Model) -> None:
     film = [scene(0)] * 3
     plan: dict[float, Any] = {0: scene(8), 0.05: style(tiny_model, 9)}
@@ -243,9 +261,12 @@ def test_what_shows_nothing_is_painted_as_what_is_around_it() -> None:
     assert results[0].mean() < 40 and results[-1].mean() > 180
     (alone,) = paint_frames(model, [full], style(model))
     assert differ(results[9], alone) < 3
-    plain = [card] * 3 + [white] * 3
-    for frame, result in zip(plain, paint_frames(model, plain, style(model)), strict=True):
-        np.testing.assert_array_equal(frame, result)
+    plain, told = [card] * 3 + [white] * 3, list[str]()
+    painter = FilmPainter(model, Direction(((0, style(model)),)), notice=told.append)
+    shown = [Shown(frame, number / 25) for number, frame in enumerate(plain)]
+    for frame, painted in zip(plain, painter.paint(shown), strict=True):
+        np.testing.assert_array_equal(frame, painted.pixels)
+    assert told == ["6 frames show one colour alone, and stay as they are"]
 
 
 def test_a_slice_over_time_is_as_it_was() -> None:
