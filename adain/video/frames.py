@@ -5,7 +5,7 @@
                         within a shot a look moves slowly to the next
 
 A window is read before its first frame is painted, so memory is that of two windows, however long
-the film is.
+the film is; where nothing is to see yet, of a few more.
 """
 
 from collections import deque
