@@ -15,7 +15,7 @@ from adain.painting.looks import Look, measure_look
 from adain.painting.strokes import working_side
 from adain.painting.stylize import stylize_picture
 from adain.styles.statistics import StyleStatistics
-from adain.video.frames import MOVED, RECOLORED
+from adain.video.frames import is_same
 from adain.video.shots import Glance
 
 FOLLOWING = 8
@@ -78,7 +78,7 @@ class Camera:
             self._look, self._next = _measured(model, frame, style, alpha, controls), None
             self._wanted, self._seen = wanted, glance
         assert self._look is not None and self._seen is not None
-        if self._next is None and not _is_same(self._seen, glance):
+        if self._next is None and not is_same(self._seen, glance):
             self._next, self._left = _measured(model, frame, style, alpha, controls), FOLLOWING
             self._seen = glance
         if self._next is not None:
@@ -93,7 +93,3 @@ def _measured(
     model: Model, frame: Picture, style: StyleStatistics, alpha: float, controls: Controls
 ) -> Look:
     return measure_look(model, [frame], style, alpha, controls, painter=model.quantized)
-
-
-def _is_same(first: Glance, second: Glance) -> bool:
-    return first.moved(second) < MOVED and first.recolored(second) < RECOLORED

@@ -403,8 +403,7 @@ class FilmPainter:
         count = len(window.frames)
         moment = self._direction.at(window.frames[-1].time)
         now = _common([window.glances[i] for i in _telling(window.glances, LATER_MEASURED)])
-        same = now.moved(seen) < MOVED and now.recolored(seen) < RECOLORED
-        if _paints(look, moment) and (same or now.is_fade_of(seen)):
+        if _paints(look, moment) and (is_same(now, seen) or now.is_fade_of(seen)):
             return window.with_look(look, seen)
         following, now = self._measured(window, LATER_MEASURED)
         looks = [look.blend(following, (i + 1) / count) for i in range(count)]
@@ -516,6 +515,11 @@ def _common(glances: Sequence[Glance]) -> Glance:
     cells = np.stack([glance.cells for glance in glances]).mean(0)
     reached = np.stack([glance.reached for glance in glances]).mean(0)
     return Glance(cells.astype(np.float32), reached.astype(np.float32))
+
+
+def is_same(first: Glance, second: Glance) -> bool:
+    """Return whether two frames show the same scene, so that one look does for both."""
+    return first.moved(second) < MOVED and first.recolored(second) < RECOLORED
 
 
 def _joined(style: Style) -> StyleStatistics:

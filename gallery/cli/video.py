@@ -217,10 +217,10 @@ def video(
             [style.slug for _, style in found], [alpha for _, alpha in strengths], config
         ),
     }
-    seconds = [each for each in (film.facts.seconds, film_config.end) if each is not None]
-    for at in [at for at, _ in later if seconds and at >= min(seconds) and not quiet]:
-        end_at = min(seconds)
-        complain(f"--style-at: the film ends at {end_at:.1f} seconds, before the style of {at:g}")
+    seconds = (each for each in (film.facts.seconds, film_config.end) if each is not None)
+    ends = min(seconds, default=math.inf)
+    for at in [at for at, _ in later if at >= ends and not quiet]:
+        complain(f"--style-at: the film ends at {ends:.1f} seconds, before the style of {at:g}")
     frames = expected_frames(film, film_config)
     with resumable(), progress(frames, hidden=quiet, label="painting") as advance:
         if target is None:

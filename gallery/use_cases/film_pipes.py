@@ -14,11 +14,11 @@ from adain.config import Controls
 from adain.engine.model import Model
 from adain.files import reason
 from adain.video.direction import Direction
-from adain.video.frames import FilmPainter, Shown
+from adain.video.frames import Shown
 from gallery.errors import FilmError, OutputError
 from gallery.use_cases.film_reading import Film, MovieFilm, import_av, piped_container
 from gallery.use_cases.film_writing import even, matrix_of
-from gallery.use_cases.video import Report, VideoConfig, wanted_frames
+from gallery.use_cases.video import Report, VideoConfig, film_painter, wanted_frames
 
 
 class PipedFilm(MovieFilm):
@@ -86,16 +86,7 @@ def pipe_film(
         OutputError: If nobody reads the pipe any more.
     """
     began, count, size, notes = time.perf_counter(), 0, (0, 0), list[str]()
-    painter = FilmPainter(
-        model,
-        direction,
-        controls,
-        stable=config.stable,
-        exact=config.exact,
-        jobs=config.jobs,
-        memory=config.memory,
-        notice=notes.append,
-    )
+    painter = film_painter(model, direction, controls, config, notes.append)
     rate = film.facts.rate / config.every
     for painted in painter.paint(wanted_frames(film, config)):
         pixels = even(painted.pixels)

@@ -128,6 +128,26 @@ def wanted_frames(film: Film, config: VideoConfig, after: float | None = None) -
             yield shown
 
 
+def film_painter(
+    model: Model,
+    direction: Direction,
+    controls: Controls,
+    config: VideoConfig,
+    notice: Callable[[str], None],
+) -> FilmPainter:
+    """Return what paints frames as a config says."""
+    return FilmPainter(
+        model,
+        direction,
+        controls,
+        stable=config.stable,
+        exact=config.exact,
+        jobs=config.jobs,
+        memory=config.memory,
+        notice=notice,
+    )
+
+
 def paint_film(
     model: Model,
     film: Film,
@@ -294,16 +314,7 @@ class FilmRun:
         )
 
     def _painted(self, done: "_Done", notice: Callable[[str], None]) -> Iterator[Painted]:
-        painter = FilmPainter(
-            self.model,
-            self.direction,
-            self.controls,
-            stable=self.config.stable,
-            exact=self.config.exact,
-            jobs=self.config.jobs,
-            memory=self.config.memory,
-            notice=notice,
-        )
+        painter = film_painter(self.model, self.direction, self.controls, self.config, notice)
         yield from painter.paint(self._shown(done), done.state)
 
     def _shown(self, done: "_Done") -> Iterator[Shown]:
